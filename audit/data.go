@@ -1,0 +1,179 @@
+package audit
+
+import "time"
+
+// Identity is who called, as the token said and the broker verified it.
+type Identity struct {
+	Issuer    string    `json:"issuer"`
+	Principal string    `json:"principal,omitempty"` // the human; empty when an agent acts on its own
+	Chain     []Actor   `json:"chain,omitempty"`     // who acts, the current actor first (RFC 8693 section 4.1)
+	Roles     []string  `json:"roles,omitempty"`     // of the principal
+	Scopes    []string  `json:"scopes,omitempty"`
+	ACR       string    `json:"acr,omitempty"`
+	Session   string    `json:"sid,omitempty"`
+	TokenID   string    `json:"jti,omitempty"`
+	Token     string    `json:"token"` // hex SHA-256 of the token
+	Expires   time.Time `json:"expires"`
+}
+
+// Actor is one link of a delegation chain.
+type Actor struct {
+	ID    string   `json:"id"`
+	Roles []string `json:"roles,omitempty"`
+}
+
+// Intent is what is about to be done: written, and acknowledged, before it is.
+type Intent struct {
+	Tool           string     `json:"tool"`       // upstream.tool
+	Definition     string     `json:"definition"` // hex SHA-256 of the tool's definition as its upstream gave it
+	Arguments      Commitment `json:"arguments"`
+	Digest         string     `json:"digest"` // the call digest: what an approval binds to, see CallDigest
+	Identity       Identity   `json:"identity"`
+	Decision       Decision   `json:"decision"`
+	Client         string     `json:"client,omitempty"`   // what the client calls itself, unverified
+	Protocol       string     `json:"protocol,omitempty"` // MCP revision
+	IdempotencyKey string     `json:"idempotency_key,omitempty"`
+}
+
+// Effect is what a decision comes to.
+type Effect string
+
+// The effects. A hold is a denial that approvals would lift.
+const (
+	Allow Effect = "allow"
+	Deny  Effect = "deny"
+	Hold  Effect = "hold"
+)
+
+// Decision is what policy said at one moment, with every policy that determined it.
+type Decision struct {
+	Effect    Effect   `json:"effect"`
+	PolicySet string   `json:"policy_set"` // hex SHA-256 of the active policies
+	Reasons   []Reason `json:"reasons,omitempty"`
+	Errors    []string `json:"errors,omitempty"` // of policies that failed to evaluate; any of them denies
+	// Of a hold: whom it waits for, and until when.
+	Approvers []string   `json:"approvers,omitempty"`
+	Expires   *time.Time `json:"expires,omitempty"`
+}
+
+// Reason is one policy that determined a decision.
+type Reason struct {
+	Policy string `json:"policy"`           // its @id, or file and number
+	Effect string `json:"effect"`           // permit or forbid; none where no policy permits
+	Link   string `json:"link,omitempty"`   // the link of the chain that it spoke about: User::"alice"
+	Text   string `json:"reason,omitempty"` // its @reason
+}
+
+// Verdict is one person's answer to a held call.
+type Verdict string
+
+// The verdicts.
+const (
+	Approve Verdict = "approve"
+	Reject  Verdict = "deny"
+)
+
+// Approval is one person's vote on a held call.
+type Approval struct {
+	Verdict  Verdict  `json:"verdict"`
+	Digest   string   `json:"digest"` // the call digest that the person decided on
+	By       Identity `json:"by"`
+	Reason   string   `json:"reason,omitempty"`
+	Decision Decision `json:"decision"` // that let this person vote
+}
+
+// Release lifts a hold. The first release of a call, in the order of its log, is
+// the one that counts: whoever wrote it runs the call.
+type Release struct {
+	Decision  Decision `json:"decision"`  // the policy of this moment, with the approvals counted
+	Approvals []string `json:"approvals"` // ids of the approval events that it used up
+	Digest    string   `json:"digest"`
+}
+
+// Outcome closes a call. The first closing event of a call counts.
+type Outcome struct {
+	Code     string      `json:"code"`             // one of the codes below
+	Reason   string      `json:"reason,omitempty"` // in words, for the agent
+	Output   *Commitment `json:"output,omitempty"` // what the tool answered
+	Millis   float64     `json:"duration_ms,omitempty"`
+	Decision *Decision   `json:"decision,omitempty"` // that denied it
+	By       *Identity   `json:"by,omitempty"`       // the person who denied or cancelled it
+	// Request is set when the call was refused before it could become an intent:
+	// the denial is then the first and only event of its call.
+	Request *Intent `json:"request,omitempty"`
+}
+
+// Codes of an [Outcome], by the type of its event.
+const (
+	CodeOK = "ok" // result
+
+	CodeToolError     = "tool_error"     // failed: the tool answered with an error
+	CodeUpstreamError = "upstream_error" // failed: the upstream refused, or was not reached: nothing was done
+
+	CodePolicy           = "policy"            // denied by a policy
+	CodeApprover         = "approver"          // denied by a person
+	CodeInvalidArguments = "invalid_arguments" // denied: they do not fit the tool's input schema
+	CodeUnknownTool      = "unknown_tool"      // denied: there is no such tool
+	CodeQuarantined      = "quarantined"       // denied: the tool awaits review
+	CodeOverloaded       = "overloaded"        // denied: a limit was reached
+
+	CodeExpired = "expired" // expired: nobody decided in time
+
+	CodeClient         = "client"           // cancelled by the agent
+	CodeChanged        = "changed"          // cancelled: the tool, or what policy says, changed while it was held
+	CodeErased         = "arguments_erased" // cancelled: the arguments to run with are gone
+	CodeUnacknowledged = "unacknowledged"   // cancelled, not executed: its intent's acknowledgement came too late
+	CodeShutdown       = "shutdown"         // cancelled, not executed: the broker stopped first
+
+	CodeTimeout  = "timeout"  // unknown: the tool did not answer in time
+	CodeUpstream = "upstream" // unknown: the upstream died while it ran
+	CodeCrash    = "crash"    // unknown: the broker died between the act and its record
+)
+
+// Reconciliation is a person's finding about a call that was closed as unknown.
+type Reconciliation struct {
+	Happened bool     `json:"happened"`
+	By       Identity `json:"by"`
+	Note     string   `json:"note,omitempty"`
+}
+
+// Started says that a replica opened the log.
+type Started struct {
+	Version string `json:"version"`
+	Key     string `json:"key"` // the verifier key of its checkpoints, see package seal
+}
+
+// Activation says which policies are in force from here on. Payload "policy" holds their text.
+type Activation struct {
+	PolicySet string     `json:"policy_set"`
+	Files     []string   `json:"files"`
+	Text      Commitment `json:"text"`
+}
+
+// Pin says that a tool's definition was reviewed, or trusted at first sight. Payload "definition" holds it.
+type Pin struct {
+	Tool       string     `json:"tool"`
+	Definition string     `json:"definition"`
+	Text       Commitment `json:"text"`
+}
+
+// Rotation hands signing over from the key whose checkpoints stand before it. The old key signs the statement.
+type Rotation struct {
+	Old  string `json:"old"`
+	New  string `json:"new"`
+	Note string `json:"note"` // a signed note by the old key over the new one
+}
+
+// Rejection samples tokens that did not verify. Nothing of it is verified.
+type Rejection struct {
+	Kind   string `json:"kind"`
+	Issuer string `json:"issuer,omitempty"` // only of configured issuers
+	Count  int64  `json:"count"`            // how many of this kind since the last sample
+}
+
+// Checkpoint is a signed statement of a log's size and root hash.
+type Checkpoint struct {
+	Log  string `json:"log"`
+	Size int64  `json:"size"`
+	Note string `json:"note"` // C2SP tlog-checkpoint, a signed note
+}

@@ -1,0 +1,61 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+)
+
+// Errors of an [Upstream]'s Call that tell what may have happened. Each is wrapped with the cause.
+var (
+	// ErrNotSent: the call never reached the upstream. Nothing was done.
+	ErrNotSent = errors.New("upstream not reached")
+	// ErrUncertain: the upstream may have acted: it died, hung or went out of reach
+	// after the call was sent. The call must not be sent again by itself.
+	ErrUncertain = errors.New("upstream did not answer")
+)
+
+// RPCError is the upstream's own refusal: a JSON-RPC error. Nothing else is known to have been done.
+type RPCError struct {
+	Code    int
+	Message string
+	Data    json.RawMessage
+}
+
+// Error is the upstream's message.
+func (e *RPCError) Error() string { return e.Message }
+
+// Upstream is what stands behind tools. Implementations MUST pass the suite of
+// package toolstest and be safe for concurrent use.
+type Upstream interface {
+	// Definitions returns the tool definitions, each as the raw JSON of an MCP Tool.
+	Definitions(ctx context.Context) ([]json.RawMessage, error)
+
+	// Call runs a tool. It returns an answer of the tool (which may say isError),
+	// an *RPCError, or an error that wraps ErrNotSent or ErrUncertain. When ctx
+	// ends the upstream is told, and the error wraps ErrUncertain.
+	Call(ctx context.Context, c Call) (Answer, error)
+
+	// Run keeps the upstream alive until ctx is done, calling changed whenever its
+	// definitions may differ or its health has changed.
+	Run(ctx context.Context, changed func()) error
+
+	// Health is nil when the upstream can take calls, else why it cannot.
+	Health() error
+}
+
+// Call is one call for an upstream.
+type Call struct {
+	ID          string // the broker's call id
+	Tool        string // by the upstream's own name
+	Arguments   json.RawMessage
+	TraceParent string
+	// Notify receives progress and log notifications of this call as raw params; may be nil.
+	Notify func(method string, params json.RawMessage)
+}
+
+// Answer is what a tool said.
+type Answer struct {
+	Raw     json.RawMessage // an MCP CallToolResult, unaltered
+	IsError bool
+}
