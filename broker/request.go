@@ -1,0 +1,55 @@
+package broker
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Request is one tools/call by a verified caller.
+type Request struct {
+	Identity  *agents.Identity
+	Tool      string // upstream.tool
+	Arguments []byte // as the client sent them
+
+	Client         string // what the client calls itself; unverified, bounded by the edge
+	Protocol       string // MCP revision
+	IdempotencyKey string
+	TraceParent    string // W3C, of the caller's span
+
+	// Waiting is told while the call is held, at once and then at intervals; may be nil.
+	Waiting func(Pending)
+	// Notify receives the tool's progress and log notifications as raw params; may be nil.
+	Notify func(method string, params json.RawMessage)
+}
+
+// Reply answers a call: with what the tool said, or with why it is still waiting.
+type Reply struct {
+	CallID  string
+	Answer  tools.Answer
+	Pending *Pending // set while the call is held or running; Answer is empty then
+}
+
+// Pending is a call that waits, for people or for its tool.
+type Pending struct {
+	CallID    string         `json:"call_id"`
+	Tool      string         `json:"tool"`
+	Released  bool           `json:"released"`            // approved, and running
+	Approvers []string       `json:"approvers,omitempty"` // roles that the hold waits for
+	Votes     int            `json:"votes"`               // approvals so far
+	Expires   time.Time      `json:"expires"`
+	Reasons   []audit.Reason `json:"reasons,omitempty"`
+	Waited    time.Duration  `json:"-"` // since the call was made
+}
+
+// Vote is one person's answer to a held call.
+type Vote struct {
+	Identity *agents.Identity // must be a person
+	CallID   string
+	Verdict  audit.Verdict
+	Digest   string // the call digest that the person was shown
+	Reason   string // required to deny; reaches the agent
+}
