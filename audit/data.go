@@ -73,9 +73,8 @@ const (
 	Reject  Verdict = "deny"
 )
 
-// Approval is one person's vote on a held call.
+// Approval is one person's yes to a held call. Their no closes it: [CallDenied], with By set.
 type Approval struct {
-	Verdict  Verdict  `json:"verdict"`
 	Digest   string   `json:"digest"` // the call digest that the person decided on
 	By       Identity `json:"by"`
 	Reason   string   `json:"reason,omitempty"`

@@ -13,16 +13,17 @@ type Type string
 // The events of a call, in the order in which they can occur. [Type.Closes]
 // tells which of them end it.
 const (
-	CallIntent     Type = "dev.deed.call.intent.v1"     // data: Intent
-	CallApproval   Type = "dev.deed.call.approval.v1"   // data: Approval
-	CallReleased   Type = "dev.deed.call.released.v1"   // data: Release
-	CallResult     Type = "dev.deed.call.result.v1"     // data: Outcome
-	CallFailed     Type = "dev.deed.call.failed.v1"     // data: Outcome
-	CallDenied     Type = "dev.deed.call.denied.v1"     // data: Outcome
-	CallExpired    Type = "dev.deed.call.expired.v1"    // data: Outcome
-	CallCancelled  Type = "dev.deed.call.cancelled.v1"  // data: Outcome
-	CallUnknown    Type = "dev.deed.call.unknown.v1"    // data: Outcome
-	CallReconciled Type = "dev.deed.call.reconciled.v1" // data: Reconciliation
+	CallIntent      Type = "dev.deed.call.intent.v1"       // data: Intent
+	CallApproval    Type = "dev.deed.call.approval.v1"     // data: Approval
+	CallVoteRefused Type = "dev.deed.call.vote-refused.v1" // data: Approval; changes nothing
+	CallReleased    Type = "dev.deed.call.released.v1"     // data: Release
+	CallResult      Type = "dev.deed.call.result.v1"       // data: Outcome
+	CallFailed      Type = "dev.deed.call.failed.v1"       // data: Outcome
+	CallDenied      Type = "dev.deed.call.denied.v1"       // data: Outcome
+	CallExpired     Type = "dev.deed.call.expired.v1"      // data: Outcome
+	CallCancelled   Type = "dev.deed.call.cancelled.v1"    // data: Outcome
+	CallUnknown     Type = "dev.deed.call.unknown.v1"      // data: Outcome
+	CallReconciled  Type = "dev.deed.call.reconciled.v1"   // data: Reconciliation
 )
 
 // The events that concern no single call.
