@@ -50,7 +50,7 @@ func (c *Call) broken(r Rule, format string, args ...any) error {
 // Apply folds the next event of the call. It reports whether the event counted
 // (false: it lost a race, or says nothing new), or a *Violation.
 func (c *Call) Apply(e audit.Event, at audit.Position) (bool, error) {
-	m := Mark{ID: e.ID, Type: e.Type, Source: e.Source, Time: e.Time, At: at}
+	m := Mark{ID: e.ID, Type: e.Type, Source: e.Source, Time: e.Time, At: at, Trace: e.TraceParent}
 	if c.State == None {
 		c.ID, c.Domain = e.Subject, e.Domain
 		return c.open(e, m)

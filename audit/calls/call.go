@@ -43,6 +43,7 @@ type Mark struct {
 	Source string // the replica
 	Time   time.Time
 	At     audit.Position
+	Trace  string // W3C traceparent
 }
 
 // Vote is an approval that counts.
