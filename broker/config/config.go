@@ -1,0 +1,177 @@
+package config
+
+import (
+	_ "embed" // schema.json
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// What a key that is left out of deed.yaml stands for.
+const (
+	DefaultListen = "127.0.0.1:8642"
+	DefaultTenant = "default"
+
+	DefaultRolesClaim  = "roles" // issuers[].claims.roles
+	DefaultAgentClaim  = "azp"   // issuers[].claims.agent
+	DefaultMaxLifetime = 24 * time.Hour
+	DefaultSkew        = 30 * time.Second
+
+	DefaultRetention        = 365 * Day
+	DefaultPayloadRetention = 90 * Day // at most retention
+
+	DefaultTimeout      = 60 * time.Second // upstreams.*.timeout
+	DefaultStartTimeout = 30 * time.Second // upstreams.*.start_timeout
+	DefaultConcurrency  = 64               // upstreams.*.concurrency
+
+	DefaultWait    = 45 * time.Second // holds.wait: below the 60 s after which some clients give up
+	DefaultExpires = 15 * time.Minute // holds.expires
+	DefaultMaxOpen = 100              // holds.max_open
+
+	DefaultCallsPerAgent = 50             // limits.calls_per_agent, a second
+	DefaultBody          = Size(4 << 20)  // limits.body
+	DefaultAnswer        = Size(16 << 20) // limits.answer
+	DefaultViewers       = 256            // limits.viewers
+)
+
+// Config is a whole deed.yaml. One that [Load] or [Parse] returned is valid, has
+// every default filled in and every path made relative to the file's directory.
+type Config struct {
+	Listen string `yaml:"listen"` // host:port
+	// URL is where clients reach the broker: scheme and host, without a trailing
+	// slash. The audience of tokens is [Config.Audience].
+	URL    string `yaml:"url"`
+	Tenant string `yaml:"tenant"`
+	Data   string `yaml:"data"` // directory of the embedded log, index, spool and keys
+
+	Log       Log                 `yaml:"log"`
+	Issuers   []Issuer            `yaml:"issuers"`
+	Agents    map[string]Agent    `yaml:"agents"`   // by the actor's id, as tokens and events have it
+	Policies  []string            `yaml:"policies"` // globs of Cedar files
+	Domains   map[string]Domain   `yaml:"domains"`
+	Upstreams map[string]Upstream `yaml:"upstreams"`
+	Holds     Holds               `yaml:"holds"`
+	Limits    Limits              `yaml:"limits"`
+}
+
+// Log says where events are kept; the zero value is the embedded log.
+type Log struct {
+	Pulsar *Pulsar `yaml:"pulsar"`
+}
+
+// Pulsar is the place of a distributed log.
+type Pulsar struct {
+	URL   string     `yaml:"url"`
+	Admin string     `yaml:"admin"`
+	Auth  PulsarAuth `yaml:"auth"`
+}
+
+// PulsarAuth says how the broker proves itself to Pulsar.
+type PulsarAuth struct {
+	TokenFile string `yaml:"token_file"`
+}
+
+// Issuer is an OpenID Connect provider whose tokens are accepted.
+type Issuer struct {
+	URL string `yaml:"url"` // exactly as in iss
+	// Prefix qualifies the principals and agents of this issuer where several are
+	// configured; no two issuers share one.
+	Prefix string `yaml:"prefix"`
+	Claims Claims `yaml:"claims"`
+	// PeopleClients are the client ids that people log in with: a token that such
+	// a client obtained, and that has no act claim, is the person's own.
+	PeopleClients []string `yaml:"people_clients"`
+	// MaxLifetime is the longest time from iat to exp of a token that is accepted.
+	MaxLifetime Duration `yaml:"max_lifetime"`
+	// Skew is how far the issuer's clock may differ from the broker's.
+	Skew Duration `yaml:"skew"`
+}
+
+// Claims says where a token has what the broker needs; a dot descends into an object.
+type Claims struct {
+	Roles string `yaml:"roles"` // a list of strings
+	Agent string `yaml:"agent"` // a string: who acts, where there is no act claim
+}
+
+// Agent is what is known of an agent beyond its tokens.
+type Agent struct {
+	Roles   []string `yaml:"roles"`
+	Owner   string   `yaml:"owner"` // who answers for it
+	Purpose string   `yaml:"purpose"`
+}
+
+// Domain is the unit of permission and retention that upstreams belong to.
+type Domain struct {
+	Retention        Duration `yaml:"retention"`
+	PayloadRetention Duration `yaml:"payload_retention"`
+	Readers          []string `yaml:"readers"` // roles
+}
+
+// Holds bounds how calls wait for people.
+type Holds struct {
+	// Wait is how long the request of a held call stays open before the agent gets
+	// a pending answer.
+	Wait Duration `yaml:"wait"`
+	// Expires is the time limit of a hold whose policies name none.
+	Expires Duration `yaml:"expires"`
+	// MaxOpen is how many calls of one caller may be held at once.
+	MaxOpen int `yaml:"max_open"`
+}
+
+// Limits bounds what a caller can make grow.
+type Limits struct {
+	CallsPerAgent Rate `yaml:"calls_per_agent"`
+	Body          Size `yaml:"body"`    // of a request to the broker
+	Answer        Size `yaml:"answer"`  // of an upstream
+	Viewers       int  `yaml:"viewers"` // open streams
+}
+
+//go:embed schema.json
+var schema string
+
+// Schema is the JSON Schema (2020-12) of deed.yaml, for editors.
+func Schema() string { return schema }
+
+// Audience is the aud that tokens for this broker carry (RFC 8707).
+func (c *Config) Audience() string { return c.URL + "/mcp" }
+
+// PolicyFiles expands the globs of policies, each file once, sorted. A glob that
+// matches nothing is an error: policies that are not there refuse nobody.
+func (c *Config) PolicyFiles() ([]string, error) {
+	var files []string
+	var problems Problems
+	for i, glob := range c.Policies {
+		found, err := filepath.Glob(glob)
+		switch {
+		case err != nil:
+			problems = append(problems, problem(item("policies", i), "is not a glob: %v", err))
+		case len(found) == 0:
+			problems = append(problems, problem(item("policies", i), "no file matches %q; create one or remove the entry", glob))
+		}
+		files = append(files, found...)
+	}
+	slices.Sort(files)
+	return slices.Compact(files), problems.err()
+}
+
+// unsaid marks a key that is not in the file and whose default depends on others.
+// No duration that can be written is negative.
+var unsaid = Duration{-1}
+
+func (c *Config) setDefaults() {
+	c.Listen, c.Tenant = DefaultListen, DefaultTenant
+	c.Holds = Holds{Wait: Duration{DefaultWait}, Expires: Duration{DefaultExpires}, MaxOpen: DefaultMaxOpen}
+	c.Limits = Limits{
+		CallsPerAgent: Rate{Count: DefaultCallsPerAgent, Per: time.Second},
+		Body:          DefaultBody, Answer: DefaultAnswer, Viewers: DefaultViewers,
+	}
+}
+
+func (i *Issuer) setDefaults() {
+	i.Claims = Claims{Roles: DefaultRolesClaim, Agent: DefaultAgentClaim}
+	i.MaxLifetime, i.Skew = Duration{DefaultMaxLifetime}, Duration{DefaultSkew}
+}
+
+func (d *Domain) setDefaults() {
+	d.Retention, d.PayloadRetention = Duration{DefaultRetention}, unsaid
+}

@@ -1,0 +1,196 @@
+package config
+
+import (
+	"cmp"
+	"maps"
+	"net"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// reserved is the broker's own name among domains and upstreams.
+const reserved = "deed"
+
+// maxSkew bounds issuers[].skew: expired tokens live on for that long.
+const maxSkew = 5 * time.Minute
+
+// maxName is the longest name of a tenant, domain or upstream, in bytes.
+const maxName = 63
+
+// Validate checks everything that can be checked without touching a file, a
+// network or the environment. Its error is a [Problems].
+func (c *Config) Validate() error {
+	v := &validation{}
+	v.server(c)
+	v.log(c.Log)
+	v.issuers(c.Issuers)
+	v.agents(c.Agents)
+	v.policies(c.Policies)
+	v.domains(c.Domains)
+	for _, name := range sorted(c.Upstreams) {
+		u := c.Upstreams[name]
+		v.upstream(child("upstreams", name), name, &u, c.Domains)
+	}
+	v.holds(c.Holds)
+	v.limits(c.Limits)
+	return v.problems.err()
+}
+
+type validation struct{ problems Problems }
+
+func (v *validation) fail(key, format string, args ...any) {
+	v.problems = append(v.problems, problem(key, format, args...))
+}
+
+func (v *validation) server(c *Config) {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if _, badPort := strconv.ParseUint(port, 10, 16); err != nil || badPort != nil {
+		v.fail("listen", "%q is not host:port; write one like %q", c.Listen, DefaultListen)
+	}
+	switch {
+	case c.URL != "":
+		v.origin("url", c.URL)
+	case err == nil && !isLoopback(host):
+		v.fail("url", "is needed, since listen is not a loopback address: it is what tokens are issued for")
+	default:
+		v.fail("url", "is needed; write where clients reach the broker, such as \"https://deed.example\"")
+	}
+	v.name("tenant", c.Tenant)
+	if c.Data == "" {
+		v.fail("data", "is needed; name a directory")
+	}
+}
+
+func (v *validation) log(l Log) {
+	if l.Pulsar != nil {
+		v.fail("log.pulsar", "is not supported by this build yet; leave log out to use the embedded log")
+	}
+}
+
+func (v *validation) issuers(issuers []Issuer) {
+	if len(issuers) == 0 {
+		v.fail("issuers", "none is configured, so that no token could be verified; add one with its url")
+	}
+	urls, prefixes := map[string]bool{}, map[string]bool{}
+	for i, issuer := range issuers {
+		key := item("issuers", i)
+		v.webURL(child(key, "url"), issuer.URL)
+		if urls[issuer.URL] {
+			v.fail(child(key, "url"), "is configured twice; keep one")
+		}
+		if issuer.Prefix != "" {
+			v.name(child(key, "prefix"), issuer.Prefix)
+		}
+		if prefixes[issuer.Prefix] {
+			v.fail(child(key, "prefix"), "%q is another issuer's prefix too: their people would be taken for each other; give each its own", issuer.Prefix)
+		}
+		urls[issuer.URL], prefixes[issuer.Prefix] = true, true
+		v.word(child(key, "claims.roles"), issuer.Claims.Roles)
+		v.word(child(key, "claims.agent"), issuer.Claims.Agent)
+		v.words(child(key, "people_clients"), issuer.PeopleClients)
+		v.positive(child(key, "max_lifetime"), issuer.MaxLifetime)
+		if issuer.Skew.Duration > maxSkew {
+			v.fail(child(key, "skew"), "%v is too much; %v at most, and mend the clocks", issuer.Skew, Duration{maxSkew})
+		}
+	}
+}
+
+func (v *validation) agents(agents map[string]Agent) {
+	for _, id := range sorted(agents) {
+		key := child("agents", id)
+		v.word(key, id)
+		v.words(child(key, "roles"), agents[id].Roles)
+	}
+}
+
+func (v *validation) policies(globs []string) {
+	if len(globs) == 0 {
+		v.fail("policies", "none is configured, so that every call would be denied; add a glob such as \"policy/*.cedar\"")
+	}
+	for i, glob := range globs {
+		if _, err := filepath.Match(glob, ""); err != nil || glob == "" {
+			v.fail(item("policies", i), "%q is not a glob of files", glob)
+		}
+	}
+}
+
+func (v *validation) domains(domains map[string]Domain) {
+	for _, name := range sorted(domains) {
+		key, d := child("domains", name), domains[name]
+		v.name(key, name)
+		v.unreserved(key, name)
+		v.positive(child(key, "retention"), d.Retention)
+		v.positive(child(key, "payload_retention"), d.PayloadRetention)
+		if d.PayloadRetention.Duration > d.Retention.Duration {
+			v.fail(child(key, "payload_retention"), "%v is longer than retention (%v); payloads go with their calls at the latest", d.PayloadRetention, d.Retention)
+		}
+		v.words(child(key, "readers"), d.Readers)
+	}
+}
+
+func (v *validation) holds(h Holds) {
+	v.positive("holds.wait", h.Wait)
+	v.positive("holds.expires", h.Expires)
+	v.atLeastOne("holds.max_open", h.MaxOpen)
+}
+
+func (v *validation) limits(l Limits) {
+	if l.CallsPerAgent.Count < 1 || l.CallsPerAgent.Per <= 0 {
+		v.fail("limits.calls_per_agent", "must be at least one, such as \"50/s\"")
+	}
+	if l.Body < 1 {
+		v.fail("limits.body", "must be at least one byte, such as \"4MiB\"")
+	}
+	if l.Answer < 1 {
+		v.fail("limits.answer", "must be at least one byte, such as \"16MiB\"")
+	}
+	v.atLeastOne("limits.viewers", l.Viewers)
+}
+
+func (v *validation) positive(key string, d Duration) {
+	if d.Duration <= 0 {
+		v.fail(key, "must be longer than zero; zero does not mean unlimited")
+	}
+}
+
+func (v *validation) atLeastOne(key string, n int) {
+	if n < 1 {
+		v.fail(key, "must be at least 1; zero does not mean unlimited")
+	}
+}
+
+// name checks what becomes part of a topic's or a tool's name.
+func (v *validation) name(key, name string) {
+	ok := name != "" && len(name) <= maxName
+	for _, r := range name {
+		ok = ok && (r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z')
+	}
+	if !ok {
+		v.fail(key, "%q is not a name; use 1 to %d of a-z, 0-9 and -", name, maxName)
+	}
+}
+
+func (v *validation) unreserved(key, name string) {
+	if name == reserved {
+		v.fail(key, "%q is the broker's own name; choose another", name)
+	}
+}
+
+// word checks an identifier that others chose: a role, a claim, a client id.
+func (v *validation) word(key, word string) {
+	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd }
+	if word == "" || len(word) > 256 || strings.ContainsFunc(word, bad) {
+		v.fail(key, "%q is not an identifier; it must have 1 to 256 bytes and no spaces", word)
+	}
+}
+
+func (v *validation) words(key string, words []string) {
+	for i, word := range words {
+		v.word(item(key, i), word)
+	}
+}
+
+func sorted[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

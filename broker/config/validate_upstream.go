@@ -1,0 +1,179 @@
+package config
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+func (v *validation) upstream(key, name string, u *Upstream, domains map[string]Domain) {
+	v.name(key, name)
+	v.unreserved(key, name)
+	switch _, known := domains[u.Domain]; {
+	case u.Domain == "":
+		v.fail(child(key, "domain"), "is needed; name one of domains")
+	case !known:
+		v.fail(child(key, "domain"), "%q is not among domains (%s); add it there or name another", u.Domain, strings.Join(sorted(domains), ", "))
+	}
+	if v.kind(key, u) {
+		v.belongs(key, u)
+	}
+	v.environment(child(key, "env"), u.Env)
+	v.headers(child(key, "headers"), u.Headers)
+	v.auth(child(key, "auth"), u.Auth)
+	v.positive(child(key, "timeout"), u.Timeout)
+	v.positive(child(key, "start_timeout"), u.StartTimeout)
+	v.atLeastOne(child(key, "concurrency"), u.Concurrency)
+}
+
+// kind checks that the upstream says exactly once how it is reached, and how.
+func (v *validation) kind(key string, u *Upstream) bool {
+	if u.OpenAPI != "" {
+		v.fail(child(key, "openapi"), "is not supported by this build yet; put an MCP server before the API and use url or command")
+		return false
+	}
+	switch u.Kind() {
+	case KindCommand:
+		if u.Command[0] == "" {
+			v.fail(child(key, "command"), "has an empty program; write [program, argument, …]")
+		}
+	case KindHTTP:
+		v.webURL(child(key, "url"), u.URL)
+	case KindBuiltin:
+		v.builtin(key, u)
+	case KindUnknown:
+		v.fail(key, "needs exactly one of command, url and builtin")
+		return false
+	}
+	return true
+}
+
+func (v *validation) builtin(key string, u *Upstream) {
+	switch u.Builtin {
+	case BuiltinFiles, BuiltinLedger:
+		if u.Dir == "" {
+			v.fail(child(key, "dir"), "is needed; name the directory that the %s upstream uses", u.Builtin)
+		}
+	default:
+		v.fail(child(key, "builtin"), "%q is not built in; known are %s and %s", u.Builtin, BuiltinFiles, BuiltinLedger)
+	}
+}
+
+// belongs refuses the keys that mean nothing for this kind of upstream: a setting
+// that does nothing is a mistake somebody relies on.
+func (v *validation) belongs(key string, u *Upstream) {
+	kind := u.Kind()
+	for _, k := range []struct {
+		name  string
+		given bool
+		kinds []Kind
+		where string
+	}{
+		{"env", len(u.Env) > 0, []Kind{KindCommand}, "command"},
+		{"headers", len(u.Headers) > 0, []Kind{KindHTTP}, "url"},
+		{"auth", u.Auth != nil, []Kind{KindHTTP}, "url"},
+		{"dir", u.Dir != "", []Kind{KindCommand, KindBuiltin}, "command or builtin"},
+	} {
+		if k.given && kind != k.kinds[0] && kind != k.kinds[len(k.kinds)-1] {
+			v.fail(child(key, k.name), "means something only beside %s; remove it", k.where)
+		}
+	}
+}
+
+func (v *validation) environment(key string, env map[string]string) {
+	for _, name := range sorted(env) {
+		switch {
+		case name == "" || strings.ContainsAny(name, "=\x00"):
+			v.fail(key, "%q is not the name of an environment variable", name)
+		case strings.Contains(env[name], "\x00"):
+			v.fail(child(key, name), "contains a NUL")
+		case isReference(env[name]):
+			v.fail(child(key, name), "refers to a secret, and a worker's environment is no place for one; let the command read the file by its path")
+		}
+	}
+}
+
+func (v *validation) headers(key string, headers map[string]Value) {
+	for _, name := range sorted(headers) {
+		switch http.CanonicalHeaderKey(name) {
+		case "Authorization":
+			v.fail(child(key, name), "belongs into auth.secret, as a reference")
+		case "Host", "Content-Type", "Content-Length", "Accept", "Connection", "Transfer-Encoding", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version":
+			v.fail(child(key, name), "is set by the broker itself; remove it")
+		}
+		if !isToken(name) {
+			v.fail(key, "%q is not the name of a header", name)
+		}
+		if strings.ContainsFunc(headers[name].literal, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			v.fail(child(key, name), "contains control characters")
+		}
+	}
+}
+
+func (v *validation) auth(key string, auth *Auth) {
+	switch {
+	case auth == nil:
+	case auth.Exchange != nil:
+		v.fail(child(key, "exchange"), "is not supported by this build yet; use secret")
+	case auth.Secret.IsZero():
+		v.fail(key, "needs secret, such as \"env://NAME\" or \"file:///absolute/path\"")
+	}
+}
+
+// webURL checks the URL of a server that tokens or keys are sent to or taken from.
+func (v *validation) webURL(key, text string) {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		v.fail(key, "is needed")
+	case err != nil || u.Host == "" || u.Hostname() == "":
+		v.fail(key, "is not an absolute URL; write one like \"https://host/path\"")
+	case u.User != nil:
+		v.fail(key, "has a user or password in it; remove it")
+	case u.Fragment != "" || strings.Contains(text, "#"):
+		v.fail(key, "has a fragment; remove it")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		v.fail(key, "is http to another machine; use https")
+	case u.Scheme != "http" && u.Scheme != "https":
+		v.fail(key, "has the scheme %q; use https", u.Scheme)
+	}
+}
+
+// origin checks a URL that is compared byte by byte with the audience of tokens.
+func (v *validation) origin(key, text string) {
+	before := len(v.problems)
+	v.webURL(key, text)
+	if len(v.problems) > before {
+		return
+	}
+	u, err := url.Parse(text)
+	if err != nil {
+		return // webURL has said so
+	}
+	canonical := u.Scheme + "://" + strings.ToLower(u.Host)
+	canonical = strings.TrimSuffix(canonical, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
+	if text != canonical {
+		v.fail(key, "must be scheme and host alone, in lower case, without a slash at its end; write %q", canonical)
+	}
+}
+
+// isLoopback tells without asking a name server.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+// isToken is RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for _, r := range s {
+		alnum := r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", r) {
+			return false
+		}
+	}
+	return s != ""
+}
