@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/tools"
+)
+
+// progressEvery is how often a waiting caller hears that the call is still held.
+const progressEvery = 5 * time.Second
+
+// Await waits for the outcome of a held call, as long as Call would: by the same
+// principal through the same agents only. An outcome can be asked for again; it is
+// given from the log, never by running the tool once more.
+func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, waiting func(Pending)) (*Reply, error) {
+	h := b.holds.get(callID)
+	if h != nil {
+		if c, _ := h.snapshot(); callerOf(c.Intent.Identity) != callerOf(recorded(id)) {
+			h = nil
+		}
+	}
+	if h == nil {
+		return nil, &Error{Kind: NotFound, Op: "await " + clip(callID, 64),
+			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end"}
+	}
+	return b.await(ctx, h, waiting)
+}
+
+// await gives the outcome of h, or a pending reply once HoldWait is over.
+func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Reply, error) {
+	limit := time.NewTimer(b.cfg.HoldWait)
+	defer limit.Stop()
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		c, changed := h.snapshot()
+		if !c.Open() {
+			b.holds.take(h)
+			return b.outcome(ctx, h, c)
+		}
+		p := pending(c)
+		if waiting != nil {
+			waiting(p)
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-limit.C:
+			return &Reply{CallID: c.ID, Pending: &p}, nil
+		case <-ctx.Done():
+			return &Reply{CallID: c.ID, Pending: &p}, nil
+		case <-b.live.Done():
+			return &Reply{CallID: c.ID, Pending: &p}, nil
+		}
+	}
+}
+
+func pending(c calls.Call) Pending {
+	d := c.Intent.Decision
+	return Pending{
+		CallID: c.ID, Tool: c.Intent.Tool, Released: c.State == calls.Released, Approvers: d.Approvers,
+		Votes: len(c.Votes), Expires: c.Deadline(), Reasons: d.Reasons, Waited: time.Since(c.Opening.Time),
+	}
+}
+
+// outcome says how a held call ended.
+func (b *Broker) outcome(ctx context.Context, h *hold, c calls.Call) (*Reply, error) {
+	op := "call " + c.Intent.Tool
+	fail := func(k Kind, format string, args ...any) (*Reply, error) {
+		return nil, &Error{Kind: k, Op: op, CallID: c.ID, Decision: c.Outcome.Decision, Public: fmt.Sprintf(format, args...)}
+	}
+	switch c.Closing.Type {
+	case audit.CallResult, audit.CallFailed:
+		if c.Outcome.Output == nil {
+			return fail(Upstream, "%s", c.Outcome.Reason)
+		}
+		answer, err := b.answer(ctx, h, c)
+		if errors.Is(err, audit.ErrErased) {
+			return fail(NotFound, "the call was run, but its output has been erased since")
+		}
+		if err != nil {
+			return nil, &Error{Kind: Internal, Op: op, CallID: c.ID, Public: "the call was run, but its output cannot be read now; ask again with deed__await", Err: err}
+		}
+		return &Reply{CallID: c.ID, Answer: answer}, nil
+	case audit.CallDenied:
+		return fail(Denied, "denied by %s: %s", c.Outcome.By.Principal, c.Outcome.Reason)
+	case audit.CallExpired:
+		return fail(Lapsed, "nobody decided before %s; it was not executed. Call again to ask once more", c.Deadline().Format(time.RFC3339))
+	case audit.CallCancelled:
+		return fail(Lapsed, "cancelled, not executed: %s", c.Outcome.Reason)
+	default: // unknown
+		return fail(OutcomeUnknown, "%s", unknownText)
+	}
+}
+
+const unknownText = "the tool may have acted, but its outcome is not known; do not call again before a person has looked and recorded what happened"
+
+// answer is what the tool said: from memory if it ran here, else from the log.
+func (b *Broker) answer(ctx context.Context, h *hold, c calls.Call) (tools.Answer, error) {
+	h.mu.Lock()
+	kept := h.answer
+	h.mu.Unlock()
+	if kept != nil {
+		return *kept, nil
+	}
+	p, err := b.cfg.Payloads.Payload(ctx, c.Closing.At, audit.PayloadOutput)
+	if err != nil {
+		return tools.Answer{}, fmt.Errorf("read output: %w", err)
+	}
+	if !c.Outcome.Output.Matches(p) {
+		return tools.Answer{}, fmt.Errorf("read output: %w: it is not what %s commits to", audit.ErrCorrupt, c.Closing.At)
+	}
+	return tools.Answer{Raw: p.Body, IsError: c.Closing.Type == audit.CallFailed}, nil
+}

@@ -1,0 +1,183 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	noopmetric "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Defaults of [Config].
+const (
+	DefaultHoldWait          = 45 * time.Second // below the 60 s after which TypeScript clients give up
+	DefaultAckWait           = 5 * time.Second
+	DefaultMaxHolds          = 10_000
+	DefaultMaxHoldsPerCaller = 100
+	DefaultCallsPerAgent     = 50.0 // a second
+)
+
+// Catalogue is what can be called; *tools.Registry is one.
+type Catalogue interface {
+	// Lookup finds a tool by its name upstream.tool. Its errors are those of tools.Registry.
+	Lookup(name string) (*tools.Tool, error)
+	// Tools is every tool known now, in order of their names.
+	Tools() []*tools.Tool
+	// Seed makes definitions known that an upstream had when it was last seen. An
+	// upstream that is not configured any more is an error, and changes nothing.
+	Seed(upstream string, definitions []json.RawMessage) error
+}
+
+// Config is what a broker needs. Tenant, Log, Payloads, Catalogue and Policies are required.
+type Config struct {
+	Tenant    string
+	Replica   string // this process's name among those that share the log
+	Version   string
+	Log       audit.Log
+	Payloads  audit.Payloads
+	Catalogue Catalogue
+	Policies  *Policies
+
+	HoldWait          time.Duration // how long a held call's request stays open
+	AckWait           time.Duration // how long a call waits for the log
+	MaxHolds          int           // open at once
+	MaxHoldsPerCaller int
+	CallsPerAgent     float64 // a second, with a burst of twice as many
+
+	Logger *slog.Logger
+	Meter  metric.Meter
+	Tracer trace.Tracer
+}
+
+func (c *Config) complete() error {
+	if c.Tenant == "" || c.Log == nil || c.Payloads == nil || c.Catalogue == nil || c.Policies == nil {
+		return errors.New("tenant, log, payloads, catalogue and policies are required")
+	}
+	if c.Replica == "" {
+		c.Replica = "deed"
+	}
+	setDefault(&c.HoldWait, DefaultHoldWait)
+	setDefault(&c.AckWait, DefaultAckWait)
+	setDefault(&c.MaxHolds, DefaultMaxHolds)
+	setDefault(&c.MaxHoldsPerCaller, DefaultMaxHoldsPerCaller)
+	setDefault(&c.CallsPerAgent, DefaultCallsPerAgent)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Meter == nil {
+		c.Meter = noopmetric.Meter{}
+	}
+	if c.Tracer == nil {
+		c.Tracer = nooptrace.Tracer{}
+	}
+	return nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Broker takes calls and votes. It is safe for concurrent use.
+type Broker struct {
+	cfg    Config
+	source string // of its events
+
+	reload sync.Mutex        // one activation or pinning at a time
+	pins   map[string]string // guarded by reload: the digest pinned last, by tool
+
+	flights *flights
+	holds   *holds
+	limits  *limits
+	metrics *metrics
+
+	cursor audit.Cursor   // where following starts; set by Open
+	work   sync.WaitGroup // executions and releases under way
+	live   context.Context
+	stop   context.CancelFunc
+}
+
+// Open reads the log: calls that a crash left open are closed as unknown, held
+// calls are pending again, the tools that it remembers are known to the catalogue,
+// and the policies in force are recorded if they are not those of last time. It
+// fails if the log cannot be read or written.
+func Open(ctx context.Context, cfg Config) (*Broker, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	m, err := newMetrics(cfg.Meter)
+	if err != nil {
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	b := &Broker{
+		cfg:     cfg,
+		source:  "deed://" + cfg.Tenant + "/" + cfg.Replica,
+		pins:    map[string]string{},
+		flights: newFlights(),
+		holds:   newHolds(),
+		limits:  newLimits(cfg.CallsPerAgent),
+		metrics: m,
+	}
+	// Executions outlive the requests that started them; Run ends them.
+	b.live, b.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := b.recover(ctx); err != nil {
+		b.stop()
+		return nil, fmt.Errorf("open broker: %w", err)
+	}
+	return b, nil
+}
+
+// Run follows the log, releases and expires held calls until ctx is done. It then
+// waits up to grace for the calls that are running; those that are not done by
+// then are recorded as unknown. Held calls stay held.
+func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
+	g, follow := errgroup.WithContext(context.WithoutCancel(ctx))
+	following, endFollow := context.WithCancel(follow)
+	g.Go(func() error { return b.follow(following) })
+	g.Go(func() error { return b.expire(following) })
+	for _, h := range b.holds.voted() {
+		b.consider(h)
+	}
+	select {
+	case <-ctx.Done():
+	case <-follow.Done():
+	}
+	b.drain(grace)
+	endFollow()
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("run broker: %w", err)
+	}
+	return nil
+}
+
+// drain waits for running calls, then cuts off what is left.
+func (b *Broker) drain(grace time.Duration) {
+	b.flights.close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.flights.up.Wait()
+		b.work.Wait()
+	}()
+	t := time.NewTimer(grace)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+	b.stop()
+	<-done
+}

@@ -1,0 +1,106 @@
+package broker
+
+import (
+	"errors"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// authorise asks the policy, and refuses what it denies or what finds no room to wait.
+func (b *Broker) authorise(c *call) *refusal {
+	d, err := b.decide(c.tool, c.args, c.intent.Identity, policy.Approvals{})
+	if err != nil {
+		return refusalOfNumber(err)
+	}
+	c.intent.Decision = d
+	switch d.Effect {
+	case audit.Allow:
+		return nil
+	case audit.Hold:
+		if !b.holds.room(callerOf(c.intent.Identity), b.cfg.MaxHolds, b.cfg.MaxHoldsPerCaller) {
+			return &refusal{kind: Overloaded, code: audit.CodeOverloaded, decision: &d,
+				public: "too many calls are waiting for approval; wait for some of them to be decided"}
+		}
+		return nil
+	case audit.Deny:
+		return &refusal{kind: Denied, code: audit.CodePolicy, public: denialText(d), decision: &d}
+	default:
+		return &refusal{kind: Denied, code: audit.CodePolicy, public: denialText(d), decision: &d}
+	}
+}
+
+// decide asks the active policies about one call at this moment.
+func (b *Broker) decide(t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) (audit.Decision, error) {
+	return b.cfg.Policies.Set().Decide(policy.Request{
+		Tool:         t.Name(),
+		Links:        links(who),
+		Input:        args.Value,
+		Text:         string(args.Canonical),
+		Scopes:       who.Scopes,
+		ACR:          who.ACR,
+		TokenExpires: who.Expires,
+		Now:          time.Now().UTC(),
+		Approvals:    votes,
+	})
+}
+
+// links are the parties that must each be allowed: the person and every agent.
+func links(who audit.Identity) []policy.Link {
+	var l []policy.Link
+	if who.Principal != "" {
+		l = append(l, policy.Link{Kind: policy.User, ID: who.Principal, Roles: who.Roles})
+	}
+	for _, a := range who.Chain {
+		l = append(l, policy.Link{Kind: policy.Agent, ID: a.ID, Roles: a.Roles})
+	}
+	return l
+}
+
+// approvals counts the votes of a held call as policies see them.
+func approvals(c calls.Call) policy.Approvals {
+	a := policy.Approvals{Count: len(c.Votes)}
+	for _, v := range c.Votes {
+		a.By = append(a.By, v.By.Principal)
+		a.Roles = append(a.Roles, v.By.Roles...)
+	}
+	return a
+}
+
+func refusalOfNumber(err error) *refusal {
+	if n, ok := errors.AsType[*policy.NumberError](err); ok {
+		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: n.Error(), err: err}
+	}
+	return &refusal{kind: Internal, code: audit.CodePolicy, public: "the policy could not be evaluated, so nothing was done", err: err}
+}
+
+// denialText tells an agent which policies denied it and why.
+func denialText(d audit.Decision) string {
+	if len(d.Errors) > 0 {
+		return "denied: a policy failed to evaluate; an operator must mend it"
+	}
+	text := ""
+	for _, r := range d.Reasons {
+		if r.Effect == "permit" {
+			continue
+		}
+		if text != "" {
+			text += "; "
+		}
+		switch {
+		case r.Policy == "":
+			text += "no policy permits " + r.Link + " to do this"
+		case r.Text != "":
+			text += "policy " + r.Policy + ": " + r.Text
+		default:
+			text += "policy " + r.Policy + " forbids it to " + r.Link
+		}
+	}
+	if text == "" {
+		text = "no policy permits this"
+	}
+	return "denied: " + text
+}

@@ -1,0 +1,56 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// metrics are the broker's instruments. Their labels are bounded: no name that an
+// agent chooses is among them.
+type metrics struct {
+	duration metric.Float64Histogram
+	ack      metric.Float64Histogram
+	holds    metric.Int64UpDownCounter
+	odd      metric.Int64Counter
+}
+
+func newMetrics(m metric.Meter) (*metrics, error) {
+	var errs [4]error
+	var x metrics
+	x.duration, errs[0] = m.Float64Histogram("deed.call.duration", metric.WithUnit("s"),
+		metric.WithDescription("from a call's arrival to its answer, by outcome"))
+	x.ack, errs[1] = m.Float64Histogram("deed.log.ack.duration", metric.WithUnit("s"),
+		metric.WithDescription("until the log acknowledged an event, by type"),
+		metric.WithExplicitBucketBoundaries(.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5))
+	x.holds, errs[2] = m.Int64UpDownCounter("deed.holds.open", metric.WithDescription("calls waiting for people"))
+	x.odd, errs[3] = m.Int64Counter("deed.log.strange", metric.WithDescription("records that no honest broker wrote"))
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return &x, nil
+}
+
+func (x *metrics) called(ctx context.Context, c *call, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = AsError(err).Kind.String()
+	}
+	x.duration.Record(ctx, time.Since(c.start).Seconds(), metric.WithAttributeSet(
+		attribute.NewSet(attribute.String("outcome", outcome), attribute.String("domain", c.domain))))
+}
+
+func (x *metrics) appended(ctx context.Context, t audit.Type, took time.Duration, err error) {
+	x.ack.Record(ctx, took.Seconds(), metric.WithAttributeSet(
+		attribute.NewSet(attribute.String("type", string(t)), attribute.Bool("ok", err == nil))))
+}
+
+func (x *metrics) held(ctx context.Context, n int64) { x.holds.Add(ctx, n) }
+
+func (x *metrics) strange(ctx context.Context) { x.odd.Add(ctx, 1) }

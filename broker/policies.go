@@ -1,0 +1,185 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Policies is the policy set in force, kept in step with the tools: whenever
+// these change it is type-checked against them again, and a tool that the policies
+// do not fit is quarantined.
+type Policies struct {
+	options policy.Options
+	set     atomic.Pointer[policy.Set]
+
+	mu       sync.Mutex
+	files    []policy.File   // guarded by mu
+	tools    []*tools.Tool   // guarded by mu
+	findings policy.Findings // guarded by mu: of the set in force
+}
+
+// NewPolicies type-checks files by themselves. What they say about tools is checked
+// once the tools are known, by Review.
+func NewPolicies(files []policy.File, o policy.Options) (*Policies, error) {
+	o.MayQuarantine = nil
+	p := &Policies{options: o}
+	if _, err := p.Replace(files); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Set is the set in force. It is immutable.
+func (p *Policies) Set() *policy.Set { return p.set.Load() }
+
+// Findings are the warnings about the set in force, and the tools that it does not fit.
+func (p *Policies) Findings() policy.Findings {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.findings
+}
+
+// Replace puts files in force if they type-check against all tools that are known
+// now. Otherwise the error joins the findings, and what was in force stays.
+func (p *Policies) Replace(files []policy.File) (policy.Findings, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	set, found := policy.Compile(files, policyTools(p.tools), p.options)
+	if err := found.Err(); err != nil {
+		return found, fmt.Errorf("activate policies: %w", err)
+	}
+	p.files, p.findings = files, found
+	p.set.Store(set)
+	return found, nil
+}
+
+// Review makes the set fit a new set of tools, before these become visible. It
+// returns a finding for each tool that a policy does not fit: it stays quarantined.
+func (p *Policies) Review(ts []*tools.Tool) map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	o := p.options
+	o.MayQuarantine = func(string) bool { return true }
+	set, found := policy.Compile(p.files, policyTools(ts), o)
+	quarantined := map[string]string{}
+	for _, f := range found {
+		for _, t := range f.Tools {
+			if f.Severity != policy.Warning {
+				quarantined[t] = f.String()
+			}
+		}
+	}
+	if found.Err() != nil { // no tool can be called by a set that does not fit it
+		for _, t := range ts {
+			quarantined[t.Name()] = "the policies cannot be checked against the tools: " + found.Err().Error()
+		}
+		return quarantined
+	}
+	p.tools, p.findings = ts, found
+	p.set.Store(set)
+	return quarantined
+}
+
+// text is what an activation event keeps of the files.
+func (p *Policies) text() (names []string, text []byte, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := map[string]string{}
+	for _, f := range p.files {
+		names = append(names, f.Name)
+		all[f.Name] = string(f.Text)
+	}
+	text, err = json.Marshal(all)
+	return names, text, err
+}
+
+func policyTools(ts []*tools.Tool) []policy.Tool {
+	var out []policy.Tool
+	for _, t := range ts {
+		if t.Finding != "" {
+			continue
+		}
+		a := t.Annotations
+		out = append(out, policy.Tool{
+			Upstream: t.Upstream, Domain: t.Domain, Name: t.Definition.Name, InputSchema: t.InputSchema,
+			Annotations: policy.Annotations{ReadOnly: a.ReadOnly, Destructive: a.Destructive, Idempotent: a.Idempotent, OpenWorld: a.OpenWorld},
+		})
+	}
+	return out
+}
+
+// Activate puts policy files in force after a type-check against the tools, and
+// records it. On an error what was in force stays.
+func (b *Broker) Activate(ctx context.Context, files []policy.File) (policy.Findings, error) {
+	b.reload.Lock()
+	defer b.reload.Unlock()
+	before := b.cfg.Policies.Set().Digest()
+	found, err := b.cfg.Policies.Replace(files)
+	if err != nil {
+		return found, err
+	}
+	return found, b.recordPolicies(ctx, before)
+}
+
+// recordPolicies writes which policies are in force, if they are not those of before.
+func (b *Broker) recordPolicies(ctx context.Context, before string) error {
+	digest := b.cfg.Policies.Set().Digest()
+	if digest == before {
+		return nil
+	}
+	names, text, err := b.cfg.Policies.text()
+	if err != nil {
+		return fmt.Errorf("record policies: %w", err)
+	}
+	p := audit.NewPayload(audit.PayloadPolicy, text)
+	_, err = b.write(ctx, audit.PolicyActivated, control(), audit.Activation{PolicySet: digest, Files: names, Text: p.Commitment()}, p)
+	return err
+}
+
+func control() about { return about{domain: audit.OwnDomain, topic: audit.TopicControl} }
+
+// Pin records the definitions of tools that are new or have changed, so that they
+// are known while their upstream is down and can be shown years later. Call it with
+// each change of the catalogue.
+func (b *Broker) Pin(ctx context.Context, ts []*tools.Tool) error {
+	b.reload.Lock()
+	defer b.reload.Unlock()
+	for _, t := range ts {
+		if b.pins[t.Name()] == t.Digest {
+			continue
+		}
+		p := audit.NewPayload(audit.PayloadDefinition, t.Raw)
+		data := audit.Pin{Tool: t.Name(), Definition: t.Digest, Text: p.Commitment()}
+		if _, err := b.write(ctx, audit.ToolPinned, control(), data, p); err != nil {
+			return fmt.Errorf("pin tool: %w", err)
+		}
+		b.pins[t.Name()] = t.Digest
+	}
+	return nil
+}
+
+// seed makes the tools known that the log remembers.
+func (b *Broker) seed(ctx context.Context, pins map[string]pinned) error {
+	known := map[string][]json.RawMessage{}
+	for name, pin := range pins {
+		p, err := b.cfg.Payloads.Payload(ctx, pin.at, audit.PayloadDefinition)
+		if err != nil {
+			return fmt.Errorf("read definition of %s: %w", name, err)
+		}
+		upstream, _, _ := strings.Cut(name, ".")
+		known[upstream] = append(known[upstream], p.Body)
+		b.pins[name] = pin.digest
+	}
+	for upstream, defs := range known {
+		b.cfg.Catalogue.Seed(upstream, defs)
+	}
+	return nil
+}

@@ -1,0 +1,86 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+)
+
+// This file is the only place that turns what the broker knows into events.
+
+// recorded is an identity as events carry it.
+func recorded(id *agents.Identity) audit.Identity {
+	r := audit.Identity{
+		Issuer: id.Issuer, Principal: id.Principal, Roles: id.Roles, Scopes: id.Scopes, ACR: id.ACR,
+		Session: id.Session, TokenID: id.TokenID, Token: id.TokenDigest, Expires: id.Expires.UTC(),
+	}
+	for _, a := range id.Chain {
+		r.Chain = append(r.Chain, audit.Actor{ID: a.ID, Roles: a.Roles})
+	}
+	return r
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// about says where an event belongs and whose call it concerns.
+type about struct {
+	domain string
+	topic  string
+	callID string
+	who    *audit.Identity // nil for events of the broker itself
+	trace  string
+}
+
+func (b *Broker) event(t audit.Type, a about, data any, payloads ...audit.Payload) (audit.Event, error) {
+	body, err := json.Marshal(data)
+	if err != nil {
+		return audit.Event{}, fmt.Errorf("encode %s: %w", t, err)
+	}
+	e := audit.Event{
+		SpecVersion: "1.0", ID: newID(), Type: t, Source: b.source, Subject: a.callID,
+		Time: time.Now().UTC(), DataContentType: "application/json",
+		Tenant: b.cfg.Tenant, Domain: a.domain, Topic: a.topic, TraceParent: a.trace,
+		Data: body, Payloads: payloads,
+	}
+	if a.who != nil {
+		e.Principal = a.who.Principal
+		e.TokenExpires = &a.who.Expires
+		if len(a.who.Chain) > 0 {
+			e.Actor = a.who.Chain[0].ID
+		}
+	}
+	return e, nil
+}
+
+// write appends one event, waiting for its acknowledgement at most AckWait, whether
+// or not the client that caused it is still there.
+func (b *Broker) write(ctx context.Context, t audit.Type, a about, data any, payloads ...audit.Payload) (audit.Position, error) {
+	e, err := b.event(t, a, data, payloads...)
+	if err != nil {
+		return audit.Position{}, err
+	}
+	return b.append(ctx, e)
+}
+
+func (b *Broker) append(ctx context.Context, e audit.Event) (audit.Position, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)
+	defer cancel()
+	start := time.Now()
+	p, err := b.cfg.Log.Append(ctx, e)
+	b.metrics.appended(ctx, e.Type, time.Since(start), err)
+	if err != nil {
+		return p, fmt.Errorf("record %s: %w", e.Type, err)
+	}
+	return p, nil
+}
+
+// callOf says where events of a recorded call go.
+func (b *Broker) callOf(callID, domain string, in *audit.Intent, trace string) about {
+	return about{domain: domain, topic: audit.TopicCalls, callID: callID, who: &in.Identity, trace: trace}
+}

@@ -1,0 +1,126 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// HeldCall is a held call as a person sees it who may decide or read it.
+type HeldCall struct {
+	calls.Call
+	Arguments json.RawMessage // exactly as they will run; nil if they have been erased
+	MayVote   bool            // this viewer, now
+	WhyNot    string          // in words, if not
+}
+
+// Pending lists the held calls that the viewer may decide or read, the earliest deadline first.
+func (b *Broker) Pending(ctx context.Context, viewer *agents.Identity) []HeldCall {
+	var list []HeldCall
+	for _, h := range b.holds.open() {
+		if v, ok := b.view(ctx, viewer, h); ok {
+			list = append(list, v)
+		}
+	}
+	return list
+}
+
+// Held is one held call, open or ended lately; NotFound if there is none that the viewer may see.
+func (b *Broker) Held(ctx context.Context, viewer *agents.Identity, callID string) (HeldCall, error) {
+	if h := b.holds.get(callID); h != nil {
+		if v, ok := b.view(ctx, viewer, h); ok {
+			return v, nil
+		}
+	}
+	return HeldCall{}, &Error{Kind: NotFound, Op: "show held call", Public: "no held call has this id"}
+}
+
+func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (HeldCall, bool) {
+	c, _ := h.snapshot()
+	vote := b.mayVote(viewer, c)
+	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held}
+	if !v.MayVote {
+		if !b.MayRead(viewer, SubjectOf(c)) {
+			return HeldCall{}, false
+		}
+		v.WhyNot = denialText(vote)
+	}
+	args, err := b.arguments(ctx, h, c)
+	switch {
+	case err == nil:
+		v.Arguments = args.Canonical
+	case !errors.Is(err, audit.ErrErased):
+		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "arguments of a held call cannot be read",
+			slog.String("call_id", c.ID), slog.Any("error", err))
+	}
+	return v, true
+}
+
+// Subject is what reading is permitted on: whose call, by whom, of what.
+type Subject struct {
+	Domain, Principal, Actor, Tool string
+}
+
+// SubjectOf is the subject of a call.
+func SubjectOf(c calls.Call) Subject {
+	s := Subject{Domain: c.Domain, Principal: c.Intent.Identity.Principal, Tool: c.Intent.Tool}
+	if chain := c.Intent.Identity.Chain; len(chain) > 0 {
+		s.Actor = chain[0].ID
+	}
+	return s
+}
+
+// MayRead reports whether the viewer may see the records of a subject. Agents see
+// none: they learn of their calls from the answers.
+func (b *Broker) MayRead(viewer *agents.Identity, s Subject) bool {
+	return b.Permits(viewer, policy.ActionRead, s).Effect == audit.Allow
+}
+
+// Permits asks whether policy lets a person do one of people's own actions
+// (policy.ActionRead, ...) on a subject. It denies whoever is not a person.
+func (b *Broker) Permits(viewer *agents.Identity, action string, s Subject) audit.Decision {
+	set := b.cfg.Policies.Set()
+	if !viewer.Person() {
+		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{
+			{Policy: "people-only", Effect: "forbid", Text: "only people may do this: a token with an agent in it cannot"}}}
+	}
+	return set.Permits(links(recorded(viewer))[0], action, resourceOf(s))
+}
+
+// Visible lists the tools that the caller could call with some arguments, by name.
+func (b *Broker) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
+	all := b.cfg.Catalogue.Tools()
+	may := b.cfg.Policies.Set().Visible(links(recorded(id)), id.Scopes)
+	visible := make([]*tools.Tool, 0, len(may))
+	for _, t := range all {
+		if _, ok := may[t.Name()]; ok && t.Finding == "" {
+			visible = append(visible, t)
+		}
+	}
+	return visible
+}
+
+// Reconcile records a person's finding about a call that was closed as unknown.
+func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error {
+	op := "reconcile " + c.ID
+	who := recorded(id)
+	if d := b.Permits(id, policy.ActionReview, SubjectOf(c)); d.Effect != audit.Allow {
+		return &Error{Kind: Denied, Op: op, CallID: c.ID, Public: denialText(d), Decision: &d}
+	}
+	if c.State != calls.Closed || c.Closing.Type != audit.CallUnknown || c.Reconciled != nil {
+		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "only a call that ended as unknown, and was not reconciled yet, can be reconciled"}
+	}
+	data := audit.Reconciliation{Happened: happened, By: who, Note: clip(note, maxReason)}
+	if _, err := b.write(ctx, audit.CallReconciled, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data); err != nil {
+		return &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second, Public: "the finding could not be recorded; try again"}
+	}
+	return nil
+}
