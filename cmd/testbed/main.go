@@ -1,0 +1,118 @@
+// Command testbed provides what Deed's tests need for real and runs them with it.
+//
+//	go run ./cmd/testbed test [-- go test arguments]   install what is missing, then go test -race ./...
+//	go run ./cmd/testbed up                            install what is missing, print the environment
+//	go run ./cmd/testbed env                           the same for eval: eval "$(go run ./cmd/testbed env)"
+//	go run ./cmd/testbed bench [flags]                 compare Deed with mcp-go alone and with a bare proxy
+//	go run ./cmd/testbed clean                         remove everything that was installed
+//
+// What is installed, and in which versions, is in one table: provision/provision.go.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/deedbroker/deed/cmd/testbed/bench"
+	"github.com/deedbroker/deed/cmd/testbed/need"
+	"github.com/deedbroker/deed/cmd/testbed/provision"
+)
+
+const usage = "usage: testbed test [-- go test arguments] | up | env | bench [flags] | clean"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		os.Exit(max(exit.ExitCode(), 1)) // go test has said why
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		return errors.New(usage)
+	}
+	verb, args := args[0], args[1:]
+	switch {
+	case verb == "test" && (len(args) == 0 || args[0] == "--"):
+		return test(ctx, args, stdout, stderr)
+	case verb == "bench":
+		return bench.Run(ctx, args, stdout, stderr)
+	case (verb == "up" || verb == "env") && len(args) == 0:
+		return printEnv(ctx, stdout, stderr)
+	case verb == "clean" && len(args) == 0:
+		return clean()
+	default:
+		return errors.New(usage)
+	}
+}
+
+// test runs go test with everything provided; its exit code becomes the testbed's.
+func test(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	env, err := provision.All(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", testArgs(args)...) //nolint:gosec // arguments of whoever runs the testbed
+	cmd.Env = append(os.Environ(), need.Require+"=all")
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 30 * time.Second
+	fmt.Fprintln(stderr, "testbed: go", strings.Join(cmd.Args[1:], " "))
+	return cmd.Run()
+}
+
+// testArgs adds what is after -- to go test's arguments, and all packages if it
+// names none.
+func testArgs(args []string) []string {
+	all := []string{"test", "-race"}
+	if len(args) > 0 {
+		all = append(all, args[1:]...)
+	}
+	isPackage := func(arg string) bool {
+		return strings.HasPrefix(arg, "./") || strings.HasPrefix(arg, "github.com/deedbroker/deed")
+	}
+	if !slices.ContainsFunc(all, isPackage) {
+		all = append(all, "./...")
+	}
+	return all
+}
+
+func printEnv(ctx context.Context, stdout, stderr io.Writer) error {
+	env, err := provision.All(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		if _, err := fmt.Fprintf(stdout, "export %s='%s'\n", name, strings.ReplaceAll(env[name], "'", `'\''`)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func clean() error {
+	dir, err := provision.Dir()
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(dir)
+}

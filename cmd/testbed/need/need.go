@@ -1,0 +1,41 @@
+// Package need is for tests that need something real: a Node binary, an official
+// MCP server, a browser. They name the environment variable that says where it is;
+// `go run ./cmd/testbed test` provides all of them.
+//
+// Without it a plain `go test ./...` skips such a test and stays hermetic. With
+// DEED_TEST_REQUIRE=all, which the testbed sets, what is missing fails the test:
+// a suite that skipped what it should have proved is not green.
+package need
+
+import (
+	"os"
+	"testing"
+)
+
+// The variables that the testbed sets.
+const (
+	Node          = "DEED_TEST_NODE"           // path of a node binary, 22 or newer
+	MCPFilesystem = "DEED_TEST_MCP_FILESYSTEM" // path of the official filesystem server's entry script, for Node
+	MCPEverything = "DEED_TEST_MCP_EVERYTHING" // path of the official everything server's entry script, for Node
+	TypeScriptSDK = "DEED_TEST_TS_SDK"         // a node_modules directory that has @modelcontextprotocol/sdk
+	Python        = "DEED_TEST_PYTHON"         // path of a python that can import mcp
+	Chromium      = "DEED_TEST_CHROMIUM"       // path of a Chromium binary
+
+	// Require makes a missing variable fail the test when it is "all".
+	Require = "DEED_TEST_REQUIRE"
+)
+
+// Env returns the value of the environment variable name. If it has none, Env
+// fails the test where everything is required, else it skips it.
+func Env(t testing.TB, name string) string {
+	t.Helper()
+	if value := os.Getenv(name); value != "" {
+		return value
+	}
+	const how = "%s is not set; `go run ./cmd/testbed test` installs what it stands for and runs the tests with it"
+	if os.Getenv(Require) == "all" {
+		t.Fatalf(how, name)
+	}
+	t.Skipf(how, name)
+	return ""
+}

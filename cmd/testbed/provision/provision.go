@@ -1,0 +1,103 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/deedbroker/deed/cmd/testbed/need"
+)
+
+// Env is what tests find in their environment: names of package need and values.
+type Env map[string]string
+
+// thing is something that tests need.
+type thing struct {
+	name string // shown in the progress
+	// install makes it available and returns the variables that say where it is.
+	// It must be quick when nothing is left to do.
+	install func(ctx context.Context, c *cache) (Env, error)
+}
+
+// things is the one table of what is installed and in which version.
+func things() []thing {
+	return []thing{
+		{"node " + nodeVersion, npmBinary("node", nodeVersion, "bin/node", need.Node)},
+		{"MCP filesystem server " + mcpServers, npmBinary("@modelcontextprotocol/server-filesystem", mcpServers, "dist/index.js", need.MCPFilesystem)},
+		{"MCP everything server " + mcpServers, npmBinary("@modelcontextprotocol/server-everything", mcpServers, "dist/index.js", need.MCPEverything)},
+		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
+		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
+		{"Chromium", chromium},
+	}
+}
+
+const (
+	nodeVersion   = "22.23.3"
+	mcpServers    = "2026.8.31"
+	typeScriptSDK = "1.32.2"
+	pythonSDK     = "2.3.0"
+)
+
+// atOnce bounds how many things are installed at the same time.
+const atOnce = 3
+
+// Dir is where everything is installed.
+func Dir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache directory: %w", err)
+	}
+	return filepath.Join(dir, "deed-testbed"), nil
+}
+
+// All installs everything that isn't yet, writes a line to progress for each with
+// the time that it took, and returns the variables of all. It tries everything
+// before it returns an error.
+func All(ctx context.Context, progress io.Writer) (Env, error) {
+	dir, err := Dir()
+	if err != nil {
+		return nil, err
+	}
+	return install(ctx, &cache{dir: dir}, things(), progress)
+}
+
+func install(ctx context.Context, c *cache, all []thing, progress io.Writer) (Env, error) {
+	var (
+		mu     sync.Mutex // guards env, failed and progress
+		env    = Env{}
+		failed []error
+		group  errgroup.Group
+	)
+	group.SetLimit(atOnce)
+	for _, t := range all {
+		group.Go(func() error {
+			start := time.Now()
+			found, err := t.install(ctx, c)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				failed = append(failed, fmt.Errorf("install %s: %w", t.name, err))
+				return report(progress, "testbed: %s FAILED after %v", t.name, time.Since(start))
+			}
+			maps.Copy(env, found)
+			return report(progress, "testbed: %s ready in %v", t.name, time.Since(start))
+		})
+	}
+	if err := errors.Join(group.Wait(), errors.Join(failed...)); err != nil {
+		return nil, err
+	}
+	return env, nil
+}
+
+func report(w io.Writer, format, name string, took time.Duration) error {
+	_, err := fmt.Fprintf(w, format+"\n", name, took.Round(10*time.Millisecond))
+	return err
+}

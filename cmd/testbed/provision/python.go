@@ -1,0 +1,58 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// pythonPackage installs a PyPI package for a python of its own.
+func pythonPackage(pkg, version, variable string) installer {
+	return func(ctx context.Context, c *cache) (Env, error) {
+		dir, err := c.once(ctx, "pypi-"+pkg+"-"+version, func(dir string) error {
+			return pipInstall(ctx, c, dir, pkg, version)
+		})
+		if err != nil {
+			return nil, err
+		}
+		return Env{variable: pythonIn(dir)}, exists(pythonIn(dir))
+	}
+}
+
+func pythonIn(dir string) string { return filepath.Join(dir, "bin", "python") }
+
+// pipInstall makes a virtual environment; where Python came without ensurepip, it
+// installs beside a script that starts the machine's python with the right path.
+func pipInstall(ctx context.Context, c *cache, dir, pkg, version string) error {
+	python, err := program(ctx, c, "python3", "python3", "python3-venv", "python3-pip")
+	if err != nil {
+		return err
+	}
+	requirement := pkg + "==" + version
+	venv := exec.CommandContext(ctx, python, "-m", "venv", dir) //nolint:gosec // python of the machine
+	venvErr := run(venv)
+	if venvErr == nil {
+		return run(pip(ctx, pythonIn(dir), requirement))
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "bin"), 0o750)); err != nil {
+		return err
+	}
+	packages := filepath.Join(dir, "packages")
+	if err := run(pip(ctx, python, "--target", packages, requirement)); err != nil {
+		return fmt.Errorf("neither a virtual environment nor a directory: %w", errors.Join(venvErr, err))
+	}
+	script := fmt.Sprintf("#!/bin/sh\nPYTHONPATH=%s exec %s \"$@\"\n", quote(packages), quote(python))
+	return os.WriteFile(pythonIn(dir), []byte(script), 0o700) //nolint:gosec // it is to be executed
+}
+
+func pip(ctx context.Context, python string, args ...string) *exec.Cmd {
+	args = append([]string{"-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"}, args...)
+	return exec.CommandContext(ctx, python, args...) //nolint:gosec // python of the machine
+}
+
+// quote makes a word of a shell's.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
