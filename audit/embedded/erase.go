@@ -1,0 +1,70 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// erasure is a payload on its way out.
+type erasure struct {
+	position audit.Position
+	name     string
+	seq      int64
+	done     chan error // holds one answer
+}
+
+// Erase removes the payload called name of the record at p for good; its
+// commitment in the event stands, and [Log.Payload] answers [audit.ErrErased]
+// from then on. Its bytes are overwritten in the file and dropped from the
+// write-ahead log, there as soon as no reader stands in the way. Erasing twice is
+// harmless; a payload that never was is [audit.ErrNotFound].
+func (l *Log) Erase(ctx context.Context, p audit.Position, name string) error {
+	if err := l.eraseOne(ctx, p, name); err != nil {
+		return fmt.Errorf("erase payload %.*q of %s: %w", MaxPayloadName, name, p, err)
+	}
+	return nil
+}
+
+func (l *Log) eraseOne(ctx context.Context, p audit.Position, name string) error {
+	if _, err := l.read.Payload(ctx, p, name); errors.Is(err, audit.ErrErased) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	e, err := l.read.at(ctx, p)
+	if err != nil {
+		return err
+	}
+	job := &erasure{position: p, name: name, seq: e.seq, done: make(chan error, 1)}
+	select {
+	case l.erasures <- job:
+	case <-l.closing:
+		return errClosed
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
+	}
+	return <-job.done // the writer has it and answers at once
+}
+
+func (w *writer) erase(e *erasure) error {
+	if broken := w.log.broken.Load(); broken != nil {
+		return *broken
+	}
+	if err := w.begin.run(); err != nil {
+		return w.abort(nil, err)
+	}
+	if err := w.erasePayload.run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), e.name); err != nil {
+		return w.abort(nil, err)
+	}
+	if err := w.commit.run(); err != nil {
+		w.log.poison(err)
+		return fmt.Errorf("%w: commit failed: %w", audit.ErrUncertain, err)
+	}
+	err := w.fold(w.truncate)
+	w.residue = err != nil
+	w.checkFold(err)
+	return nil
+}

@@ -1,0 +1,112 @@
+package embedded
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"sync/atomic"
+)
+
+// When the write-ahead log is folded into the file, in pages of it: by the keeper
+// beside the writer, or, if that does not keep up, by the writer itself.
+const (
+	keeperPages = 1024
+	writerPages = 16384
+	pageBytes   = 4096
+)
+
+// keeper folds the write-ahead log into the file beside the writer, so that no
+// append waits for it.
+type keeper struct {
+	log   *Log
+	conn  *connection
+	wish  chan struct{} // holds one wish to fold
+	pages atomic.Int64  // in the write-ahead log when it was last looked at
+	bytes int64         // committed since the last wish; the writer's
+}
+
+func newKeeper(ctx context.Context, l *Log) (*keeper, error) {
+	c, err := connect(ctx, dsn(l.path, "rw", nil, "wal_autocheckpoint(0)", "synchronous(FULL)"))
+	if err != nil {
+		return nil, fileError(l.path, err)
+	}
+	return &keeper{log: l, conn: c, wish: make(chan struct{}, 1)}, nil
+}
+
+// committed is called by the writer after every batch.
+func (k *keeper) committed(w *writer) {
+	k.bytes += int64(len(w.batch)) * pageBytes / 2
+	for _, r := range w.batch {
+		k.bytes += r.size
+	}
+	if k.bytes >= keeperPages*pageBytes {
+		k.bytes = 0
+		select {
+		case k.wish <- struct{}{}:
+		default:
+		}
+	}
+	if k.pages.Load() > writerPages {
+		k.pages.Store(0)
+		w.checkFold(w.fold(w.passive))
+	}
+}
+
+// run folds whenever the writer wishes it, until the log has stopped.
+func (k *keeper) run() {
+	for {
+		select {
+		case <-k.wish:
+			k.fold()
+		case <-k.log.stopped:
+			if err := k.conn.close(); err != nil {
+				k.log.poison(err)
+			}
+			return
+		}
+	}
+}
+
+func (k *keeper) fold() {
+	row, err := k.conn.ints("PRAGMA wal_checkpoint(PASSIVE)")
+	switch {
+	case err == nil:
+		k.pages.Store(row[1])
+	case isBusy(err), isFull(err): // the next wish will do
+	default:
+		k.log.poison(fmt.Errorf("checkpoint: %w", err))
+	}
+}
+
+// fold runs a checkpoint of SQLite's. It is errUnfolded if readers stood in the way.
+func (w *writer) fold(checkpoint *statement) error {
+	row, err := checkpoint.ints()
+	if err == nil && row[0] != 0 {
+		return errUnfolded
+	}
+	return err
+}
+
+// errUnfolded: some of the write-ahead log is still read.
+var errUnfolded = errors.New("readers hold the write-ahead log")
+
+// checkFold poisons the log if a checkpoint failed for good.
+func (w *writer) checkFold(err error) {
+	if err != nil && !errors.Is(err, errUnfolded) && !isBusy(err) && !isFull(err) {
+		w.log.poison(fmt.Errorf("checkpoint: %w", err))
+	}
+}
+
+// ints runs a prepared query without arguments and reads its first row, of integers.
+func (s *statement) ints() ([]int64, error) {
+	q, ok := s.stmt.(driver.StmtQueryContext)
+	if !ok {
+		return nil, errors.New("the SQLite driver has no StmtQueryContext")
+	}
+	rows, err := q.QueryContext(context.Background(), nil)
+	if err != nil {
+		return nil, err
+	}
+	return firstInts(rows)
+}
