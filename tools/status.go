@@ -1,0 +1,87 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Status is how one upstream fares.
+type Status struct {
+	Upstream    string
+	Domain      string
+	Err         error    // nil when it is healthy and its tools are those that it listed
+	Restarts    int      // how often it has stopped and been run again
+	Tools       int      // known, quarantined ones included
+	Quarantined int      // of those
+	Notes       []string // about definitions that could not become tools
+}
+
+// Status says how each upstream fares, by name.
+func (r *Registry) Status() []Status {
+	counts := map[string]*Status{}
+	for _, t := range r.Tools() {
+		s := counts[t.Upstream]
+		if s == nil {
+			s = &Status{}
+			counts[t.Upstream] = s
+		}
+		s.Tools++
+		if t.Finding != "" {
+			s.Quarantined++
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]Status, 0, len(r.entries))
+	for name, e := range r.entries {
+		s := Status{Upstream: name, Domain: e.domain, Err: e.trouble(), Restarts: e.restarts, Notes: slices.Clone(e.notes)}
+		if c := counts[name]; c != nil {
+			s.Tools, s.Quarantined = c.Tools, c.Quarantined
+		}
+		all = append(all, s)
+	}
+	slices.SortFunc(all, func(a, b Status) int { return strings.Compare(a.Upstream, b.Upstream) })
+	return all
+}
+
+// trouble is why the upstream is not ready. The caller holds the registry's mu.
+func (e *entry) trouble() error {
+	switch {
+	case e.runErr != nil:
+		return e.runErr
+	case e.upstream.Health() != nil:
+		return e.upstream.Health()
+	case e.listErr != nil:
+		return e.listErr
+	case !e.listed:
+		return errNotListed
+	default:
+		return nil
+	}
+}
+
+// WaitReady waits until every upstream is ready. When ctx ends first, the error
+// names those that are not, and wraps the cause of ctx's end.
+func (r *Registry) WaitReady(ctx context.Context) error {
+	for {
+		r.mu.Lock()
+		pulse := r.pulse
+		r.mu.Unlock()
+		var waiting []string
+		for _, s := range r.Status() {
+			if s.Err != nil {
+				waiting = append(waiting, fmt.Sprintf("%s (%v)", s.Upstream, s.Err))
+			}
+		}
+		if len(waiting) == 0 {
+			return nil
+		}
+		select {
+		case <-pulse:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for upstreams: %s: %w", strings.Join(waiting, ", "), context.Cause(ctx))
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Tool is one tool as the registry knows it at one moment. It is never modified: a
+// change makes another Tool.
+type Tool struct {
+	Upstream string
+	Domain   string // the unit of permission and retention that the upstream belongs to
+	Definition
+
+	// Finding says why the tool is quarantined; empty if it can be called.
+	Finding string
+
+	wire   string
+	schema *jsonschema.Schema // nil where the finding says why
+	entry  *entry
+}
+
+// Name is the tool's name in policies, events and for people: upstream.tool.
+func (t *Tool) Name() string { return QualifiedName(t.Upstream, t.Definition.Name) }
+
+// WireName is the tool's name to models, unique in the registry: see [WireName].
+func (t *Tool) WireName() string { return t.wire }
+
+// Validate checks arguments against the tool's input schema. Its error is a
+// [*ValidationError], or a [*QuarantinedError] for a tool whose schema cannot be used.
+func (t *Tool) Validate(a Arguments) error {
+	if t.schema == nil {
+		return &QuarantinedError{Tool: t}
+	}
+	if err := t.schema.Validate(any(a.Value)); err != nil {
+		return validationError(err)
+	}
+	return nil
+}
+
+// Call runs the tool; c.Tool is filled in. It waits for one of the upstream's
+// slots and at most the upstream's time limit. Its error is an [*RPCError] or wraps
+// [ErrNotSent] or [ErrUncertain], as [Upstream] says; running out of time wraps
+// ErrUncertain as well as context.DeadlineExceeded. Nothing is sent when the
+// tool is quarantined or no longer defined as in t: the error then wraps ErrNotSent, and
+// [ErrChanged] or a [*QuarantinedError].
+func (t *Tool) Call(ctx context.Context, c Call) (Answer, error) {
+	if t.Finding != "" {
+		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, &QuarantinedError{Tool: t})
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.entry.options.Timeout)
+	defer cancel()
+	select {
+	case t.entry.slots <- struct{}{}:
+		defer func() { <-t.entry.slots }()
+	case <-ctx.Done():
+		return Answer{}, fmt.Errorf("%w: too many calls at once: %w", ErrNotSent, ctx.Err())
+	}
+	if ctx.Err() != nil {
+		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ctx.Err())
+	}
+	if !t.current() {
+		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ErrChanged)
+	}
+	c.Tool = t.Definition.Name
+	return t.entry.call(ctx, c)
+}
+
+// current reports whether the registry still holds t as it is.
+func (t *Tool) current() bool {
+	now, err := t.entry.registry.Lookup(t.Name())
+	return err == nil && now.Digest == t.Digest
+}
+
+// call is the upstream's Call with its errors, and panics, made to fit the contract.
+func (e *entry) call(ctx context.Context, c Call) (Answer, error) {
+	a, err := e.upstreamCall(ctx, c)
+	if err == nil {
+		return a, nil
+	}
+	if _, refused := errors.AsType[*RPCError](err); refused || errors.Is(err, ErrNotSent) || errors.Is(err, ErrUncertain) {
+		return Answer{}, err
+	}
+	return Answer{}, fmt.Errorf("%w: %w", ErrUncertain, err)
+}
+
+func (e *entry) upstreamCall(ctx context.Context, c Call) (a Answer, err error) {
+	defer e.recovered(ctx, &err)
+	return e.upstream.Call(ctx, c)
+}
