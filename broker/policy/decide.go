@@ -1,0 +1,204 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// Decide says what becomes of a call.
+//
+// Every link is asked and has to be allowed; a policy that errs denies. A denial
+// that approvals would lift is a hold: its Reasons are the policies that made
+// the difference, Approvers their roles (none: whoever may approve), and Expires
+// is Now plus the shortest of their limits. Expires moves with Now: the first
+// decision's is the one that counts.
+//
+// The decision is always good to record: when there is an error, it denies and
+// says so. The error is an [*ArgumentError], an [*UnknownToolError] or a [*RequestError].
+func (s *Set) Decide(r Request) (audit.Decision, error) {
+	e, err := s.examine(r)
+	if err != nil {
+		return s.refuse(err), err
+	}
+	now := e.ask(approvalsRecord(r.Approvals))
+	if now.allowed || now.errors != nil || !e.plan.holds {
+		return s.decided(now), nil
+	}
+	lifted := e.ask(s.top)
+	if !lifted.allowed {
+		return s.decided(now), nil
+	}
+	return s.held(e.difference(now, lifted, approvalsRecord(r.Approvals)), r.Now), nil
+}
+
+// examination is one call being decided on.
+type examination struct {
+	plan    *plan
+	links   []entities
+	context cedar.RecordMap // without approvals
+}
+
+func (s *Set) examine(r Request) (*examination, error) {
+	p, ok := s.tools[r.Tool]
+	if !ok {
+		return nil, &UnknownToolError{Tool: r.Tool}
+	}
+	if err := checkLinks(r.Links); err != nil {
+		return nil, err
+	}
+	if r.Now.IsZero() {
+		return nil, &RequestError{"the time is missing"}
+	}
+	context, err := p.context(r)
+	if err != nil {
+		return nil, err
+	}
+	e := &examination{plan: p, links: make([]entities, len(r.Links)), context: context}
+	for i, l := range r.Links {
+		e.links[i] = entities{first: l.entity(), rest: p.entities}
+	}
+	return e, nil
+}
+
+// answer is what policies said of all links.
+type answer struct {
+	allowed bool
+	reasons []determined // by link, then by policy
+	errors  []string
+}
+
+// determined is one rule that determined the answer for one link.
+type determined struct {
+	rule *rule // nil: no policy permits
+	link cedar.EntityUID
+}
+
+// ask evaluates every policy for every link.
+func (e *examination) ask(approvals cedar.Value) answer {
+	req := e.request(approvals)
+	a := answer{allowed: true}
+	for i := range e.links {
+		a.add(e.plan.rules, &e.links[i], req)
+	}
+	return a
+}
+
+func (e *examination) request(approvals cedar.Value) cedar.Request {
+	if e.plan.holds {
+		e.context["approvals"] = approvals
+	}
+	return cedar.Request{Action: e.plan.action, Resource: e.plan.resource, Context: cedar.NewRecord(e.context)}
+}
+
+// add asks rs about one principal, the first of its entities.
+func (a *answer) add(rs rules, who *entities, req cedar.Request) {
+	req.Principal = who.first.UID
+	decision, diagnostic := cedar.Authorize(rs, who, req)
+	a.allowed = a.allowed && decision == cedar.Allow && len(diagnostic.Errors) == 0
+	for _, r := range diagnostic.Reasons {
+		a.reasons = append(a.reasons, determined{rule: rs.find(r.PolicyID), link: req.Principal})
+	}
+	if len(diagnostic.Reasons) == 0 {
+		a.reasons = append(a.reasons, determined{link: req.Principal})
+	}
+	for _, err := range diagnostic.Errors {
+		a.errors = append(a.errors, fmt.Sprintf("policy %s on %s: %s", err.PolicyID, req.Principal, withoutValues(err.Message)))
+	}
+}
+
+// withoutValues cuts the operands from what Cedar says of arithmetic: they can be arguments.
+func withoutValues(message string) string {
+	short, _, _ := strings.Cut(message, " while attempting")
+	return short
+}
+
+// difference returns the policies that keep the call from running now and not
+// when everyone has approved: the forbids that fall away, and the permits that
+// come to links which nothing permits before.
+func (e *examination) difference(now, lifted answer, approvals cedar.Value) []determined {
+	var made []determined
+	for _, d := range now.reasons {
+		if d.rule != nil && d.rule.policy.Effect() == cedar.Forbid {
+			made = append(made, d)
+		}
+	}
+	req := e.request(approvals)
+	for i := range e.links {
+		permitted := answer{allowed: true}
+		if permitted.add(e.plan.permits, &e.links[i], req); permitted.allowed {
+			continue
+		}
+		for _, d := range lifted.reasons {
+			if d.link == e.links[i].first.UID {
+				made = append(made, d)
+			}
+		}
+	}
+	slices.SortFunc(made, func(a, b determined) int {
+		return cmp.Or(cmp.Compare(a.rule.id, b.rule.id), cmp.Compare(a.link.Type, b.link.Type), cmp.Compare(a.link.ID, b.link.ID))
+	})
+	return slices.Compact(made)
+}
+
+func (s *Set) decided(a answer) audit.Decision {
+	d := audit.Decision{Effect: audit.Deny, PolicySet: s.digest, Reasons: reasons(a.reasons), Errors: a.errors}
+	if a.allowed {
+		d.Effect = audit.Allow
+	}
+	return d
+}
+
+func (s *Set) held(by []determined, now time.Time) audit.Decision {
+	limit := shortest(limits(by))
+	if limit == 0 {
+		limit = s.hold
+	}
+	expires := now.Add(limit).UTC()
+	var approvers []string
+	for _, d := range by {
+		approvers = append(approvers, d.rule.approvers...)
+	}
+	slices.Sort(approvers)
+	return audit.Decision{
+		Effect: audit.Hold, PolicySet: s.digest, Reasons: reasons(by),
+		Approvers: slices.Compact(approvers), Expires: &expires,
+	}
+}
+
+func limits(by []determined) iter.Seq[time.Duration] {
+	return func(yield func(time.Duration) bool) {
+		for _, d := range by {
+			if !yield(d.rule.expires) {
+				return
+			}
+		}
+	}
+}
+
+func reasons(by []determined) []audit.Reason {
+	list := make([]audit.Reason, len(by))
+	for i, d := range by {
+		list[i] = audit.Reason{Effect: effectNone, Link: d.link.String()}
+		if d.rule != nil {
+			list[i].Policy, list[i].Effect, list[i].Text = d.rule.id, effectName(d.rule), d.rule.reason
+		}
+	}
+	return list
+}
+
+// MayLift reports whether someone with roles is among the approvers that a hold
+// names; one that names none can be lifted by whoever may approve. It adds to
+// [Set.Permits], it does not replace it.
+func MayLift(hold audit.Decision, roles []string) bool {
+	return len(hold.Approvers) == 0 || slices.ContainsFunc(roles, func(r string) bool {
+		return slices.Contains(hold.Approvers, r)
+	})
+}

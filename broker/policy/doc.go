@@ -1,0 +1,80 @@
+// Package policy decides: may this call run, may this person act? It is a Cedar
+// policy decision point that knows nothing of protocols.
+//
+// # One idea
+//
+// A hold is a denial that approvals would lift. [Set.Decide] evaluates the
+// policies with context.approvals as they are; if that denies, it evaluates them
+// again as if everyone had approved; if that allows, the call is held, and the
+// policies that made the difference name the approvers, the time limit and the
+// reason:
+//
+//	permit (principal in Role::"support", action in Action::"payments", resource);
+//
+//	@id("big-refunds-need-two") @approvers("lead") @expires("15m") @reason("Refunds over 100 need two leads.")
+//	forbid (principal, action == Action::"payments.refund", resource)
+//	when { context.input.amount > 100 } unless { context.approvals.count >= 2 };
+//
+//	@id("four-eyes")
+//	forbid (principal, action == Action::"approve", resource) when { resource.principal == principal };
+//
+// Every link of a delegation chain is asked and has to be allowed. A policy that
+// errs denies, while Cedar by itself would skip it. A decision keeps every policy
+// that determined it.
+//
+// # What policies see
+//
+// A tool is the action upstream.tool, in the group upstream, in the group call.
+// This schema, with the type of input taken from the tool's own, is what policies
+// are type-checked against ([Set.Schema] prints the real one):
+//
+//	entity Role, Domain;
+//	entity User, Agent in [Role] { id: String };
+//	entity Upstream in [Domain];
+//
+//	action call;
+//	action payments in [call];
+//	action "payments.refund" in [payments] appliesTo {
+//	  principal: [User, Agent], resource: [Upstream],
+//	  context: {
+//	    input: { amount: Long, memo?: String },        // the arguments
+//	    text: String,                                  // the same as canonical JSON
+//	    approvals: { count: Long, roles: Set<String> },
+//	    chain: { user?: User, actor?: Agent, agents: Set<Agent>, depth: Long },
+//	    tool: { name: String, readOnly: Bool, destructive: Bool, idempotent: Bool, openWorld: Bool },
+//	    token: { scopes: Set<String>, acr?: String, expires: datetime },
+//	    now: datetime,
+//	  }
+//	};
+//
+// An agent on its own is a chain without a user. What a tool's annotations leave
+// out is the worst that MCP lets one assume.
+//
+// People act on other resources, and the context of that is token and now:
+//
+//	entity Call in [Upstream, Domain] {
+//	  principal: User,             // User::"" if an agent acted on its own: that is nobody
+//	  actor?: Agent, agents: Set<Agent>, tool: String, approvers: Set<String>
+//	};
+//	entity Tool in [Upstream] { name: String };
+//	action approve appliesTo { principal: [User], resource: [Call], … };
+//	action read    appliesTo { principal: [User], resource: [Call, Agent, Tool, Domain], … };
+//	action revoke  appliesTo { principal: [User], resource: [Agent, User], … };
+//	action review  appliesTo { principal: [User], resource: [Tool, Call], … };
+//
+// # Arguments
+//
+// JSON Schema becomes Cedar so: string and enumerations of strings String,
+// integer Long, number decimal, boolean Bool, array Set, object with properties a
+// record whose attributes are optional unless required. Unions, null, free-form
+// objects, tuples and recursive types have no type: policies cannot name them,
+// and match context.text instead. Only the arguments that some policy of the tool
+// reads are converted at all; one of these that Cedar cannot hold exactly is an
+// [*ArgumentError], never a rounding.
+//
+// # Annotations
+//
+// @id names a policy (else it is file#n). @reason is for whoever the policy
+// stops. @approvers and @expires belong to policies that look at
+// context.approvals, be they forbid or permit. Anything else is refused.
+package policy

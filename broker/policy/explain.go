@@ -1,0 +1,143 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	notFound = regexp.MustCompile("^attribute `([^`]*)` (in context for|on entity type) (.*) not found$")
+	unsafe   = regexp.MustCompile("^unable to guarantee safety of access to optional attribute `([^`]*)`")
+)
+
+// explain turns a message of the validator into a finding. The tools that it is about may be "" for the policy itself.
+func (c *compilation) explain(r *rule, message string, tools []string) Finding {
+	about := slices.DeleteFunc(slices.Clone(tools), func(t string) bool { return t == "" })
+	if len(about) < len(tools) || ofPolicy(message) {
+		about = nil
+	}
+	f := Finding{Severity: Fatal}
+	if m := notFound.FindStringSubmatch(message); m != nil {
+		f = r.finding(Fatal, m[1], message, c.missing(m[1], m[2] == "in context for", about))
+	} else if m := unsafe.FindStringSubmatch(message); m != nil {
+		f = r.finding(Fatal, lastStep(m[1]), message, fmt.Sprintf("it is optional: say %s && … before using it", has(m[1], strings.Contains(message, " in context for "))))
+	} else {
+		f = r.finding(Fatal, "", message, hintFor(message))
+	}
+	f.Tools = about
+	return f
+}
+
+func lastStep(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// has is the guard of an optional attribute.
+func has(path string, inContext bool) string {
+	owner, name := "", path
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		owner, name = path[:i], path[i+1:]
+	}
+	switch {
+	case !inContext:
+		return "… has " + name
+	case owner == "":
+		return "context has " + name
+	default:
+		return "context." + owner + " has " + name
+	}
+}
+
+// missing says why an attribute is not there.
+func (c *compilation) missing(name string, inContext bool, tools []string) string {
+	if !inContext {
+		return "say which type it is first, as in: resource is Call && …"
+	}
+	known := []string{"input", "text", "approvals", "chain", "tool", "token", "now", "count", "roles", "user", "actor", "agents", "depth", "scopes", "acr", "expires"}
+	for _, t := range tools {
+		if why := untyped(c.shapes[t], name); why != "" {
+			return fmt.Sprintf("the tool has this argument, but policies cannot read it: %s; match context.text instead", why)
+		}
+		known = append(known, argumentNames(c.shapes[t])...)
+	}
+	if near := nearest(name, known); near != "" {
+		return fmt.Sprintf("did you mean %s?", near)
+	}
+	return ""
+}
+
+func untyped(s *shape, name string) string {
+	if s == nil {
+		return ""
+	}
+	if why := s.untyped[name]; why != "" {
+		return why
+	}
+	for _, n := range slices.Sorted(maps.Keys(s.fields)) {
+		if why := untyped(s.fields[n].shape, name); why != "" {
+			return why
+		}
+	}
+	return untyped(s.element, name)
+}
+
+func argumentNames(s *shape) []string {
+	if s == nil {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(s.fields))
+	for _, n := range names {
+		names = append(names, argumentNames(s.fields[n].shape)...)
+	}
+	return append(names, argumentNames(s.element)...)
+}
+
+func hintFor(message string) string {
+	switch {
+	case strings.HasPrefix(message, "unable to find an applicable action"):
+		return "tools are called by User or Agent on an Upstream; people approve a Call, read a Call, Agent, Tool or Domain, revoke an Agent or User, review a Tool or Call"
+	case strings.Contains(message, "expected datetime, or duration, or Long but saw decimal"):
+		return `decimals are compared by methods: context.input.x.greaterThan(decimal("100.0"))`
+	case strings.HasPrefix(message, "unrecognized entity type"):
+		return "there are User, Agent, Role, Upstream, Domain, Call and Tool"
+	default:
+		return ""
+	}
+}
+
+// nearest is the known word that word is most likely meant to be; empty if none is close.
+func nearest(word string, known []string) string {
+	best, distance := "", 1+len(word)/3
+	for _, k := range known {
+		if d := edits(word, k); d <= distance && (best == "" || d < distance) {
+			best, distance = k, d
+		}
+	}
+	return best
+}
+
+// edits is the number of insertions, deletions, replacements and swaps of neighbours between a and b.
+func edits(a, b string) int {
+	var before []int
+	last := make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := range len(a) {
+		row := make([]int, len(b)+1)
+		row[0] = i + 1
+		for j := range len(b) {
+			same := 1
+			if a[i] == b[j] {
+				same = 0
+			}
+			row[j+1] = min(last[j]+same, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
+				row[j+1] = min(row[j+1], before[j-1]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,156 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// peopleActions are what people do, and on which types of resource.
+func peopleActions() map[string][]cedar.EntityType {
+	return map[string][]cedar.EntityType{
+		ActionApprove: {"Call"},
+		ActionRead:    {"Call", "Agent", "Tool", "Domain"},
+		ActionRevoke:  {"Agent", "User"},
+		ActionReview:  {"Tool", "Call"},
+	}
+}
+
+// Ask is a person's question whether they may do something themselves.
+type Ask struct {
+	Person Link   // a User: nobody else can
+	Action string // ActionApprove, ActionRead, ActionRevoke or ActionReview
+	On     Resource
+
+	Scopes       []string
+	ACR          string
+	TokenExpires time.Time
+	Now          time.Time // never zero
+}
+
+// Resource is what a person acts on: [OnCall], [OnAgent], [OnUser], [OnTool] or [OnDomain].
+type Resource interface {
+	id() cedar.EntityUID
+	entities() cedar.EntityMap
+}
+
+// OnCall is a call, held or over.
+type OnCall struct {
+	ID        string
+	Tool      string // upstream.tool
+	Domain    string
+	Principal string   // for whom it is made; empty when an agent acts on its own
+	Agents    []string // the chain, the current actor first
+	Approvers []string // the roles that its hold waits for
+}
+
+func (c OnCall) id() cedar.EntityUID { return uid("Call", c.ID) }
+
+func (c OnCall) entities() cedar.EntityMap {
+	upstream, domain := uid("Upstream", upstreamOf(c.Tool)), uid("Domain", c.Domain)
+	agents := make([]cedar.Value, len(c.Agents))
+	for i, a := range c.Agents {
+		agents[i] = uid("Agent", a)
+	}
+	attributes := cedar.RecordMap{
+		// No person has an empty id, so nobody is the principal of a call without one.
+		"principal": uid("User", c.Principal),
+		"agents":    cedar.NewSet(agents...),
+		"tool":      cedar.String(c.Tool),
+		"approvers": stringSet(c.Approvers),
+	}
+	if len(agents) > 0 {
+		attributes["actor"] = agents[0]
+	}
+	// The call keeps the domain that it was recorded in, whatever its upstream's is by now.
+	return cedar.EntityMap{c.id(): entity(c.id(), attributes, upstream, domain)}
+}
+
+// OnAgent is an agent.
+type OnAgent struct {
+	ID    string
+	Roles []string
+}
+
+func (a OnAgent) id() cedar.EntityUID { return uid("Agent", a.ID) }
+
+func (a OnAgent) entities() cedar.EntityMap {
+	return cedar.EntityMap{a.id(): Link{Kind: Agent, ID: a.ID, Roles: a.Roles}.entity()}
+}
+
+// OnUser is a person other people act on.
+type OnUser struct {
+	ID    string
+	Roles []string // as far as they are known
+}
+
+func (u OnUser) id() cedar.EntityUID { return uid("User", u.ID) }
+
+func (u OnUser) entities() cedar.EntityMap {
+	return cedar.EntityMap{u.id(): Link{Kind: User, ID: u.ID, Roles: u.Roles}.entity()}
+}
+
+// OnTool is a tool, in force or in quarantine.
+type OnTool struct {
+	Tool   string // upstream.tool
+	Domain string
+}
+
+func (t OnTool) id() cedar.EntityUID { return uid("Tool", t.Tool) }
+
+func (t OnTool) entities() cedar.EntityMap {
+	upstream, domain := uid("Upstream", upstreamOf(t.Tool)), uid("Domain", t.Domain)
+	return cedar.EntityMap{
+		t.id():   entity(t.id(), cedar.RecordMap{"name": cedar.String(t.Tool)}, upstream),
+		upstream: entity(upstream, nil, domain),
+	}
+}
+
+// OnDomain is a domain: reading it is reading records that are about no call.
+type OnDomain struct{ Name string }
+
+func (d OnDomain) id() cedar.EntityUID { return uid("Domain", d.Name) }
+
+func (d OnDomain) entities() cedar.EntityMap { return nil }
+
+// Permits says whether a person may act. The caller has made sure that a person
+// asks: a token with an actor in it is none. The effect is Allow or Deny, never
+// Hold. It denies whatever is not a question that policies can answer.
+func (s *Set) Permits(a Ask) audit.Decision {
+	p, err := s.askable(a)
+	if err != nil {
+		return s.refuse(err)
+	}
+	who := &entities{first: a.Person.entity(), rest: a.On.entities()}
+	said := answer{allowed: true}
+	said.add(p.rules, who, cedar.Request{
+		Action: p.action, Resource: a.On.id(),
+		Context: cedar.NewRecord(cedar.RecordMap{
+			"now":   cedar.NewDatetime(a.Now),
+			"token": tokenRecord(a.Scopes, a.ACR, a.TokenExpires),
+		}),
+	})
+	return s.decided(said)
+}
+
+func (s *Set) askable(a Ask) (*peoplePlan, error) {
+	p, ok := s.people[a.Action]
+	switch {
+	case !ok:
+		return nil, &RequestError{fmt.Sprintf("people have no action %q", a.Action)}
+	case a.Person.Kind != User || a.Person.ID == "":
+		return nil, &RequestError{"only a person can " + a.Action}
+	case a.On == nil || a.On.id().ID == "":
+		return nil, &RequestError{"nothing to " + a.Action}
+	case a.Now.IsZero():
+		return nil, &RequestError{"the time is missing"}
+	}
+	if !slices.Contains(p.resources, a.On.id().Type) {
+		return nil, &RequestError{fmt.Sprintf("nobody can %s a %s", a.Action, a.On.id().Type)}
+	}
+	return p, nil
+}

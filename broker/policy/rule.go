@@ -1,0 +1,176 @@
+package policy
+
+import (
+	"fmt"
+	"iter"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cedar-policy/cedar-go"
+)
+
+// rule is one policy of a set.
+type rule struct {
+	annotations
+	policy   *cedar.Policy
+	file     string
+	text     []byte // from the policy's first byte to the next policy's
+	literals literals
+	holds    bool // it looks at context.approvals
+}
+
+// rules are policies ordered by id, so that decisions come out the same whatever the order of files.
+type rules []*rule
+
+// All makes rules a [cedar.PolicyIterator].
+func (rs rules) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
+	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
+		for _, r := range rs {
+			if !yield(cedar.PolicyID(r.id), r.policy) {
+				return
+			}
+		}
+	}
+}
+
+// permits are the rules that permit.
+func (rs rules) permits() rules {
+	return slices.DeleteFunc(slices.Clone(rs), func(r *rule) bool { return r.policy.Effect() != cedar.Permit })
+}
+
+func (rs rules) reads() *reads {
+	var all reads
+	for _, r := range rs {
+		markReads(r.policy, &all)
+	}
+	return &all
+}
+
+func (rs rules) find(id cedar.PolicyID) *rule {
+	i, ok := slices.BinarySearchFunc(rs, string(id), func(r *rule, id string) int { return strings.Compare(r.id, id) })
+	if !ok {
+		return nil
+	}
+	return rs[i]
+}
+
+// finding places a message about r: at needle, if the policy's text has it, else at its beginning.
+func (r *rule) finding(severity Severity, needle, message, hint string) Finding {
+	pos := r.policy.Position()
+	f := Finding{
+		Severity: severity, File: r.file, Line: pos.Line, Column: pos.Column,
+		Policy: r.id, Message: message, Hint: hint,
+	}
+	if at := strings.Index(string(r.text), needle); needle != "" && at >= 0 {
+		before := string(r.text[:at])
+		f.Line += strings.Count(before, "\n")
+		last := strings.LastIndexByte(before, '\n')
+		if last < 0 {
+			f.Column += utf8.RuneCountInString(before)
+		} else {
+			f.Column = 1 + utf8.RuneCountInString(before[last+1:])
+		}
+	}
+	return f
+}
+
+// parse reads the policies of files.
+func parse(files []File) (rules, Findings) {
+	var all rules
+	var found Findings
+	for _, file := range byName(files) {
+		list, err := cedar.NewPolicyListFromBytes(file.Name, file.Text)
+		if err != nil {
+			found = append(found, syntaxFinding(file.Name, err))
+			continue
+		}
+		for i, p := range list {
+			end := len(file.Text)
+			if i+1 < len(list) {
+				end = list[i+1].Position().Offset
+			}
+			r := &rule{policy: p, file: file.Name, text: file.Text[p.Position().Offset:end], literals: literalsOf(p)}
+			found = append(found, r.annotate(i+1)...)
+			all = append(all, r)
+		}
+	}
+	found = append(found, duplicates(all)...)
+	slices.SortFunc(all, func(a, b *rule) int { return strings.Compare(a.id, b.id) })
+	return all, found
+}
+
+func (r *rule) annotate(number int) Findings {
+	var wrong []*annotationError
+	r.annotations, wrong = readAnnotations(r.policy)
+	if r.id == "" {
+		r.id = fmt.Sprintf("%s#%d", r.file, number)
+	}
+	r.holds = (rules{r}).reads().of("approvals") != nil
+	if !r.holds && (r.approvers != nil || r.expires != 0) {
+		key := "approvers"
+		if r.approvers == nil {
+			key = "expires"
+		}
+		wrong = append(wrong, &annotationError{
+			key, "@" + key + " on a policy that approvals cannot lift",
+			"it needs a condition on context.approvals, such as unless { context.approvals.count >= 1 }",
+		})
+	}
+	var found Findings
+	for _, w := range wrong {
+		found = append(found, r.finding(Fatal, "@"+w.key, w.message, w.hint))
+	}
+	return found
+}
+
+func duplicates(all rules) Findings {
+	var found Findings
+	first := map[string]*rule{}
+	for _, r := range all {
+		other, taken := first[r.id]
+		if !taken {
+			first[r.id] = r
+			continue
+		}
+		message := fmt.Sprintf("the id is taken by the policy at %s:%d", other.file, other.policy.Position().Line)
+		found = append(found, r.finding(Fatal, "@id", message, "ids are unique over all files"))
+	}
+	return found
+}
+
+var (
+	syntaxError = regexp.MustCompile(`(?s)^parser error: (?:parse error at )?<input>:(\d+):(\d+)[^:]*: (.*)$`)
+	expected    = regexp.MustCompile(`(?s)^exact got (.*) want (.*)$`)
+)
+
+// syntaxFinding reads the place out of the parser's error, which has it in its text only.
+func syntaxFinding(file string, err error) Finding {
+	f := Finding{Severity: Fatal, File: file, Line: 1, Column: 1, Message: strings.TrimPrefix(err.Error(), "parser error: ")}
+	if m := syntaxError.FindStringSubmatch(err.Error()); m != nil {
+		f.Line, _ = strconv.Atoi(m[1]) // digits, by the expression
+		f.Column, _ = strconv.Atoi(m[2])
+		f.Message = m[3]
+	}
+	if m := expected.FindStringSubmatch(f.Message); m != nil {
+		f.Message = fmt.Sprintf("expected %q, found %q", m[2], m[1])
+		if m[1] == "" {
+			f.Message = fmt.Sprintf("expected %q, found the end of the file", m[2])
+		}
+	}
+	return f
+}
+
+// shortest is the smallest of the positive durations; 0 if there is none.
+func shortest(ds iter.Seq[time.Duration]) time.Duration {
+	var least time.Duration
+	for d := range ds {
+		if d > 0 && (least == 0 || d < least) {
+			least = d
+		}
+	}
+	return least
+}
