@@ -14,7 +14,7 @@ import (
 func (b *Broker) authorise(c *call) *refusal {
 	d, err := b.decide(c.tool, c.args, c.intent.Identity, policy.Approvals{})
 	if err != nil {
-		return refusalOfNumber(err)
+		return refusalOfPolicy(err)
 	}
 	c.intent.Decision = d
 	switch d.Effect {
@@ -64,14 +64,13 @@ func links(who audit.Identity) []policy.Link {
 func approvals(c calls.Call) policy.Approvals {
 	a := policy.Approvals{Count: len(c.Votes)}
 	for _, v := range c.Votes {
-		a.By = append(a.By, v.By.Principal)
 		a.Roles = append(a.Roles, v.By.Roles...)
 	}
 	return a
 }
 
-func refusalOfNumber(err error) *refusal {
-	if n, ok := errors.AsType[*policy.NumberError](err); ok {
+func refusalOfPolicy(err error) *refusal {
+	if n, ok := errors.AsType[*policy.ArgumentError](err); ok {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: n.Error(), err: err}
 	}
 	return &refusal{kind: Internal, code: audit.CodePolicy, public: "the policy could not be evaluated, so nothing was done", err: err}

@@ -151,6 +151,7 @@ func (b *Broker) decideHeld(ctx context.Context, h *hold) {
 			err = b.settle(ctx, c, t, data)
 		}
 		if err == nil {
+			b.settled(ctx, h)
 			return
 		}
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "held call not decided yet", slog.String("call_id", c.ID), slog.Any("error", err))
@@ -172,6 +173,23 @@ func (b *Broker) settle(ctx context.Context, c calls.Call, t audit.Type, data an
 	}
 	_, err = b.append(ctx, e)
 	return err
+}
+
+// settled waits until what was written is folded, so that the next look sees it.
+func (b *Broker) settled(ctx context.Context, h *hold) {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
+	defer cancel()
+	for {
+		c, changed := h.snapshot()
+		if c.State != calls.Held {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // verdict says which event the votes on a held call lead to: none, while it stays held.

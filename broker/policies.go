@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,7 +180,10 @@ func (b *Broker) seed(ctx context.Context, pins map[string]pinned) error {
 		b.pins[name] = pin.digest
 	}
 	for upstream, defs := range known {
-		b.cfg.Catalogue.Seed(upstream, defs)
+		if err := b.cfg.Catalogue.Seed(upstream, defs); err != nil {
+			b.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "tools of the log that are not offered any more",
+				slog.String("upstream", upstream), slog.Any("reason", err))
+		}
 	}
 	return nil
 }

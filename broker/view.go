@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/deedbroker/deed/agents"
@@ -64,9 +65,32 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 	return v, true
 }
 
-// Subject is what reading is permitted on: whose call, by whom, of what.
+// Subject is what reading is permitted on: whose call, by whom, of what. Without a
+// tool it is the domain: its records that are about no call.
 type Subject struct {
 	Domain, Principal, Actor, Tool string
+}
+
+func (s Subject) resource() policy.Resource {
+	if s.Tool == "" {
+		return policy.OnDomain{Name: s.Domain}
+	}
+	r := policy.OnCall{ID: "any", Tool: s.Tool, Domain: s.Domain, Principal: s.Principal}
+	if s.Actor != "" {
+		r.Agents = []string{s.Actor}
+	}
+	return r
+}
+
+func resourceOf(c calls.Call) policy.Resource {
+	r := policy.OnCall{
+		ID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain,
+		Principal: c.Intent.Identity.Principal, Approvers: c.Intent.Decision.Approvers,
+	}
+	for _, a := range c.Intent.Identity.Chain {
+		r.Agents = append(r.Agents, a.ID)
+	}
+	return r
 }
 
 // SubjectOf is the subject of a call.
@@ -81,18 +105,21 @@ func SubjectOf(c calls.Call) Subject {
 // MayRead reports whether the viewer may see the records of a subject. Agents see
 // none: they learn of their calls from the answers.
 func (b *Broker) MayRead(viewer *agents.Identity, s Subject) bool {
-	return b.Permits(viewer, policy.ActionRead, s).Effect == audit.Allow
+	return b.permits(viewer, policy.ActionRead, s.resource()).Effect == audit.Allow
 }
 
-// Permits asks whether policy lets a person do one of people's own actions
-// (policy.ActionRead, ...) on a subject. It denies whoever is not a person.
-func (b *Broker) Permits(viewer *agents.Identity, action string, s Subject) audit.Decision {
+// permits asks whether policy lets a person do one of people's own actions. It
+// denies whoever is not a person.
+func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resource) audit.Decision {
 	set := b.cfg.Policies.Set()
 	if !viewer.Person() {
 		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{
 			{Policy: "people-only", Effect: "forbid", Text: "only people may do this: a token with an agent in it cannot"}}}
 	}
-	return set.Permits(links(recorded(viewer))[0], action, resourceOf(s))
+	return set.Permits(policy.Ask{
+		Person: policy.Link{Kind: policy.User, ID: viewer.Principal, Roles: viewer.Roles}, Action: action, On: on,
+		Scopes: viewer.Scopes, ACR: viewer.ACR, TokenExpires: viewer.Expires, Now: time.Now().UTC(),
+	})
 }
 
 // Visible lists the tools that the caller could call with some arguments, by name.
@@ -101,7 +128,7 @@ func (b *Broker) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 	may := b.cfg.Policies.Set().Visible(links(recorded(id)), id.Scopes)
 	visible := make([]*tools.Tool, 0, len(may))
 	for _, t := range all {
-		if _, ok := may[t.Name()]; ok && t.Finding == "" {
+		if _, ok := slices.BinarySearch(may, t.Name()); ok && t.Finding == "" {
 			visible = append(visible, t)
 		}
 	}
@@ -112,7 +139,7 @@ func (b *Broker) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error {
 	op := "reconcile " + c.ID
 	who := recorded(id)
-	if d := b.Permits(id, policy.ActionReview, SubjectOf(c)); d.Effect != audit.Allow {
+	if d := b.permits(id, policy.ActionReview, resourceOf(c)); d.Effect != audit.Allow {
 		return &Error{Kind: Denied, Op: op, CallID: c.ID, Public: denialText(d), Decision: &d}
 	}
 	if c.State != calls.Closed || c.Closing.Type != audit.CallUnknown || c.Reconciled != nil {

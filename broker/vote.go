@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/agents"
@@ -104,13 +104,12 @@ func (b *Broker) mayVote(id *agents.Identity, c calls.Call) audit.Decision {
 	if !id.Person() {
 		return refuse("only people decide: a token with an agent in it cannot")
 	}
-	d := b.permits(id, policy.ActionApprove, callResource(c))
+	d := b.permits(id, policy.ActionApprove, resourceOf(c))
 	if d.Effect != audit.Allow {
 		return d
 	}
-	want := c.Intent.Decision.Approvers
-	if len(want) > 0 && !slices.ContainsFunc(want, func(r string) bool { return slices.Contains(id.Roles, r) }) {
-		return refuse(fmt.Sprintf("this hold waits for somebody with one of the roles %v", want))
+	if !policy.MayLift(c.Intent.Decision, id.Roles) {
+		return refuse("this hold waits for somebody with one of the roles " + strings.Join(c.Intent.Decision.Approvers, ", "))
 	}
 	return d
 }

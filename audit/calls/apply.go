@@ -199,8 +199,8 @@ func (c *Call) close(e audit.Event, m Mark) (bool, error) {
 			return false, nil
 		}
 		return false, c.broken(NotPermitted, "%s %s of a call that was running", e.Type, e.ID)
-	case c.State == Released && e.Type == audit.CallCancelled && e.Source != c.Releasing.Source:
-		return false, nil // the same: only the replica that released the call knows that it did not run
+	case c.State == Released && e.Type == audit.CallCancelled && (e.Source != c.Releasing.Source || out.By != nil):
+		return false, nil // the same: only the replica that released the call knows that it did not run, and no caller withdraws it then
 	case e.Type == audit.CallExpired && e.Time.Before(c.Deadline()):
 		return false, c.broken(Misplaced, "expiry %s of %s, the hold lasts until %s", e.ID, e.Time, c.Deadline())
 	case out.By != nil && len(out.By.Chain) > 0 && e.Type == audit.CallDenied:
