@@ -76,7 +76,9 @@ func test(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	fmt.Fprintln(stderr, "testbed: go", strings.Join(cmd.Args[1:], " "))
+	if _, err := fmt.Fprintln(stderr, "testbed: go", strings.Join(cmd.Args[1:], " ")); err != nil {
+		return err
+	}
 	return cmd.Run()
 }
 

@@ -27,15 +27,15 @@ const (
 
 // Env returns the value of the environment variable name. If it has none, Env
 // fails the test where everything is required, else it skips it.
-func Env(t testing.TB, name string) string {
-	t.Helper()
+func Env(tb testing.TB, name string) string {
+	tb.Helper()
 	if value := os.Getenv(name); value != "" {
 		return value
 	}
 	const how = "%s is not set; `go run ./cmd/testbed test` installs what it stands for and runs the tests with it"
 	if os.Getenv(Require) == "all" {
-		t.Fatalf(how, name)
+		tb.Fatalf(how, name)
 	}
-	t.Skipf(how, name)
+	tb.Skipf(how, name)
 	return ""
 }

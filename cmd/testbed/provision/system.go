@@ -61,7 +61,7 @@ func aptInstall(ctx context.Context, c *cache, apt string, packages []string) (e
 	if install() == nil {
 		return nil
 	}
-	if err := run(exec.CommandContext(ctx, apt, "update", "-qq")); err != nil { //nolint:gosec // apt-get of the machine
+	if err := run(exec.CommandContext(ctx, apt, "update", "-qq")); err != nil {
 		return err
 	}
 	return install()
