@@ -12,10 +12,7 @@ const (
 	DefaultListen = "127.0.0.1:8642"
 	DefaultTenant = "default"
 
-	DefaultRolesClaim  = "roles" // issuers[].claims.roles
-	DefaultAgentClaim  = "azp"   // issuers[].claims.agent
-	DefaultMaxLifetime = 24 * time.Hour
-	DefaultSkew        = 30 * time.Second
+	DefaultRolesClaim = "roles" // issuers[].claims.roles
 
 	DefaultRetention        = 365 * Day
 	DefaultPayloadRetention = 90 * Day // at most retention
@@ -32,6 +29,8 @@ const (
 	DefaultBody          = Size(4 << 20)  // limits.body
 	DefaultAnswer        = Size(16 << 20) // limits.answer
 	DefaultViewers       = 256            // limits.viewers
+	DefaultTokenLifetime = 24 * time.Hour // limits.token_lifetime
+	DefaultClockSkew     = time.Minute    // limits.clock_skew
 )
 
 // Config is a whole deed.yaml. One that [Load] or [Parse] returned is valid, has
@@ -81,16 +80,17 @@ type Issuer struct {
 	// PeopleClients are the client ids that people log in with: a token that such
 	// a client obtained, and that has no act claim, is the person's own.
 	PeopleClients []string `yaml:"people_clients"`
-	// MaxLifetime is the longest time from iat to exp of a token that is accepted.
-	MaxLifetime Duration `yaml:"max_lifetime"`
-	// Skew is how far the issuer's clock may differ from the broker's.
-	Skew Duration `yaml:"skew"`
+	// Algorithms may sign tokens; left out, all that the broker accepts of anybody.
+	Algorithms []string `yaml:"algorithms"`
+	// AllowPlainType also accepts tokens that aren't marked as access tokens
+	// (RFC 9068, typ at+jwt), for providers that can't mark them.
+	AllowPlainType bool `yaml:"allow_plain_type"`
 }
 
 // Claims says where a token has what the broker needs; a dot descends into an object.
 type Claims struct {
 	Roles string `yaml:"roles"` // a list of strings
-	Agent string `yaml:"agent"` // a string: who acts, where there is no act claim
+	Agent string `yaml:"agent"` // a string: who acts, where there is no act claim; left out, azp or client_id
 }
 
 // Agent is what is known of an agent beyond its tokens.
@@ -124,6 +124,10 @@ type Limits struct {
 	Body          Size `yaml:"body"`    // of a request to the broker
 	Answer        Size `yaml:"answer"`  // of an upstream
 	Viewers       int  `yaml:"viewers"` // open streams
+	// TokenLifetime is the longest time from iat to exp of a token that is accepted.
+	TokenLifetime Duration `yaml:"token_lifetime"`
+	// ClockSkew is how far an issuer's clock may differ from the broker's.
+	ClockSkew Duration `yaml:"clock_skew"`
 }
 
 //go:embed schema.json
@@ -164,12 +168,12 @@ func (c *Config) setDefaults() {
 	c.Limits = Limits{
 		CallsPerAgent: Rate{Count: DefaultCallsPerAgent, Per: time.Second},
 		Body:          DefaultBody, Answer: DefaultAnswer, Viewers: DefaultViewers,
+		TokenLifetime: Duration{DefaultTokenLifetime}, ClockSkew: Duration{DefaultClockSkew},
 	}
 }
 
 func (i *Issuer) setDefaults() {
-	i.Claims = Claims{Roles: DefaultRolesClaim, Agent: DefaultAgentClaim}
-	i.MaxLifetime, i.Skew = Duration{DefaultMaxLifetime}, Duration{DefaultSkew}
+	i.Claims.Roles = DefaultRolesClaim
 }
 
 func (d *Domain) setDefaults() {

@@ -76,8 +76,7 @@ func TestDefaults(t *testing.T) {
 	want := &config.Config{
 		Listen: "127.0.0.1:8642", URL: "http://127.0.0.1:8642", Tenant: "default", Data: "/etc/deed/data",
 		Issuers: []config.Issuer{{
-			URL: "https://idp.example", Claims: config.Claims{Roles: "roles", Agent: "azp"},
-			MaxLifetime: config.Duration{Duration: 24 * time.Hour}, Skew: config.Duration{Duration: 30 * time.Second},
+			URL: "https://idp.example", Claims: config.Claims{Roles: "roles"},
 		}},
 		Policies: []string{"/etc/deed/a.cedar"},
 		Domains: map[string]config.Domain{"d": {
@@ -91,6 +90,7 @@ func TestDefaults(t *testing.T) {
 		Limits: config.Limits{
 			CallsPerAgent: config.Rate{Count: 50, Per: time.Second},
 			Body:          4 << 20, Answer: 16 << 20, Viewers: 256,
+			TokenLifetime: config.Duration{Duration: 24 * time.Hour}, ClockSkew: config.Duration{Duration: time.Minute},
 		},
 	}
 	if diff := cmp.Diff(want, c); diff != "" {

@@ -111,6 +111,8 @@ func (d *decoder) value(key string, node ast.Node, into reflect.Value) {
 		d.sequence(key, node, into)
 	case reflect.Int:
 		d.integer(key, node, into)
+	case reflect.Bool:
+		d.boolean(key, node, into)
 	default:
 		if text, ok := stringOf(node); ok {
 			into.SetString(text)
@@ -152,6 +154,14 @@ func (d *decoder) integer(key string, node ast.Node, into reflect.Value) {
 		return
 	}
 	d.fail(key, node, "must be a whole number, not %s", kindOf(node))
+}
+
+func (d *decoder) boolean(key string, node ast.Node, into reflect.Value) {
+	if b, ok := node.(*ast.BoolNode); ok {
+		into.SetBool(b.Value)
+		return
+	}
+	d.fail(key, node, "must be true or false, not %s", kindOf(node))
 }
 
 func (d *decoder) structure(key string, node ast.Node, into reflect.Value) {

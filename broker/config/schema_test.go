@@ -53,7 +53,7 @@ func compareSchema(t *testing.T, key string, schema map[string]any, goType refle
 		for tag, fieldType := range tags {
 			compareSchema(t, key+"."+tag, object(properties[tag]), fieldType)
 		}
-	case reflect.String, reflect.Int:
+	case reflect.String, reflect.Int, reflect.Bool:
 	default:
 		t.Errorf("%s: the decoder has no case for %v", key, goType)
 	}

@@ -14,7 +14,7 @@ import (
 // reserved is the broker's own name among domains and upstreams.
 const reserved = "deed"
 
-// maxSkew bounds issuers[].skew: expired tokens live on for that long.
+// maxSkew bounds limits.clock_skew: tokens of the future are accepted by that much.
 const maxSkew = 5 * time.Minute
 
 // maxName is the longest name of a tenant, domain or upstream, in bytes.
@@ -89,12 +89,11 @@ func (v *validation) issuers(issuers []Issuer) {
 		}
 		urls[issuer.URL], prefixes[issuer.Prefix] = true, true
 		v.word(child(key, "claims.roles"), issuer.Claims.Roles)
-		v.word(child(key, "claims.agent"), issuer.Claims.Agent)
-		v.words(child(key, "people_clients"), issuer.PeopleClients)
-		v.positive(child(key, "max_lifetime"), issuer.MaxLifetime)
-		if issuer.Skew.Duration > maxSkew {
-			v.fail(child(key, "skew"), "%v is too much; %v at most, and mend the clocks", issuer.Skew, Duration{maxSkew})
+		if issuer.Claims.Agent != "" {
+			v.word(child(key, "claims.agent"), issuer.Claims.Agent)
 		}
+		v.words(child(key, "people_clients"), issuer.PeopleClients)
+		v.words(child(key, "algorithms"), issuer.Algorithms)
 	}
 }
 
@@ -148,6 +147,10 @@ func (v *validation) limits(l Limits) {
 		v.fail("limits.answer", "must be at least one byte, such as \"16MiB\"")
 	}
 	v.atLeastOne("limits.viewers", l.Viewers)
+	v.positive("limits.token_lifetime", l.TokenLifetime)
+	if l.ClockSkew.Duration > maxSkew {
+		v.fail("limits.clock_skew", "%v is too much; %v at most, and mend the clocks", l.ClockSkew, Duration{maxSkew})
+	}
 }
 
 func (v *validation) positive(key string, d Duration) {
