@@ -1,0 +1,103 @@
+package mcpapi
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deedbroker/deed/tools"
+)
+
+// awaitTool is the broker's own tool, and its definition.
+const (
+	awaitTool       = "deed__await"
+	awaitDefinition = `{"name":"` + awaitTool + `","title":"Await a held call",` +
+		`"description":"Waits for the outcome of a call that was answered as pending, and gives that call's result. ` +
+		`If people have still not decided, the answer is pending again. Calling it repeatedly is safe: nothing runs twice.",` +
+		`"inputSchema":{"$schema":"https://json-schema.org/draft/2020-12/schema","type":"object",` +
+		`"properties":{"call_id":{"type":"string","minLength":1,"maxLength":64,"description":"The call_id of the pending answer."}},` +
+		`"required":["call_id"],"additionalProperties":false},` +
+		`"annotations":{"title":"Await a held call","readOnlyHint":true,"idempotentHint":true,"openWorldHint":false}}`
+)
+
+// listing keeps definitions as they are listed: the upstream's bytes with another name.
+type listing struct{ renamed sync.Map } // renaming to json bytes
+
+type renaming struct{ digest, name string }
+
+func (l *listing) forget() { l.renamed.Clear() }
+
+// definition is t's raw definition under another name.
+func (l *listing) definition(t *tools.Tool, name string) []byte {
+	if name == t.Definition.Name {
+		return t.Raw
+	}
+	key := renaming{t.Digest, name}
+	if known, ok := l.renamed.Load(key); ok {
+		return known.([]byte) // only this method stores
+	}
+	renamed := rename(t.Raw, name)
+	l.renamed.Store(key, renamed)
+	return renamed
+}
+
+// rename replaces the value of the member name in raw, and nothing else.
+func rename(raw []byte, name string) []byte {
+	r := newReader(raw)
+	var out []byte
+	err := r.members(nil, func(member string) error {
+		v, err := r.value()
+		if err != nil || member != "name" {
+			return err
+		}
+		end := int(r.dec.InputOffset())
+		out = append(out, raw[:end-len(v)]...)
+		out = appendText(out, name)
+		out = append(out, raw[end:]...)
+		return nil
+	})
+	if err != nil { // not a definition, which the registry has ruled out
+		return nil
+	}
+	return out
+}
+
+// listTools answers tools/list with what the caller may see, all of it at once.
+func (h *Handler) listTools(w http.ResponseWriter, r *http.Request, in *inbound, m *message, modern bool) {
+	if modern {
+		if f := checkModern(r.Header, m); f != nil {
+			h.refuse(w, http.StatusBadRequest, m, f)
+			return
+		}
+	}
+	result := []byte(`{"tools":[`)
+	for _, t := range h.cfg.Caller.Visible(r.Context(), in.identity) {
+		name := t.Definition.Name
+		switch in.upstream {
+		case "":
+			name = t.WireName()
+		case t.Upstream:
+		default:
+			continue
+		}
+		if definition := h.listed.definition(t, name); definition != nil {
+			result = append(append(result, definition...), ',')
+		}
+	}
+	result = append(append(result, awaitDefinition...), ']')
+	if modern {
+		result = append(result, `,"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{`...)
+		result = append(h.appendServerInfo(result), '}')
+	}
+	out := newAnswer(w, false, h.cfg.Limits.WriteTimeout)
+	defer out.close()
+	out.finish(http.StatusOK, success(m.id, append(result, '}')))
+}
+
+// success is the JSON-RPC response with a result.
+func success(id jsontext.Value, result []byte) []byte {
+	b := append(make([]byte, 0, len(id)+len(result)+48), `{"jsonrpc":"2.0","id":`...)
+	b = append(append(b, id...), `,"result":`...)
+	return append(append(b, result...), '}')
+}

@@ -1,0 +1,29 @@
+package mcpapi
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+const metadataPath = "/.well-known/oauth-protected-resource"
+
+// protectedResource is the metadata of RFC 9728. Every path below /mcp is the one
+// resource {url}/mcp, which is the audience of all tokens.
+func protectedResource(cfg Config) ([]byte, error) {
+	issuers := cfg.Issuers
+	if issuers == nil {
+		issuers = []string{}
+	}
+	return json.Marshal(struct {
+		Resource string   `json:"resource"`
+		Servers  []string `json:"authorization_servers"`
+		Methods  []string `json:"bearer_methods_supported"`
+		Name     string   `json:"resource_name"`
+	}{cfg.URL + "/mcp", issuers, []string{"header"}, serverName})
+}
+
+func (h *Handler) serveMetadata(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*") // public, and read by clients in browsers
+	w.Header().Set("Cache-Control", "max-age=300")
+	writeJSON(w, http.StatusOK, "application/json", h.metadata)
+}

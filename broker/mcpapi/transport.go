@@ -1,0 +1,240 @@
+package mcpapi
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// transportHeaders are all that mcp-go sees of a request's headers, and none may be repeated.
+var transportHeaders = []string{
+	"Content-Type", mcp.HeaderProtocolVersion, mcp.HeaderSessionID, mcp.HeaderMethod, mcp.HeaderName, mcp.HeaderLastEventID,
+}
+
+// post serves one JSON-RPC message.
+func (h *Handler) post(w http.ResponseWriter, r *http.Request, in *inbound) {
+	body, ok := h.body(w, r)
+	if !ok {
+		return
+	}
+	m, err := decodeMessage(body)
+	if err == nil {
+		err = checkStated(r.Header, m)
+	}
+	if err != nil {
+		h.refuse(w, http.StatusBadRequest, m, asFault(err))
+		return
+	}
+	var s *session
+	modern := isModern(r.Header, m)
+	if !modern {
+		if s, ok = h.legacySession(w, r, in, m); !ok {
+			return
+		}
+	}
+	switch {
+	case m.method == "notifications/cancelled":
+		// Only a session proves that a request is the sender's own: without
+		// one, ids of other clients could be guessed.
+		if s != nil && m.call.requestID != nil {
+			s.cancel(string(m.call.requestID))
+		}
+		w.WriteHeader(http.StatusAccepted)
+	case m.id != nil && m.method == string(mcp.MethodToolsList):
+		h.listTools(w, r, in, m, modern)
+	case m.id != nil && m.method == string(mcp.MethodToolsCall):
+		h.callTool(w, r, in, m, s)
+	case modern && m.method == string(mcp.MethodSubscriptionsListen):
+		h.stream(w, r, in, m.canonical())
+	default:
+		h.forward(w, r, in, m.canonical())
+	}
+}
+
+// legacySession finds the session of a request, or opens one for initialize. ok is
+// false if the request has been answered; s is nil for initialize.
+func (h *Handler) legacySession(w http.ResponseWriter, r *http.Request, in *inbound, m *message) (s *session, ok bool) {
+	if m.method == string(mcp.MethodInitialize) && m.id != nil {
+		return nil, h.open(w, r, in, m)
+	}
+	if version := r.Header.Get(mcp.HeaderProtocolVersion); version != "" && !mcp.IsValidProtocolVersion(version) {
+		h.refuse(w, http.StatusBadRequest, m, invalidRequest("this protocol version is not supported"))
+		return nil, false
+	}
+	in.session = r.Header.Get(mcp.HeaderSessionID)
+	if in.session == "" {
+		h.refuse(w, http.StatusBadRequest, m, invalidRequest("a session is required: send initialize first, and its "+mcp.HeaderSessionID+" with every request"))
+		return nil, false
+	}
+	if s = h.sessions.use(in.session, in.identity.Key(), in.upstream); s == nil {
+		h.refuse(w, http.StatusNotFound, m, invalidRequest("there is no such session: send initialize again"))
+		return nil, false
+	}
+	return s, true
+}
+
+func (h *Handler) open(w http.ResponseWriter, r *http.Request, in *inbound, m *message) bool {
+	n := &session{
+		identity: in.identity.Key(), upstream: in.upstream,
+		client: m.call.client.String(), protocol: mcp.NegotiateLegacyVersion(m.call.version),
+	}
+	ended, ok := h.sessions.open(n)
+	for _, id := range ended {
+		h.forget(r.Context(), id)
+	}
+	if !ok {
+		w.Header().Set("Retry-After", "60")
+		problem(w, http.StatusServiceUnavailable, "overloaded", "too many sessions are open")
+		return false
+	}
+	in.session = n.id
+	return true
+}
+
+// forget makes mcp-go drop what it keeps for a session that has ended.
+func (h *Handler) forget(ctx context.Context, id string) {
+	header := http.Header{mcp.HeaderSessionID: {id}}
+	h.transport.Handle(nowhere{http.Header{}}, &server.HTTPRequest{Method: http.MethodDelete, Header: header, Context: context.WithoutCancel(ctx)})
+}
+
+// sessionRequest serves GET, a session's stream of notifications, and DELETE.
+func (h *Handler) sessionRequest(w http.ResponseWriter, r *http.Request, in *inbound) {
+	if !mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
+		in.session = r.Header.Get(mcp.HeaderSessionID)
+		if in.session == "" {
+			problem(w, http.StatusBadRequest, "invalid", "the header "+mcp.HeaderSessionID+" is required")
+			return
+		}
+		if h.sessions.use(in.session, in.identity.Key(), in.upstream) == nil {
+			problem(w, http.StatusNotFound, "not_found", "there is no such session: send initialize again")
+			return
+		}
+	}
+	if r.Method == http.MethodGet {
+		h.stream(w, r, in, nil)
+		return
+	}
+	h.forward(w, r, in, nil)
+}
+
+// stream forwards a request whose answer stays open: until the token expires, the
+// client leaves or the handler is closed.
+func (h *Handler) stream(w http.ResponseWriter, r *http.Request, in *inbound, body []byte) {
+	key := in.identity.Key()
+	if !h.streams.take(key) {
+		w.Header().Set("Retry-After", "60")
+		problem(w, http.StatusTooManyRequests, "overloaded", "too many streams are open")
+		return
+	}
+	defer h.streams.give(key)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	if !in.identity.Expires.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, in.identity.Expires)
+		defer cancel()
+	}
+	defer context.AfterFunc(h.ended, cancel)()
+	h.forward(w, r.WithContext(ctx), in, body)
+}
+
+// forward lets mcp-go serve a request that was checked here.
+func (h *Handler) forward(w http.ResponseWriter, r *http.Request, in *inbound, body []byte) {
+	header := make(http.Header, len(transportHeaders))
+	for _, name := range transportHeaders {
+		if v, ok := r.Header[name]; ok {
+			header[name] = v
+		}
+	}
+	out := newTimedWriter(w, h.cfg.Limits.WriteTimeout)
+	defer out.release()
+	h.transport.Handle(out, &server.HTTPRequest{
+		Method: r.Method, URL: r.URL, Header: header, Body: body,
+		Context: context.WithValue(r.Context(), inboundKey{}, in),
+	})
+}
+
+// body reads a request's body; ok is false if the request has been answered.
+func (h *Handler) body(w http.ResponseWriter, r *http.Request) (body []byte, ok bool) {
+	if t := r.Header.Get("Content-Type"); t != "application/json" {
+		if mediaType, _, err := mime.ParseMediaType(t); err != nil || mediaType != "application/json" {
+			problem(w, http.StatusUnsupportedMediaType, "invalid", "the content type must be application/json")
+			return nil, false
+		}
+	}
+	limit := h.cfg.Limits.MaxBytes
+	if r.ContentLength > limit {
+		problem(w, http.StatusRequestEntityTooLarge, "invalid", "the body is too large")
+		return nil, false
+	}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(h.cfg.Limits.ReadTimeout)) // a writer without deadlines has none to miss
+	reader := http.MaxBytesReader(w, r.Body, limit)
+	var err error
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(reader, body)
+	} else {
+		body, err = io.ReadAll(reader)
+	}
+	_ = control.SetReadDeadline(time.Time{}) // as above
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		problem(w, http.StatusRequestEntityTooLarge, "invalid", "the body is too large")
+		return nil, false
+	}
+	if err != nil {
+		problem(w, http.StatusBadRequest, "invalid", "the body could not be read in full")
+		return nil, false
+	}
+	return body, true
+}
+
+// timedWriter writes answers with a deadline for each piece, so that a client
+// that does not read holds nothing up for long.
+type timedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+}
+
+func newTimedWriter(w http.ResponseWriter, timeout time.Duration) *timedWriter {
+	return &timedWriter{ResponseWriter: w, control: http.NewResponseController(w), timeout: timeout}
+}
+
+// CanStream says that answers may become streams of events.
+func (t *timedWriter) CanStream() bool { return true }
+
+func (t *timedWriter) Write(p []byte) (int, error) {
+	t.arm()
+	return t.ResponseWriter.Write(p)
+}
+
+// Flush sends what was written.
+func (t *timedWriter) Flush() {
+	t.arm()
+	_ = t.control.Flush() // the next write fails too, and says so
+}
+
+func (t *timedWriter) arm() {
+	_ = t.control.SetWriteDeadline(time.Now().Add(t.timeout)) // a writer without deadlines has none to miss
+}
+
+// release sends what is left and lifts the deadline, which would otherwise hold for the connection's next request.
+func (t *timedWriter) release() {
+	t.Flush()
+	_ = t.control.SetWriteDeadline(time.Time{}) // as above
+}
+
+// nowhere is where answers go that nobody waits for.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) WriteHeader(int)             {}
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (n nowhere) Flush()                      {}
+func (n nowhere) CanStream() bool             { return false }
