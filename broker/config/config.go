@@ -91,6 +91,16 @@ type Issuer struct {
 type Claims struct {
 	Roles string `yaml:"roles"` // a list of strings
 	Agent string `yaml:"agent"` // a string: who acts, where there is no act claim; left out, azp or client_id
+	// ServiceAccount recognises tokens that a client got for itself, where the
+	// provider gives a client another sub than its id.
+	ServiceAccount ServiceAccount `yaml:"service_account"`
+}
+
+// ServiceAccount is how a provider marks such tokens: Claim is Value, in which
+// "{client}" stands for the client's id. No person may be able to set the claim.
+type ServiceAccount struct {
+	Claim string `yaml:"claim"`
+	Value string `yaml:"value"`
 }
 
 // Agent is what is known of an agent beyond its tokens.

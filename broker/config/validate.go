@@ -92,6 +92,9 @@ func (v *validation) issuers(issuers []Issuer) {
 		if issuer.Claims.Agent != "" {
 			v.word(child(key, "claims.agent"), issuer.Claims.Agent)
 		}
+		if account := issuer.Claims.ServiceAccount; (account.Claim == "") != (account.Value == "") {
+			v.fail(child(key, "claims.service_account"), "needs both claim and value")
+		}
 		v.words(child(key, "people_clients"), issuer.PeopleClients)
 		v.words(child(key, "algorithms"), issuer.Algorithms)
 	}
@@ -148,6 +151,7 @@ func (v *validation) limits(l Limits) {
 	}
 	v.atLeastOne("limits.viewers", l.Viewers)
 	v.positive("limits.token_lifetime", l.TokenLifetime)
+	v.positive("limits.clock_skew", l.ClockSkew)
 	if l.ClockSkew.Duration > maxSkew {
 		v.fail("limits.clock_skew", "%v is too much; %v at most, and mend the clocks", l.ClockSkew, Duration{maxSkew})
 	}
