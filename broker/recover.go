@@ -50,9 +50,11 @@ func (b *Broker) recover(ctx context.Context) error {
 		}
 	}
 	for _, c := range h.open {
-		if c.State == calls.Held {
+		if c.State != calls.Running { // it can be awaited, whatever becomes of it
 			b.restore(ctx, c)
 			b.metrics.held(ctx, 1)
+		}
+		if c.State == calls.Held {
 			continue
 		}
 		if err := b.closeUnknown(ctx, c); err != nil {

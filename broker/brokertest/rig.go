@@ -1,0 +1,157 @@
+// Package brokertest runs a whole broker inside a test: a real embedded log, a real
+// registry, real policies. Only the edges (HTTP, tokens) are left out; identities
+// are made by hand.
+package brokertest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Options say what the broker under test is made of.
+type Options struct {
+	Dir       string                    // of the log; a fresh one if empty
+	Policies  string                    // Cedar
+	Upstreams map[string]tools.Upstream // by name; each is in the domain of its name
+	Timeout   time.Duration             // of a call to an upstream
+	HoldWait  time.Duration
+	AckWait   time.Duration
+	Limit     float64                   // calls a second for one agent; 10,000 if 0
+	Wrap      func(audit.Log) audit.Log // puts faults between broker and log
+}
+
+// Rig is a running broker and its parts.
+type Rig struct {
+	*broker.Broker
+	Dir      string
+	Log      *embedded.Log
+	Registry *tools.Registry
+	Policies *broker.Policies
+
+	stop func()
+}
+
+// Start runs a broker until Stop, or the end of the test.
+func Start(t testing.TB, o Options) *Rig {
+	t.Helper()
+	if o.Dir == "" {
+		o.Dir = t.TempDir()
+	}
+	if o.Limit == 0 {
+		o.Limit = 10_000
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	log, err := embedded.Open(ctx, o.Dir, embedded.Options{ReserveBytes: 1 << 20})
+	must(t, err)
+	r := &Rig{Dir: o.Dir, Log: log}
+	r.Policies, err = broker.NewPolicies(Files(o.Policies), policy.Options{})
+	must(t, err)
+	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.Policies.Review})
+	for name, u := range o.Upstreams {
+		must(t, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
+	}
+	cfg := broker.Config{
+		Tenant: "acme", Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit,
+	}
+	if o.Wrap != nil {
+		cfg.Log = o.Wrap(log)
+	}
+	r.Broker, err = broker.Open(ctx, cfg)
+	must(t, err)
+	r.run(ctx, t, cancel)
+	must(t, r.Registry.WaitReady(ctx))
+	must(t, r.Pin(ctx, r.Registry.Tools()))
+	return r
+}
+
+func (r *Rig) run(ctx context.Context, t testing.TB, cancel func()) {
+	var running sync.WaitGroup
+	registry, endRegistry := context.WithCancel(context.WithoutCancel(ctx))
+	running.Go(func() {
+		if err := r.Registry.Run(registry); err != nil {
+			t.Errorf("run registry: %v", err)
+		}
+	})
+	running.Go(func() {
+		defer endRegistry()
+		if err := r.Run(ctx, time.Second); err != nil {
+			t.Errorf("run broker: %v", err)
+		}
+	})
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		if err := r.Log.Close(); err != nil {
+			t.Errorf("close log: %v", err)
+		}
+	})
+	t.Cleanup(r.stop)
+}
+
+// Stop ends the broker in good order: running calls end, held calls stay held.
+func (r *Rig) Stop() { r.stop() }
+
+// Files makes policy files of a text.
+func Files(text string) []policy.File {
+	return []policy.File{{Name: "test.cedar", Text: []byte(text)}}
+}
+
+// Person is the identity of a human's own token.
+func Person(name string, roles ...string) *agents.Identity {
+	return &agents.Identity{
+		Issuer: "https://idp.example", Principal: name, Roles: roles,
+		TokenDigest: "00", Expires: time.Now().Add(time.Hour),
+	}
+}
+
+// Through is the identity of a token with which agents act for a person, the current actor first.
+func Through(p *agents.Identity, actors ...string) *agents.Identity {
+	id := *p
+	for _, a := range actors {
+		id.Chain = append(id.Chain, agents.Actor{ID: a})
+	}
+	return &id
+}
+
+// Events are all events of a call, in order.
+func (r *Rig) Events(t testing.TB, callID string) []audit.Event {
+	t.Helper()
+	var events []audit.Event
+	for rec, err := range r.Log.Read(t.Context(), "") {
+		must(t, err)
+		e, err := rec.Event()
+		must(t, err)
+		if e.Subject == callID {
+			events = append(events, e)
+		}
+	}
+	return events
+}
+
+// Types are the types of a call's events, in order.
+func (r *Rig) Types(t testing.TB, callID string) []audit.Type {
+	t.Helper()
+	var types []audit.Type
+	for _, e := range r.Events(t, callID) {
+		types = append(types, e.Type)
+	}
+	return types
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
