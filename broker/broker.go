@@ -104,6 +104,8 @@ type Broker struct {
 	limits  *limits
 	metrics *metrics
 
+	rejections *rejections
+
 	cursor audit.Cursor   // where following starts; set by Open
 	work   sync.WaitGroup // executions and releases under way
 	live   context.Context
@@ -130,6 +132,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		holds:   newHolds(),
 		limits:  newLimits(cfg.CallsPerAgent),
 		metrics: m,
+
+		rejections: newRejections(),
 	}
 	// Executions outlive the requests that started them; Run ends them.
 	b.live, b.stop = context.WithCancel(context.WithoutCancel(ctx))
@@ -147,7 +151,7 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g, follow := errgroup.WithContext(context.WithoutCancel(ctx))
 	following, endFollow := context.WithCancel(follow)
 	g.Go(func() error { return b.follow(following) })
-	g.Go(func() error { return b.expire(following) })
+	g.Go(func() error { return b.housekeep(following) })
 	for _, h := range b.holds.voted() {
 		b.consider(h)
 	}

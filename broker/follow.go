@@ -273,16 +273,19 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	}
 }
 
-// expire closes holds whose time is over, and forgets those that ended long ago.
-func (b *Broker) expire(ctx context.Context) error {
+// housekeep closes holds whose time is over, forgets those that ended long ago, and
+// writes samples of what was rejected.
+func (b *Broker) housekeep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			b.sampleRejections(ctx, time.Now(), true)
 			return nil
 		case now := <-tick.C:
 			b.expireDue(ctx, now)
+			b.sampleRejections(ctx, now, false)
 			b.holds.forget(now)
 			b.limits.forget()
 		}

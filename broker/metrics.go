@@ -17,10 +17,11 @@ type metrics struct {
 	ack      metric.Float64Histogram
 	holds    metric.Int64UpDownCounter
 	odd      metric.Int64Counter
+	rejected metric.Int64Counter
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
-	var errs [4]error
+	var errs [5]error
 	var x metrics
 	x.duration, errs[0] = m.Float64Histogram("deed.call.duration", metric.WithUnit("s"),
 		metric.WithDescription("from a call's arrival to its answer, by outcome"))
@@ -29,6 +30,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 		metric.WithExplicitBucketBoundaries(.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5))
 	x.holds, errs[2] = m.Int64UpDownCounter("deed.holds.open", metric.WithDescription("calls waiting for people"))
 	x.odd, errs[3] = m.Int64Counter("deed.log.strange", metric.WithDescription("records that no honest broker wrote"))
+	x.rejected, errs[4] = m.Int64Counter("deed.token.rejected", metric.WithDescription("tokens that did not verify, by kind"))
 	for _, err := range errs {
 		if err != nil {
 			return nil, err

@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+)
+
+// rejectionsEvery is how often, at most, rejections of one kind at one issuer are
+// written to the log. Whoever has no valid token can make the log grow no faster.
+const rejectionsEvery = 10 * time.Second
+
+// rejections counts tokens that did not verify, and samples them.
+type rejections struct {
+	mu     sync.Mutex
+	counts map[rejected]int64     // guarded by mu: since the last sample
+	last   map[rejected]time.Time // guarded by mu
+}
+
+// rejected is bounded: kinds times configured issuers.
+type rejected struct {
+	kind   agents.Kind
+	issuer string
+}
+
+func newRejections() *rejections {
+	return &rejections{counts: map[rejected]int64{}, last: map[rejected]time.Time{}}
+}
+
+// Reject counts a token that did not verify. It never waits for the log: a sample of
+// each kind goes to the rejections topic every few seconds, with the count.
+func (b *Broker) Reject(ctx context.Context, r *agents.Rejection) {
+	b.metrics.rejected.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", string(r.Kind))))
+	b.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "token rejected", slog.Any("error", r))
+	b.rejections.mu.Lock()
+	defer b.rejections.mu.Unlock()
+	b.rejections.counts[rejected{r.Kind, r.Issuer}]++
+}
+
+// due takes the counts whose sample may be written now; all of them at the end.
+func (r *rejections) due(now time.Time, all bool) map[rejected]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := map[rejected]int64{}
+	for k, n := range r.counts {
+		if all || now.Sub(r.last[k]) >= rejectionsEvery {
+			due[k] = n
+			r.last[k] = now
+			delete(r.counts, k)
+		}
+	}
+	return due
+}
+
+func (b *Broker) sampleRejections(ctx context.Context, now time.Time, all bool) {
+	for k, n := range b.rejections.due(now, all) {
+		where := about{domain: audit.OwnDomain, topic: audit.TopicRejections}
+		data := audit.Rejection{Kind: string(k.kind), Issuer: k.issuer, Count: n}
+		if _, err := b.write(ctx, audit.TokenRejected, where, data); err != nil {
+			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "rejections not recorded",
+				slog.String("kind", string(k.kind)), slog.Int64("count", n), slog.Any("error", err))
+		}
+	}
+}
