@@ -1,0 +1,77 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// recall reads the last checkpoint of every log back from the log itself, newest
+// first, until each log that has records has one, and checks each against the
+// tree as it is now.
+func (s *Sealer) recall(ctx context.Context, sizes map[string]int64) error {
+	missing := map[string]bool{}
+	for log, size := range sizes {
+		if log != CheckpointsLog && size > 0 {
+			missing[log] = true
+		}
+	}
+	for index := sizes[CheckpointsLog] - 1; index >= 0 && len(missing) > 0; index-- {
+		last, err := s.recallOne(ctx, audit.Position{Log: CheckpointsLog, Index: index}, sizes)
+		if err != nil {
+			return err
+		}
+		log := last.tree.Log
+		s.mu.Lock()
+		if _, newer := s.signed[log]; !newer {
+			s.signed[log] = last
+		}
+		s.mu.Unlock()
+		delete(missing, log)
+	}
+	return s.checkRecalled(ctx, sizes)
+}
+
+func (s *Sealer) recallOne(ctx context.Context, p audit.Position, sizes map[string]int64) (sealed, error) {
+	record, err := s.cfg.Trees.Record(ctx, p)
+	if err != nil {
+		return sealed{}, err
+	}
+	fail := func(err error) (sealed, error) {
+		return sealed{}, &InconsistentError{Log: CheckpointsLog, Size: sizes[CheckpointsLog], Err: fmt.Errorf("%s: %w", p, err)}
+	}
+	event, err := record.Event()
+	if err != nil {
+		return fail(err)
+	}
+	data, err := audit.DataOf[audit.Checkpoint](event)
+	if err != nil {
+		return fail(err)
+	}
+	c, _, err := OpenEvent(data, s.keys...)
+	if err != nil {
+		return fail(err)
+	}
+	return sealed{tree: c, note: data.Note}, nil
+}
+
+func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for log, last := range s.signed {
+		if size := sizes[log]; last.tree.Size > size {
+			return &InconsistentError{Log: log, Signed: last.tree.Size, Size: size, Err: fmt.Errorf("records are missing at its end")}
+		}
+		root, err := tlog.TreeHash(last.tree.Size, s.cfg.Trees.Hashes(ctx, log))
+		if err != nil {
+			return fmt.Errorf("hash %s at %d: %w", log, last.tree.Size, err)
+		}
+		if root != last.tree.Root {
+			return &InconsistentError{Log: log, Signed: last.tree.Size, Size: sizes[log], Err: fmt.Errorf("%w: its root was another", ErrProof)}
+		}
+	}
+	return nil
+}
