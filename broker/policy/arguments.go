@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,9 +59,9 @@ func (m *misfit) in(step string) *misfit {
 
 func (m *misfit) err() error {
 	var b strings.Builder
-	for i := len(m.steps) - 1; i >= 0; i-- {
+	for _, step := range slices.Backward(m.steps) {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(m.steps[i]))
+		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(step))
 	}
 	return &ArgumentError{Pointer: b.String(), Want: m.want}
 }

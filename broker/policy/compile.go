@@ -16,9 +16,9 @@ const DefaultHold = 15 * time.Minute
 
 // Options tune [Compile]. The zero value is good.
 type Options struct {
-	// Roles are the roles that configuration knows of. If there are any, a
-	// policy that names another one gets a warning.
-	Roles []string
+	// Roles and Domains are those that configuration knows of. If there are any,
+	// a policy that names another one gets a warning.
+	Roles, Domains []string
 	// Upstreams are the configured upstreams. If not nil, a policy about any
 	// other upstream is a fatal finding rather than a warning.
 	Upstreams []string
@@ -123,55 +123,58 @@ func (c *compilation) round(tools []Tool) Findings {
 	}
 	for _, r := range c.rules {
 		found = append(found, c.checkRule(r)...)
-		found = append(found, c.checkRoles(r)...)
+		found = append(found, c.checkNames(r)...)
 	}
 	return found
 }
 
 // checkRule type-checks one policy, and tells which tools it does not fit.
 func (c *compilation) checkRule(r *rule) Findings {
-	if !c.awake(r) || len(c.checker.whole(r.policy)) == 0 {
-		return nil
+	about := c.scope(r)
+	if len(about) == 0 {
+		return nil // it is about tools never seen
 	}
-	byMessage := map[string][]string{}
-	add := func(tool string, messages []string) {
-		for _, m := range messages {
-			byMessage[m] = append(byMessage[m], tool)
-		}
+	found := c.checkGuards(r, about)
+	if len(c.checker.whole(r.policy)) == 0 {
+		return found
 	}
-	add("", c.checker.bare(r.policy))
-	if len(byMessage) == 0 {
-		for _, t := range c.tools {
-			if c.applies(r, t) {
-				add(t.ID(), c.checker.one(r.policy, actionUID(t.ID())))
+	actions := map[string][]string{} // by message
+	for _, m := range c.checker.bare(r.policy) {
+		actions[m] = nil
+	}
+	if len(actions) == 0 {
+		for _, action := range about {
+			for _, m := range c.checker.one(r.policy, actionUID(action)) {
+				m = strings.TrimSuffix(m, " in context for "+actionUID(action).String())
+				m = strings.Replace(m, " in context for "+actionUID(action).String()+" not found", " not found in context", 1)
+				actions[m] = append(actions[m], action)
 			}
 		}
-		for action := range peopleActions() {
-			if appliesTo(r.policy, actionUID(action), nil) {
-				add("", c.checker.one(r.policy, actionUID(action)))
-			}
-		}
 	}
-	var found Findings
-	for message, about := range byMessage {
-		f := c.explain(r, message, about)
-		found = append(found, f)
+	for _, message := range slices.Sorted(maps.Keys(actions)) {
+		found = append(found, c.explain(r, message, actions[message]))
 	}
 	return found
 }
 
-func (c *compilation) applies(r *rule, t Tool) bool {
-	return appliesTo(r.policy, actionUID(t.ID()), []cedar.EntityUID{actionUID(t.Upstream), actionUID(callGroup)})
-}
-
-// awake reports whether r is about anything that is there. Policies about tools never seen sleep.
-func (c *compilation) awake(r *rule) bool {
-	for action := range peopleActions() {
-		if appliesTo(r.policy, actionUID(action), nil) {
-			return true
+// scope returns the actions that r applies to: tools, then those of people.
+func (c *compilation) scope(r *rule) []string {
+	var actions []string
+	for _, t := range c.tools {
+		if c.applies(r, t) {
+			actions = append(actions, t.ID())
 		}
 	}
-	return slices.ContainsFunc(c.tools, func(t Tool) bool { return c.applies(r, t) })
+	for _, action := range slices.Sorted(maps.Keys(peopleActions())) {
+		if appliesTo(r.policy, actionUID(action), nil) {
+			actions = append(actions, action)
+		}
+	}
+	return actions
+}
+
+func (c *compilation) applies(r *rule, t Tool) bool {
+	return appliesTo(r.policy, actionUID(t.ID()), []cedar.EntityUID{actionUID(t.Upstream), actionUID(callGroup)})
 }
 
 // unknownActions finds the actions that policies name and that are not there.
@@ -205,12 +208,13 @@ func (c *compilation) unknownActions() ([]cedar.EntityUID, Findings) {
 func (c *compilation) unknownAction(r *rule, action cedar.EntityUID, known []string) Finding {
 	id := string(action.ID)
 	upstream, name, dotted := strings.Cut(id, ".")
+	quoted := fmt.Sprintf("%q", id)
 	var hint string
 	if near := nearest(id, known); near != "" {
 		hint = fmt.Sprintf("did you mean %s?", actionUID(near))
 	}
 	fatal := func(message string) Finding {
-		return r.finding(Fatal, fmt.Sprintf("%q", id), message, cmp.Or(hint, `write Action::"upstream" or Action::"upstream.tool"`))
+		return r.finding(Fatal, message, cmp.Or(hint, `write Action::"upstream" or Action::"upstream.tool"`), quoted)
 	}
 	switch {
 	case !upstreamName.MatchString(upstream) || (dotted && name == ""):
@@ -218,34 +222,26 @@ func (c *compilation) unknownAction(r *rule, action cedar.EntityUID, known []str
 	case c.Upstreams != nil && !slices.Contains(c.Upstreams, upstream):
 		return fatal(fmt.Sprintf("there is no action %s, and no upstream %q", action, upstream))
 	case slices.Contains(c.quarantined, id):
-		return r.finding(Warning, fmt.Sprintf("%q", id), fmt.Sprintf("%s is in quarantine", action), "")
+		return r.finding(Warning, fmt.Sprintf("%s is in quarantine", action), "", quoted)
 	}
-	return r.finding(Warning, fmt.Sprintf("%q", id),
-		fmt.Sprintf("%s has never been seen: what this policy says about it waits until it appears", action), hint)
+	return r.finding(Warning, fmt.Sprintf("%s has never been seen: what this policy says about it waits until it appears", action), hint, quoted)
 }
 
-// checkRoles warns of roles that configuration does not know.
-func (c *compilation) checkRoles(r *rule) Findings {
-	if len(c.Roles) == 0 {
-		return nil
+// checkNames warns of roles, domains and upstreams that configuration does not know.
+func (c *compilation) checkNames(r *rule) Findings {
+	named := slices.Clone(r.literals.entities)
+	for _, a := range r.approvers {
+		named = append(named, uid("Role", a))
 	}
-	roles := slices.Clone(r.approvers)
-	for _, e := range r.literals.entities {
-		if e.Type == "Role" {
-			roles = append(roles, string(e.ID))
-		}
-	}
-	slices.Sort(roles)
+	known := map[cedar.EntityType][]string{"Role": c.Roles, "Domain": c.Domains, "Upstream": c.Upstreams}
 	var found Findings
-	for _, role := range slices.Compact(roles) {
-		if slices.Contains(c.Roles, role) {
+	for i, e := range named {
+		names, name := known[e.Type], string(e.ID)
+		if len(names) == 0 || slices.Contains(names, name) || slices.Contains(named[:i], e) {
 			continue
 		}
-		var hint string
-		if near := nearest(role, c.Roles); near != "" {
-			hint = fmt.Sprintf("did you mean %q?", near)
-		}
-		found = append(found, r.finding(Warning, role, fmt.Sprintf("nothing in the configuration has the role %q", role), hint))
+		message := fmt.Sprintf("the configuration knows no %s %q", strings.ToLower(string(e.Type)), name)
+		found = append(found, r.finding(Warning, message, suggest(name, names), name))
 	}
 	return found
 }

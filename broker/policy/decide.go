@@ -28,7 +28,8 @@ func (s *Set) Decide(r Request) (audit.Decision, error) {
 	if err != nil {
 		return s.refuse(err), err
 	}
-	now := e.ask(approvalsRecord(r.Approvals))
+	approvals := approvalsRecord(r.Approvals)
+	now := e.ask(approvals)
 	if now.allowed || now.errors != nil || !e.plan.holds {
 		return s.decided(now), nil
 	}
@@ -36,7 +37,7 @@ func (s *Set) Decide(r Request) (audit.Decision, error) {
 	if !lifted.allowed {
 		return s.decided(now), nil
 	}
-	return s.held(e.difference(now, lifted, approvalsRecord(r.Approvals)), r.Now), nil
+	return s.held(e.difference(now, lifted, approvals), r.Now), nil
 }
 
 // examination is one call being decided on.

@@ -9,26 +9,42 @@ import (
 )
 
 var (
-	notFound = regexp.MustCompile("^attribute `([^`]*)` (in context for|on entity type) (.*) not found$")
-	unsafe   = regexp.MustCompile("^unable to guarantee safety of access to optional attribute `([^`]*)`")
+	notFound = regexp.MustCompile("^attribute `([^`]*)` (not found in context|on entity types? .* not found)$")
+	unsafe   = regexp.MustCompile("^unable to guarantee safety of access to optional attribute `([^`]*)`(.*)$")
 )
 
-// explain turns a message of the validator into a finding. The tools that it is about may be "" for the policy itself.
-func (c *compilation) explain(r *rule, message string, tools []string) Finding {
-	about := slices.DeleteFunc(slices.Clone(tools), func(t string) bool { return t == "" })
-	if len(about) < len(tools) || ofPolicy(message) {
-		about = nil
+// explain turns a message of the validator about r into a finding. The actions
+// are those that it came up for; none if it is about the scope alone.
+func (c *compilation) explain(r *rule, message string, actions []string) Finding {
+	tools := actions
+	if ofPolicy(message) || slices.ContainsFunc(actions, func(a string) bool { return !strings.Contains(a, ".") }) {
+		tools = nil
 	}
-	f := Finding{Severity: Fatal}
+	var f Finding
 	if m := notFound.FindStringSubmatch(message); m != nil {
-		f = r.finding(Fatal, m[1], message, c.missing(m[1], m[2] == "in context for", about))
+		hint := "say which type it is first, as in: resource is Call && …"
+		if m[2] == "not found in context" {
+			hint = c.missing(m[1], actions)
+			message += " of " + list(actions)
+		}
+		f = r.finding(Fatal, message, hint, "."+m[1], m[1])
 	} else if m := unsafe.FindStringSubmatch(message); m != nil {
-		f = r.finding(Fatal, lastStep(m[1]), message, fmt.Sprintf("it is optional: say %s && … before using it", has(m[1], strings.Contains(message, " in context for "))))
+		hint := fmt.Sprintf("it is optional: say %s && … before using it", has(m[1], m[2] == ""))
+		f = r.finding(Fatal, message, hint, "."+lastStep(m[1]), lastStep(m[1]))
 	} else {
-		f = r.finding(Fatal, "", message, hintFor(message))
+		f = r.finding(Fatal, message, hintFor(message))
 	}
-	f.Tools = about
+	f.Tools = tools
 	return f
+}
+
+// list names up to three of names.
+func list(names []string) string {
+	const most = 3
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 func lastStep(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
@@ -49,22 +65,20 @@ func has(path string, inContext bool) string {
 	}
 }
 
-// missing says why an attribute is not there.
-func (c *compilation) missing(name string, inContext bool, tools []string) string {
-	if !inContext {
-		return "say which type it is first, as in: resource is Call && …"
-	}
-	known := []string{"input", "text", "approvals", "chain", "tool", "token", "now", "count", "roles", "user", "actor", "agents", "depth", "scopes", "acr", "expires"}
-	for _, t := range tools {
-		if why := untyped(c.shapes[t], name); why != "" {
-			return fmt.Sprintf("the tool has this argument, but policies cannot read it: %s; match context.text instead", why)
+// missing says why an attribute is not in the context of actions.
+func (c *compilation) missing(name string, actions []string) string {
+	known := argumentNames(contextShape(nil))
+	for _, a := range actions {
+		if why := untyped(c.shapes[a], name); why != "" {
+			return unreadable(why)
 		}
-		known = append(known, argumentNames(c.shapes[t])...)
+		known = append(known, argumentNames(c.shapes[a])...)
 	}
-	if near := nearest(name, known); near != "" {
-		return fmt.Sprintf("did you mean %s?", near)
-	}
-	return ""
+	return suggest(name, known)
+}
+
+func unreadable(why string) string {
+	return fmt.Sprintf("the tool has this argument, but policies cannot read it: %s; match context.text instead", why)
 }
 
 func untyped(s *shape, name string) string {

@@ -63,18 +63,21 @@ func (f Finding) String() string {
 	return b.String()
 }
 
-// Error makes a finding an error of its own.
-func (f Finding) Error() string { return f.String() }
+// FindingError is a fatal finding as an error.
+type FindingError struct{ Finding }
+
+// Error is the finding's String.
+func (e *FindingError) Error() string { return e.String() }
 
 // Findings are all that [Compile] found, by file and line.
 type Findings []Finding
 
-// Err joins the fatal findings, each reachable with errors.As; nil if there are none.
+// Err joins the fatal findings, each as a [*FindingError]; nil if there are none.
 func (fs Findings) Err() error {
 	var errs []error
 	for _, f := range fs {
 		if f.Severity == Fatal {
-			errs = append(errs, f)
+			errs = append(errs, &FindingError{f})
 		}
 	}
 	return errors.Join(errs...)

@@ -45,25 +45,25 @@ func file(text string) []policy.File {
 	return []policy.File{{Name: "p.cedar", Text: []byte(text)}}
 }
 
-func compile(t testing.TB, text string, tools ...policy.Tool) *policy.Set {
-	t.Helper()
+func compile(tb testing.TB, text string, tools ...policy.Tool) *policy.Set {
+	tb.Helper()
 	if tools == nil {
 		tools = []policy.Tool{refund(), balance()}
 	}
 	set, findings := policy.Compile(file(text), tools, policy.Options{})
 	if err := findings.Err(); err != nil {
-		t.Fatalf("compile: %v", err)
+		tb.Fatalf("compile: %v", err)
 	}
 	return set
 }
 
-func decoded(t testing.TB, text string) any {
-	t.Helper()
+func decoded(tb testing.TB, text string) any {
+	tb.Helper()
 	dec := json.NewDecoder(strings.NewReader(text))
 	dec.UseNumber()
 	var v any
 	if err := dec.Decode(&v); err != nil {
-		t.Fatalf("decode %s: %v", text, err)
+		tb.Fatalf("decode %s: %v", text, err)
 	}
 	return v
 }
@@ -77,11 +77,11 @@ func copilot() policy.Link {
 }
 
 // request is alice through copilot, calling payments.refund with input.
-func request(t testing.TB, input string) policy.Request {
-	t.Helper()
+func request(tb testing.TB, input string) policy.Request {
+	tb.Helper()
 	return policy.Request{
 		Tool: "payments.refund", Links: []policy.Link{alice(), copilot()},
-		Input: decoded(t, input), Text: input,
+		Input: decoded(tb, input), Text: input,
 		Scopes: []string{"tools"}, TokenExpires: noon.Add(time.Hour), Now: noon,
 	}
 }

@@ -17,6 +17,7 @@ import (
 type rule struct {
 	annotations
 	policy   *cedar.Policy
+	body     *cedar.Policy // the same without its action scope, for where that is known to match
 	file     string
 	text     []byte // from the policy's first byte to the next policy's
 	literals literals
@@ -26,11 +27,11 @@ type rule struct {
 // rules are policies ordered by id, so that decisions come out the same whatever the order of files.
 type rules []*rule
 
-// All makes rules a [cedar.PolicyIterator].
+// All makes rules a [cedar.PolicyIterator] for an action that they all apply to.
 func (rs rules) All() iter.Seq2[cedar.PolicyID, *cedar.Policy] {
 	return func(yield func(cedar.PolicyID, *cedar.Policy) bool) {
 		for _, r := range rs {
-			if !yield(cedar.PolicyID(r.id), r.policy) {
+			if !yield(cedar.PolicyID(r.id), r.body) {
 				return
 			}
 		}
@@ -58,22 +59,26 @@ func (rs rules) find(id cedar.PolicyID) *rule {
 	return rs[i]
 }
 
-// finding places a message about r: at needle, if the policy's text has it, else at its beginning.
-func (r *rule) finding(severity Severity, needle, message, hint string) Finding {
+// finding places a message about r: at the first of needles that the policy's text has, else at its beginning.
+func (r *rule) finding(severity Severity, message, hint string, needles ...string) Finding {
 	pos := r.policy.Position()
 	f := Finding{
 		Severity: severity, File: r.file, Line: pos.Line, Column: pos.Column,
 		Policy: r.id, Message: message, Hint: hint,
 	}
-	if at := strings.Index(string(r.text), needle); needle != "" && at >= 0 {
-		before := string(r.text[:at])
-		f.Line += strings.Count(before, "\n")
-		last := strings.LastIndexByte(before, '\n')
-		if last < 0 {
-			f.Column += utf8.RuneCountInString(before)
-		} else {
-			f.Column = 1 + utf8.RuneCountInString(before[last+1:])
+	for _, needle := range needles {
+		before, _, ok := strings.Cut(string(r.text), needle)
+		if !ok {
+			continue
 		}
+		before += needle[:len(needle)-len(strings.TrimLeft(needle, ". "))]
+		f.Line += strings.Count(before, "\n")
+		if last := strings.LastIndexByte(before, '\n'); last >= 0 {
+			f.Column = 1 + utf8.RuneCountInString(before[last+1:])
+		} else {
+			f.Column += utf8.RuneCountInString(before)
+		}
+		return f
 	}
 	return f
 }
@@ -93,7 +98,7 @@ func parse(files []File) (rules, Findings) {
 			if i+1 < len(list) {
 				end = list[i+1].Position().Offset
 			}
-			r := &rule{policy: p, file: file.Name, text: file.Text[p.Position().Offset:end], literals: literalsOf(p)}
+			r := &rule{policy: p, body: anyAction(p), file: file.Name, text: file.Text[p.Position().Offset:end], literals: literalsOf(p)}
 			found = append(found, r.annotate(i+1)...)
 			all = append(all, r)
 		}
@@ -122,7 +127,7 @@ func (r *rule) annotate(number int) Findings {
 	}
 	var found Findings
 	for _, w := range wrong {
-		found = append(found, r.finding(Fatal, "@"+w.key, w.message, w.hint))
+		found = append(found, r.finding(Fatal, w.message, w.hint, "@"+w.key))
 	}
 	return found
 }
@@ -137,7 +142,7 @@ func duplicates(all rules) Findings {
 			continue
 		}
 		message := fmt.Sprintf("the id is taken by the policy at %s:%d", other.file, other.policy.Position().Line)
-		found = append(found, r.finding(Fatal, "@id", message, "ids are unique over all files"))
+		found = append(found, r.finding(Fatal, message, "ids are unique over all files", "@id"))
 	}
 	return found
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
@@ -74,6 +75,28 @@ func contextPath(n ast.IsNode) ([]string, bool) {
 	}
 }
 
+// guard is one use of has.
+type guard struct {
+	path      []string // of the context; just the attribute for other records
+	inContext bool
+}
+
+// guardsOf returns the uses of has in p.
+func guardsOf(p *cedar.Policy) []guard {
+	var guards []guard
+	conditions(p, func(n ast.IsNode) bool {
+		if v, ok := n.(ast.NodeTypeHas); ok {
+			path, inContext := contextPath(v)
+			if !inContext {
+				path = []string{string(v.Value)}
+			}
+			guards = append(guards, guard{path: path, inContext: inContext})
+		}
+		return true
+	})
+	return guards
+}
+
 // literals are the constants of a policy's conditions, and of its scope.
 type literals struct {
 	entities []cedar.EntityUID
@@ -133,11 +156,34 @@ func appliesTo(p *cedar.Policy, action cedar.EntityUID, groups []cedar.EntityUID
 	return true
 }
 
+// exact reports whether p's scope names single actions only, and no group.
+func exact(p *cedar.Policy) bool {
+	switch scope := (*ast.Policy)(p.AST()).Action.(type) {
+	case ast.ScopeTypeEq:
+		return true
+	case ast.ScopeTypeInSet:
+		return !slices.ContainsFunc(scope.Entities, func(e cedar.EntityUID) bool {
+			_, people := peopleActions()[string(e.ID)]
+			return !people && !strings.Contains(string(e.ID), ".")
+		})
+	case ast.ScopeTypeAll, ast.ScopeTypeIn:
+		return false
+	}
+	return false
+}
+
 // narrowed is the policy for one action alone.
 func narrowed(p *cedar.Policy, action cedar.EntityUID) *ast.Policy {
 	one := *(*ast.Policy)(p.AST())
 	one.Action = ast.ScopeTypeEq{Entity: action}
 	return &one
+}
+
+// anyAction is the policy for whatever action.
+func anyAction(p *cedar.Policy) *cedar.Policy {
+	open := *p.AST()
+	open.Action = ast.ScopeTypeAll{}
+	return cedar.NewPolicyFromAST(&open)
 }
 
 // verdict is what is known of a policy when part of its context is not.
