@@ -1,0 +1,546 @@
+package index_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/index"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+var start = time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
+
+// history writes calls into an embedded log.
+type history struct {
+	t    testing.TB
+	log  *embedded.Log
+	dir  string
+	made int
+}
+
+func newHistory(tb testing.TB) *history {
+	tb.Helper()
+	dir := tb.TempDir()
+	log, err := embedded.Open(tb.Context(), dir, embedded.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return &history{t: tb, log: log, dir: dir}
+}
+
+func (h *history) append(typ audit.Type, domain, call string, data any, payloads ...audit.Payload) audit.Position {
+	h.t.Helper()
+	b, err := json.Marshal(data)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.made++
+	p, err := h.log.Append(h.t.Context(), audit.Event{
+		SpecVersion: "1.0", ID: fmt.Sprintf("event-%d", h.made), Type: typ, Source: "deed://acme/one", Subject: call,
+		Time: start.Add(time.Duration(h.made) * time.Second), DataContentType: "application/json",
+		Tenant: "acme", Domain: domain, Topic: audit.TopicCalls, Data: b, Payloads: payloads,
+		TraceParent: fmt.Sprintf("00-%032x-b7ad6b7169203331-01", h.made),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+type wanted struct {
+	call, domain, tool, person, agent, arguments, policy string
+	held                                                 bool
+}
+
+func (h *history) open(w wanted) audit.Intent {
+	h.t.Helper()
+	args := audit.NewPayload(audit.PayloadArguments, []byte(w.arguments))
+	in := audit.Intent{
+		Tool: w.tool, Definition: "d", Arguments: args.Commitment(), Client: "copilot/1.2",
+		Identity: audit.Identity{Issuer: "https://idp.example", Principal: w.person, Session: "sid-1", Expires: start.Add(24 * time.Hour)},
+		Decision: audit.Decision{Effect: audit.Allow, Reasons: []audit.Reason{{Policy: w.policy, Text: "Refunds over 100 need two leads."}}},
+	}
+	if w.agent != "" {
+		in.Identity.Chain = []audit.Actor{{ID: w.agent}, {ID: "orchestrator"}}
+	}
+	if w.held {
+		until := start.Add(time.Hour)
+		in.Decision.Effect, in.Decision.Expires, in.Decision.Approvers = audit.Hold, &until, []string{"lead"}
+	}
+	in.Digest = audit.CallDigest(in)
+	h.append(audit.CallIntent, w.domain, w.call, in, args)
+	return in
+}
+
+func (h *history) result(domain, call string) {
+	h.t.Helper()
+	h.append(audit.CallResult, domain, call, audit.Outcome{Code: audit.CodeOK, Millis: 12.5})
+}
+
+// indexed is an index that has everything which the log now has.
+func (h *history) indexed(path string) *index.Index {
+	h.t.Helper()
+	i, _ := h.open2(path)
+	return i
+}
+
+func (h *history) open2(path string) (*index.Index, *bytes.Buffer) {
+	h.t.Helper()
+	var said bytes.Buffer
+	i, err := index.Open(h.t.Context(), path, slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.catchUp(i)
+	h.t.Cleanup(func() {
+		if err := i.Close(); err != nil {
+			h.t.Error(err)
+		}
+	})
+	return i, &said
+}
+
+// catchUp runs the index until it has what the log has.
+func (h *history) catchUp(i *index.Index) {
+	h.t.Helper()
+	ctx, stop := context.WithCancel(h.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- i.Run(ctx, h.log, h.log) }()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		lag, err := i.Behind(ctx)
+		if err != nil {
+			h.t.Error(err)
+			break
+		}
+		if lag.Records == 0 {
+			break
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// three is a refund that is held and approved, a file that is written, and a
+// refund of another agent that goes on.
+func three(tb testing.TB) *history {
+	tb.Helper()
+	h := newHistory(tb)
+	in := h.open(wanted{
+		call: "c1", domain: "payments", tool: "payments.refund", person: "alice", agent: "copilot",
+		arguments: `{"iban":"DE02-1203","note":"broken kettle","amount":250}`, policy: "big-refunds", held: true,
+	})
+	h.open(wanted{call: "c2", domain: "source", tool: "files.write", person: "dora", agent: "sub-agent", arguments: `{"path":"/srv/notes.txt"}`, policy: "files-for-all"})
+	by := audit.Identity{Issuer: "https://idp.example", Principal: "bob", Expires: start.Add(time.Hour)}
+	allow := audit.Decision{Effect: audit.Allow, Reasons: []audit.Reason{{Policy: "leads-approve"}}}
+	h.append(audit.CallApproval, "payments", "c1", audit.Approval{Digest: in.Digest, By: by, Reason: "known customer", Decision: allow})
+	h.append(audit.CallReleased, "payments", "c1", audit.Release{Decision: allow, Approvals: []string{"event-3"}, Digest: in.Digest})
+	h.result("payments", "c1")
+	h.result("source", "c2")
+	h.open(wanted{call: "c3", domain: "payments", tool: "payments.refund_all", person: "alice", agent: "sub-agent", arguments: `{"amount":1}`, policy: "small-refunds"})
+	return h
+}
+
+func ids(p index.Page) []string {
+	out := []string{}
+	for _, c := range p.Calls {
+		out = append(out, c.ID)
+	}
+	return out
+}
+
+func TestSearchFindsCallsByEachFilter(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	i := h.indexed(filepath.Join(t.TempDir(), index.FileName))
+	both := []string{"payments", "source"}
+	tests := map[string]struct {
+		q    index.Query
+		want []string
+	}{
+		"everything, newest first":  {index.Query{Domains: both}, []string{"c3", "c2", "c1"}},
+		"one domain":                {index.Query{Domains: []string{"source"}}, []string{"c2"}},
+		"no domain":                 {index.Query{Text: "kettle"}, []string{}},
+		"text of another domain":    {index.Query{Domains: []string{"source"}, Text: "kettle"}, []string{}},
+		"person":                    {index.Query{Domains: both, Person: "alice"}, []string{"c3", "c1"}},
+		"agent":                     {index.Query{Domains: both, Agent: "sub-agent"}, []string{"c3", "c2"}},
+		"agent further up":          {index.Query{Domains: both, Agent: "orchestrator"}, []string{"c3", "c2", "c1"}},
+		"tool":                      {index.Query{Domains: both, Tool: "payments.refund"}, []string{"c1"}},
+		"tools of an upstream":      {index.Query{Domains: both, Tool: "payments."}, []string{"c3", "c1"}},
+		"tools by prefix":           {index.Query{Domains: both, Tool: "payments.refund*"}, []string{"c3", "c1"}},
+		"state":                     {index.Query{Domains: both, State: "running"}, []string{"c3"}},
+		"outcome":                   {index.Query{Domains: both, Outcome: audit.CodeOK}, []string{"c2", "c1"}},
+		"policy of the intent":      {index.Query{Domains: both, Policy: "big-refunds"}, []string{"c1"}},
+		"policy of the approval":    {index.Query{Domains: both, Policy: "leads-approve"}, []string{"c1"}},
+		"approver":                  {index.Query{Domains: both, Approver: "bob"}, []string{"c1"}},
+		"since":                     {index.Query{Domains: both, Since: start.Add(2 * time.Second)}, []string{"c3", "c2"}},
+		"until":                     {index.Query{Domains: both, Until: start.Add(2 * time.Second)}, []string{"c1"}},
+		"since the future":          {index.Query{Domains: both, Since: start.Add(time.Hour)}, []string{}},
+		"trace":                     {index.Query{Domains: both, Trace: fmt.Sprintf("%032x", 2)}, []string{"c2"}},
+		"words of the arguments":    {index.Query{Domains: both, Text: "kettle broken"}, []string{"c1"}},
+		"a number":                  {index.Query{Domains: both, Text: "250"}, []string{"c1"}},
+		"a word with joiners":       {index.Query{Domains: both, Text: "DE02-1203"}, []string{"c1"}},
+		"a part of it":              {index.Query{Domains: both, Text: "1203"}, []string{"c1"}},
+		"case does not matter":      {index.Query{Domains: both, Text: "KETTLE"}, []string{"c1"}},
+		"a path":                    {index.Query{Domains: both, Text: "/srv/notes.txt"}, []string{"c2"}},
+		"the reason of a vote":      {index.Query{Domains: both, Text: "known customer"}, []string{"c1"}},
+		"the last word of a reason": {index.Query{Domains: both, Text: "leads", Outcome: audit.CodeOK}, []string{"c2", "c1"}},
+		"a prefix":                  {index.Query{Domains: both, Text: "kett*"}, []string{"c1"}},
+		"no prefix unless asked":    {index.Query{Domains: both, Text: "kett"}, []string{}},
+		"words and filters":         {index.Query{Domains: both, Text: "payments", Person: "alice", State: "closed"}, []string{"c1"}},
+		"syntax is text":            {index.Query{Domains: both, Text: `kettle" OR "notes`}, []string{}},
+		"operators are words":       {index.Query{Domains: both, Text: "kettle NOT broken"}, []string{}},
+		"nothing but signs":         {index.Query{Domains: both, Text: `"*()`}, []string{}},
+		"all filters at once": {index.Query{
+			Domains: both, Person: "alice", Agent: "copilot", Tool: "payments.refund", State: "closed", Outcome: audit.CodeOK,
+			Policy: "big-refunds", Approver: "bob", Since: start, Until: start.Add(time.Hour), Text: "kettle", Trace: fmt.Sprintf("%032x", 1),
+		}, []string{"c1"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			page, err := i.Search(t.Context(), tt.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, ids(page)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSummaryTellsWhoDidWhatAndWhatCameOfIt(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	i := h.indexed(filepath.Join(t.TempDir(), index.FileName))
+	got, err := i.Call(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := index.Summary{
+		ID: "c1", Domain: "payments", Tool: "payments.refund", Upstream: "payments", Issuer: "https://idp.example",
+		Principal: "alice", Actor: "copilot", Chain: []string{"copilot", "orchestrator"}, State: "closed", Outcome: audit.CodeOK,
+		Closing: audit.CallResult, Policies: []string{"big-refunds", "leads-approve"}, Approvers: []string{"lead"}, Voters: []string{"bob"},
+		Opened: start.Add(time.Second), Closed: start.Add(5 * time.Second), Millis: 12.5,
+		Opening: audit.Position{Log: "payments/calls"}, Ending: audit.Position{Log: "payments/calls", Index: 3},
+		Trace: fmt.Sprintf("00-%032x-b7ad6b7169203331-01", 1), Client: "copilot/1.2", Session: "sid-1",
+	}
+	if diff := cmp.Diff(want, got.Summary); diff != "" {
+		t.Error(diff)
+	}
+	var types []audit.Type
+	for _, e := range got.Events {
+		types = append(types, e.Type)
+		direct, err := e.Read(t.Context(), h.log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := e.Read(t.Context(), onlyLog{h.log})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(direct, read); diff != "" || direct.Position != e.Position {
+			t.Errorf("event %s reads differently by cursor: %s", e.Position, diff)
+		}
+	}
+	if diff := cmp.Diff([]audit.Type{audit.CallIntent, audit.CallApproval, audit.CallReleased, audit.CallResult}, types); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := i.Call(t.Context(), "c9"); err == nil || !strings.Contains(err.Error(), "not found") {
+		t.Errorf("an unknown call: error %v, want not found", err)
+	}
+}
+
+// onlyLog hides what a log can do beyond the contract.
+type onlyLog struct{ audit.Log }
+
+func TestAgentsAreListedWithTheirOutcomes(t *testing.T) {
+	t.Parallel()
+	i := three(t).indexed(filepath.Join(t.TempDir(), index.FileName))
+	got, err := i.Agents(t.Context(), "payments", "source")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []index.Agent{
+		{
+			ID: "sub-agent", First: start.Add(2 * time.Second), Last: start.Add(7 * time.Second), For: []string{"alice", "dora"},
+			Tools: []string{"files.write", "payments.refund_all"}, Outcomes: map[string]int64{"ok": 1, "open": 1},
+		},
+		{
+			ID: "copilot", First: start.Add(time.Second), Last: start.Add(5 * time.Second), For: []string{"alice"},
+			Tools: []string{"payments.refund"}, Outcomes: map[string]int64{"ok": 1},
+		},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	few, err := i.Agents(t.Context(), "source")
+	if err != nil || len(few) != 1 || few[0].ID != "sub-agent" || len(few[0].Tools) != 1 {
+		t.Errorf("agents of one domain: %+v, %v", few, err)
+	}
+}
+
+func TestPagesDoNotShiftWhileCallsAreAdded(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	add := func(from, to int) {
+		for n := from; n < to; n++ {
+			h.open(wanted{call: fmt.Sprintf("c%02d", n), domain: "payments", tool: "payments.refund", person: "alice", arguments: `{}`, policy: "p"})
+		}
+	}
+	add(0, 20)
+	i := h.indexed(filepath.Join(t.TempDir(), index.FileName))
+	q := index.Query{Domains: []string{"payments"}, Person: "alice", Limit: 6}
+	var got []string
+	for {
+		page, err := i.Search(t.Context(), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, ids(page)...)
+		if q.After = page.Next; q.After == "" {
+			break
+		}
+		add(20+len(got), 21+len(got))
+		h.catchUp(i)
+	}
+	var want []string
+	for n := 19; n >= 0; n-- {
+		want = append(want, fmt.Sprintf("c%02d", n))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestQueryThatCannotBeAnsweredIsAnError(t *testing.T) {
+	t.Parallel()
+	i := three(t).indexed(filepath.Join(t.TempDir(), index.FileName))
+	q := index.Query{Domains: []string{"payments", "source"}, Limit: 1}
+	page, err := i.Search(t.Context(), q)
+	if err != nil || page.Next == "" {
+		t.Fatalf("first page: %+v, %v", page, err)
+	}
+	for name, bad := range map[string]index.Query{
+		"another query's cursor": {Domains: []string{"payments"}, After: page.Next},
+		"made-up cursor":         {Domains: q.Domains, After: "AAAA"},
+		"cursor of no base64":    {Domains: q.Domains, After: "%%%"},
+		"negative limit":         {Domains: q.Domains, Limit: -1},
+		"limit too high":         {Domains: q.Domains, Limit: index.MaxLimit + 1},
+		"text too long":          {Domains: q.Domains, Text: strings.Repeat("x", index.MaxSearch+1)},
+	} {
+		if _, err := i.Search(t.Context(), bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestIndexGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	path := filepath.Join(t.TempDir(), index.FileName)
+	first, said := h.open2(path)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.result("payments", "c3")
+	again, saidAgain := h.open2(path)
+	page, err := again.Search(t.Context(), index.Query{Domains: []string{"payments"}, State: "closed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"c3", "c1"}, ids(page)); diff != "" {
+		t.Error(diff)
+	}
+	if said.Len()+saidAgain.Len() > 0 {
+		t.Errorf("a sound index was built again: %s %s", said, saidAgain)
+	}
+	c, err := again.Call(t.Context(), "c3")
+	if err != nil || len(c.Events) != 2 {
+		t.Errorf("call c3 has %d events, %v; want 2", len(c.Events), err)
+	}
+	agents, err := again.Agents(t.Context(), "payments")
+	if err != nil || len(agents) != 2 || agents[0].Outcomes["open"] != 0 || agents[0].Outcomes["ok"] != 1 {
+		t.Errorf("got agents %+v, %v", agents, err)
+	}
+}
+
+func TestUselessFileIsBuiltAgainAndSaidSo(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(t *testing.T, path string){
+		"no database": func(t *testing.T, path string) {
+			t.Helper()
+			if err := os.WriteFile(path, bytes.Repeat([]byte("not a database. "), 1000), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"another schema": func(t *testing.T, path string) { t.Helper(); poke(t, path, 60, []byte{0, 0, 0, 99}) },
+		"another log": func(t *testing.T, path string) {
+			t.Helper()
+			other := three(t)
+			other.result("payments", "c3")
+			i := other.indexed(path)
+			if err := i.Close(); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := three(t)
+			path := filepath.Join(t.TempDir(), index.FileName)
+			i := h.indexed(path)
+			if err := i.Close(); err != nil {
+				t.Fatal(err)
+			}
+			spoil(t, path)
+			again, said := h.open2(path)
+			page, err := again.Search(t.Context(), index.Query{Domains: []string{"payments"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]string{"c3", "c1"}, ids(page)); diff != "" {
+				t.Error(diff)
+			}
+			if !strings.Contains(said.String(), "built again") {
+				t.Errorf("nothing said about it: %q", said)
+			}
+		})
+	}
+}
+
+func poke(t *testing.T, path string, at int64, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(b, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamageThatASearchMeetsIsRepairedByRun(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	path := filepath.Join(t.TempDir(), index.FileName)
+	i := h.indexed(path)
+	if err := i.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	poke(t, path, 2*page, bytes.Repeat([]byte{0xff}, int(info.Size())-2*page))
+	again, err := index.Open(t.Context(), path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close() //nolint:errcheck // the test is over
+	h.result("payments", "c3")
+	h.catchUp(again)
+	got, err := again.Search(t.Context(), index.Query{Domains: []string{"payments"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"c3", "c1"}, ids(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestErasedArgumentsLeaveNoTraceInTheFile(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	path := filepath.Join(t.TempDir(), index.FileName)
+	i := h.indexed(path)
+	q := index.Query{Domains: []string{"payments"}, Text: "kettle"}
+	if page, err := i.Search(t.Context(), q); err != nil || len(page.Calls) != 1 {
+		t.Fatalf("before: %+v, %v", page, err)
+	}
+	if !fileHas(t, path, "kettle") {
+		t.Fatal("the test looks for the word in the wrong place")
+	}
+	if err := i.Erased(t.Context(), erasedPayloads{}, "c1", "unknown"); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := i.Search(t.Context(), q); err != nil || len(page.Calls) != 0 {
+		t.Errorf("after: %+v, %v", page, err)
+	}
+	if fileHas(t, path, "kettle") {
+		t.Error("the erased word is still in the file")
+	}
+	q.Text = "customer"
+	if page, err := i.Search(t.Context(), q); err != nil || len(page.Calls) != 1 {
+		t.Errorf("the rest of the call cannot be found any more: %+v, %v", page, err)
+	}
+}
+
+type erasedPayloads struct{}
+
+func (erasedPayloads) Payload(context.Context, audit.Position, string) (audit.Payload, error) {
+	return audit.Payload{}, audit.ErrErased
+}
+
+func fileHas(t *testing.T, path, word string) bool {
+	t.Helper()
+	for _, name := range []string{path, path + "-wal"} {
+		b, err := os.ReadFile(name)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+func FuzzTypedTextIsNeverSyntax(f *testing.F) {
+	for _, s := range []string{`kettle`, `"`, `a" OR "b`, `NEAR(a b)`, `text:kettle`, `*`, `^a`, "a\x00b", `-a +b (c)`, "日本語 ﷽", "\xff\xfe", "a*b* c*", "𐐷 ᭄", "e\u0301"} {
+		f.Add(s)
+	}
+	i := three(f).indexed(filepath.Join(f.TempDir(), index.FileName))
+	f.Fuzz(func(t *testing.T, typed string) {
+		if len(typed) > index.MaxSearch {
+			t.Skip()
+		}
+		q := index.Query{Domains: []string{"payments"}, Text: typed + " wordthatnocallhas"}
+		page, err := i.Search(t.Context(), q)
+		if err != nil {
+			t.Fatalf("%q: %v", typed, err)
+		}
+		if len(page.Calls) > 0 && strings.Count(typed, " ") < index.MaxTerms && len(typed) < index.MaxTerms {
+			t.Fatalf("%q found a call that does not have all of the words", typed)
+		}
+	})
+}
