@@ -84,6 +84,7 @@ func TestFindingsSayWhereAndWhat(t *testing.T) {
 		{"guard of people's context", `permit (principal, action == Action::"approve", resource) when { context.token has arc && context.token.arc == "2" };`},
 		{"guard of an entity", `forbid (principal, action == Action::"approve", resource) when { resource has prinicpal && resource.prinicpal == principal };`},
 		{"unknown domain", `permit (principal, action == Action::"read", resource in Domain::"paymnets");`},
+		{"argument of people's action", `forbid (principal, action, resource) when { context.input.amount > 1 };`},
 		{"clean", designPolicies},
 	}
 	var got strings.Builder

@@ -17,7 +17,7 @@ var (
 // are those that it came up for; none if it is about the scope alone.
 func (c *compilation) explain(r *rule, message string, actions []string) Finding {
 	tools := actions
-	if ofPolicy(message) || slices.ContainsFunc(actions, func(a string) bool { return !strings.Contains(a, ".") }) {
+	if ofPolicy(message) || slices.ContainsFunc(actions, ofPeople) {
 		tools = nil
 	}
 	var f Finding
@@ -68,6 +68,9 @@ func has(path string, inContext bool) string {
 // missing says why an attribute is not in the context of actions.
 func (c *compilation) missing(name string, actions []string) string {
 	known := argumentNames(contextShape(nil))
+	if slices.Contains(known, name) && slices.ContainsFunc(actions, ofPeople) {
+		return `only tools have it: write action in Action::"call"`
+	}
 	for _, a := range actions {
 		if why := untyped(c.shapes[a], name); why != "" {
 			return unreadable(why)

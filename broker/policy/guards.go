@@ -53,7 +53,7 @@ func (c *compilation) checkGuard(r *rule, g guard, actions []string) (Finding, b
 		severity = Warning
 	}
 	f := r.finding(severity, fmt.Sprintf("nothing has `%s` in %s", full, list(actions)), c.missing(name, actions), needles...)
-	if !slices.ContainsFunc(actions, func(a string) bool { return !strings.Contains(a, ".") }) {
+	if !slices.ContainsFunc(actions, ofPeople) {
 		f.Tools = actions
 	}
 	return f, false

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cedar-policy/cedar-go"
@@ -19,6 +20,9 @@ func peopleActions() map[string][]cedar.EntityType {
 		ActionReview:  {"Tool", "Call"},
 	}
 }
+
+// ofPeople reports whether action is people's own rather than a tool.
+func ofPeople(action string) bool { return !strings.Contains(action, ".") }
 
 // Ask is a person's question whether they may do something themselves.
 type Ask struct {
