@@ -1,0 +1,17 @@
+// Package bench compares, in one run on one machine, what a call costs when a tool
+// is served
+//
+//   - direct: by mcp-go over Streamable HTTP;
+//   - proxy: by a stdio server behind a bare forwarding proxy made of mcp-go, with
+//     no authentication, no policy and no log;
+//   - deed: by the same stdio server behind Deed, with a signed token, a policy and
+//     the durable records of every call.
+//
+// Each subject is a process of its own. All of them stay up for the whole run and
+// are measured in turns, round after round, so that whatever else the machine does
+// hits all alike. The load comes from this process, over raw connections that speak
+// both generations of the protocol: sessions (2025-11-25) and stateless
+// (2026-07-28). CPU time is the subject's process alone, without its stdio child.
+//
+// It reads /proc and so runs on Linux only.
+package bench

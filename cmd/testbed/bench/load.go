@@ -1,0 +1,123 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// warmUp is how many calls each connection makes before anything is measured.
+const warmUp = 20
+
+// load is one way of asking a subject.
+type load struct {
+	generation  generation
+	connections int
+	time        time.Duration
+	calls       int // in all connections together; 0: as many as time allows
+}
+
+// total is what all measurements of one situation found together.
+type total struct {
+	calls     int
+	elapsed   time.Duration
+	cpu       time.Duration
+	latencies []time.Duration
+	rssStart  int64 // bytes, before the first measurement
+	rssEnd    int64 // after the last
+}
+
+// measure puts a load on the subject and adds what it found.
+func (t *total) measure(ctx context.Context, s *subject, l load) (err error) {
+	wires := make([]*wire, 0, l.connections)
+	defer func() {
+		for _, w := range wires {
+			err = errors.Join(err, w.close())
+		}
+	}()
+	for range l.connections {
+		w, err := dial(ctx, s, l.generation)
+		if err != nil {
+			return err
+		}
+		wires = append(wires, w)
+	}
+	if _, err := drive(ctx, wires, l.connections*warmUp, 0); err != nil {
+		return err
+	}
+	if t.calls == 0 {
+		if t.rssStart, err = residentBytes(s.pid); err != nil {
+			return err
+		}
+	}
+	if err := t.timed(ctx, s, wires, l); err != nil {
+		return err
+	}
+	t.rssEnd, err = residentBytes(s.pid)
+	return err
+}
+
+func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) error {
+	before, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	latencies, err := drive(ctx, wires, l.calls, l.time)
+	if err != nil {
+		return err
+	}
+	t.elapsed += time.Since(start)
+	after, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	t.cpu += after - before
+	t.calls += len(latencies)
+	t.latencies = append(t.latencies, latencies...)
+	return nil
+}
+
+// drive makes so many calls over all wires together, or, if calls is 0, as many as
+// time allows, and returns how long each took.
+func drive(ctx context.Context, wires []*wire, calls int, limit time.Duration) ([]time.Duration, error) {
+	var taken atomic.Int64
+	deadline := time.Now().Add(limit)
+	more := func() bool {
+		if calls > 0 {
+			return taken.Add(1) <= int64(calls)
+		}
+		return time.Now().Before(deadline)
+	}
+	perWire := make([][]time.Duration, len(wires))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, w := range wires {
+		group.Go(func() error {
+			for more() {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				start := time.Now()
+				if err := w.call(); err != nil {
+					return err
+				}
+				perWire[i] = append(perWire[i], time.Since(start))
+			}
+			return nil
+		})
+	}
+	err := group.Wait()
+	return slices.Concat(perWire...), err
+}
+
+// percentile of latencies that are sorted.
+func percentile(sorted []time.Duration, p int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)*p/100, len(sorted)-1)]
+}
