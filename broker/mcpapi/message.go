@@ -30,7 +30,8 @@ type message struct {
 
 // callParams are the params that are read here, of whatever method.
 type callParams struct {
-	name      string // or uri, of resources/read
+	name      string
+	uri       string // of resources/read
 	arguments jsontext.Value
 	requestID jsontext.Value // of notifications/cancelled
 	client    implementation // of initialize

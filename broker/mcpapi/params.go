@@ -19,8 +19,10 @@ func (r *reader) params(m *message) (jsontext.Value, error) {
 		switch name {
 		case "_meta":
 			err = r.meta(&m.meta)
-		case "name", "uri":
+		case "name":
 			c.name, err = r.optionalText()
+		case "uri":
+			c.uri, err = r.optionalText()
 		case "arguments":
 			c.arguments, err = r.value()
 		case "requestId":

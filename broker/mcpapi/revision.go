@@ -24,7 +24,11 @@ func checkStated(header http.Header, m *message) error {
 		return mismatch("the header " + mcp.HeaderMethod + " differs from the body's method")
 	}
 	if values, ok := header[mcp.HeaderName]; ok {
-		if name, ok := mcp.DecodeHeaderValue(values[0]); !ok || name != m.call.name {
+		want := m.call.name
+		if m.method == string(mcp.MethodResourcesRead) {
+			want = m.call.uri
+		}
+		if name, ok := mcp.DecodeHeaderValue(values[0]); !ok || name != want {
 			return mismatch("the header " + mcp.HeaderName + " differs from the name in the body")
 		}
 	}
