@@ -186,11 +186,11 @@ func TestKeysInTheHeaderAreIgnored(t *testing.T) {
 	}
 }
 
-func encode(t testing.TB, v any) []byte {
-	t.Helper()
+func encode(tb testing.TB, v any) []byte {
+	tb.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -207,37 +207,37 @@ func jsonNull(c claims, name string) claims {
 }
 
 // duplicated signs claims with more members in front of them.
-func duplicated(t testing.TB, idp *agentstest.Issuer, c claims, members string) string {
-	t.Helper()
-	payload := append([]byte("{"+members), encode(t, c)[1:]...)
-	return idp.Key().Sign(encode(t, claims{"alg": "ES256", "kid": idp.Key().ID, "typ": "at+jwt"}), payload)
+func duplicated(tb testing.TB, idp *agentstest.Issuer, c claims, members string) string {
+	tb.Helper()
+	payload := append([]byte("{"+members), encode(tb, c)[1:]...)
+	return idp.Key().Sign(encode(tb, claims{"alg": "ES256", "kid": idp.Key().ID, "typ": "at+jwt"}), payload)
 }
 
-func unsigned(t testing.TB, c claims) string {
-	t.Helper()
-	return agentstest.Encode(encode(t, claims{"alg": "none", "typ": "at+jwt"})) + "." + agentstest.Encode(encode(t, c)) + "."
+func unsigned(tb testing.TB, c claims) string {
+	tb.Helper()
+	return agentstest.Encode(encode(tb, claims{"alg": "none", "typ": "at+jwt"})) + "." + agentstest.Encode(encode(tb, c)) + "."
 }
 
 // confused is signed by HMAC with what everybody knows: the public key.
-func confused(t testing.TB, idp *agentstest.Issuer, c claims) string {
-	t.Helper()
+func confused(tb testing.TB, idp *agentstest.Issuer, c claims) string {
+	tb.Helper()
 	public, err := x509.MarshalPKIXPublicKey(idp.Key().Public().Key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	header := claims{"alg": "HS256", "kid": idp.Key().ID, "typ": "at+jwt"}
-	input := agentstest.Encode(encode(t, header)) + "." + agentstest.Encode(encode(t, c))
+	input := agentstest.Encode(encode(tb, header)) + "." + agentstest.Encode(encode(tb, c))
 	mac := hmac.New(sha256.New, public)
 	if _, err := fmt.Fprint(mac, input); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return input + "." + agentstest.Encode(mac.Sum(nil))
 }
 
 // embedded brings its own key in the header, under the name of a trusted one.
-func embedded(t testing.TB, idp *agentstest.Issuer, c claims) string {
-	t.Helper()
-	mine := agentstest.NewKey(t, "ES256")
+func embedded(tb testing.TB, idp *agentstest.Issuer, c claims) string {
+	tb.Helper()
+	mine := agentstest.NewKey(tb, "ES256")
 	mine.ID = idp.Key().ID
-	return mine.Sign(encode(t, claims{"alg": "ES256", "kid": mine.ID, "typ": "at+jwt", "jwk": mine.Public()}), encode(t, c))
+	return mine.Sign(encode(tb, claims{"alg": "ES256", "kid": mine.ID, "typ": "at+jwt", "jwk": mine.Public()}), encode(tb, c))
 }
