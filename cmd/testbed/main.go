@@ -34,8 +34,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		os.Exit(max(exit.ExitCode(), 1)) // go test has said why
+	if failed, ok := errors.AsType[*testsFailed](err); ok {
+		os.Exit(failed.code) // go test has said why
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -79,8 +79,17 @@ func test(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if _, err := fmt.Fprintln(stderr, "testbed: go", strings.Join(cmd.Args[1:], " ")); err != nil {
 		return err
 	}
-	return cmd.Run()
+	err = cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+		return &testsFailed{code: exit.ExitCode()}
+	}
+	return err
 }
+
+// testsFailed is go test's own verdict; it has printed why.
+type testsFailed struct{ code int } //nolint:errname // says what happened
+
+func (f *testsFailed) Error() string { return fmt.Sprintf("go test exited with code %d", f.code) }
 
 // testArgs adds what is after -- to go test's arguments, and all packages if it
 // names none.
