@@ -103,7 +103,11 @@ func do(t *testing.T, request *http.Request) answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() {
+		if err := response.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	a := answer{status: response.StatusCode, header: response.Header}
 	if response.Header.Get("Content-Type") == "application/json" {
 		if err := json.NewDecoder(response.Body).Decode(&a.body); err != nil {

@@ -27,7 +27,10 @@ func TestTheBrokersVerifierUnderstandsEveryKindOfToken(t *testing.T) {
 		{"a person", demo.TokenRequest{User: "bob"}, "bob", []string{"lead"}, nil},
 		{"an agent for a person", demo.TokenRequest{User: "alice", Agents: []string{"copilot"}}, "alice", []string{"support"}, []agents.Actor{{ID: "copilot", Roles: assistant}}},
 		{
-			"an agent for an agent for a person", demo.TokenRequest{User: "alice", Agents: []string{"copilot", "sub-agent"}}, "alice", []string{"support"},
+			"an agent for an agent for a person",
+			demo.TokenRequest{User: "alice", Agents: []string{"copilot", "sub-agent"}},
+			"alice",
+			[]string{"support"},
 			[]agents.Actor{{ID: "sub-agent", Roles: assistant}, {ID: "copilot", Roles: assistant}},
 		},
 		{"the other agent for a person", demo.TokenRequest{User: "carol", Agents: []string{"sub-agent"}}, "carol", []string{"auditor"}, []agents.Actor{{ID: "sub-agent", Roles: assistant}}},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -289,10 +290,7 @@ func TestDiscover(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for name, value := range map[string]string{"issuer": server.URL, "authorization_endpoint": "javascript:alert(1)", "token_endpoint": "http://idp.example/t"} {
-		document = map[string]any{}
-		for k, v := range good {
-			document[k] = v
-		}
+		document = maps.Clone(good)
 		document[name] = value
 		if _, err := login.Discover(t.Context(), nil, issuer); err == nil {
 			t.Errorf("%s %s: accepted", name, value)
