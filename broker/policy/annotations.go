@@ -28,17 +28,14 @@ type annotations struct {
 	reason    string
 }
 
-// annotationError is one annotation that does not hold.
-type annotationError struct {
+// fault is one annotation that does not hold.
+type fault struct {
 	key, message, hint string
 }
 
-// Error is the message.
-func (e *annotationError) Error() string { return e.message }
-
-func readAnnotations(p *cedar.Policy) (annotations, []*annotationError) {
+func readAnnotations(p *cedar.Policy) (annotations, []*fault) {
 	var a annotations
-	var wrong []*annotationError
+	var wrong []*fault
 	for key, value := range p.Annotations() {
 		if err := a.set(string(key), string(value)); err != nil {
 			wrong = append(wrong, err)
@@ -47,34 +44,34 @@ func readAnnotations(p *cedar.Policy) (annotations, []*annotationError) {
 	return a, wrong
 }
 
-func (a *annotations) set(key, value string) *annotationError {
+func (a *annotations) set(key, value string) *fault {
 	switch key {
 	case "id":
 		if len(value) > maxPolicyID || !policyID.MatchString(value) {
-			return &annotationError{key, fmt.Sprintf("@id(%q) is no id", value), fmt.Sprintf("up to %d letters, digits and _ . : / -, a letter or digit first", maxPolicyID)}
+			return &fault{key, fmt.Sprintf("@id(%q) is no id", value), fmt.Sprintf("up to %d letters, digits and _ . : / -, a letter or digit first", maxPolicyID)}
 		}
 		a.id = value
 	case "approvers":
 		for role := range strings.SplitSeq(value, ",") {
 			role = strings.TrimSpace(role)
 			if role == "" {
-				return &annotationError{key, fmt.Sprintf("@approvers(%q) has an empty role", value), `write @approvers("lead, security")`}
+				return &fault{key, fmt.Sprintf("@approvers(%q) has an empty role", value), `write @approvers("lead, security")`}
 			}
 			a.approvers = append(a.approvers, role)
 		}
 	case "expires":
 		d, err := ParseDuration(value)
 		if err != nil {
-			return &annotationError{key, fmt.Sprintf("@expires(%q): %v", value, err), `write @expires("15m"), "8h" or "2d"`}
+			return &fault{key, fmt.Sprintf("@expires(%q): %v", value, err), `write @expires("15m"), "8h" or "2d"`}
 		}
 		a.expires = d
 	case "reason":
 		if strings.TrimSpace(value) == "" || len(value) > maxReason {
-			return &annotationError{key, fmt.Sprintf("@reason must have 1 to %d bytes", maxReason), ""}
+			return &fault{key, fmt.Sprintf("@reason must have 1 to %d bytes", maxReason), ""}
 		}
 		a.reason = value
 	default:
-		return &annotationError{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires and @reason"}
+		return &fault{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires and @reason"}
 	}
 	return nil
 }

@@ -73,3 +73,22 @@ func BenchmarkVisibleRemembered(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkCompile200Tools(b *testing.B) {
+	var tools []policy.Tool
+	for i := range 200 {
+		t := refund()
+		t.Name = fmt.Sprint("tool", i)
+		tools = append(tools, t)
+	}
+	text := ""
+	for i := range 50 {
+		text += fmt.Sprintf("forbid (principal, action == Action::\"payments.tool%d\", resource) when { context.input.amount > %d };\n", i, i)
+		text += "permit (principal, action in Action::\"payments\", resource) when { context.input has memo && context.input.memo like \"*x*\" };\n"
+	}
+	for b.Loop() {
+		if _, findings := policy.Compile(file(text), tools, policy.Options{}); findings.Err() != nil {
+			b.Fatal(findings)
+		}
+	}
+}

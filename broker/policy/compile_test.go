@@ -84,13 +84,20 @@ func TestFindingsSayWhereAndWhat(t *testing.T) {
 		{"guard of people's context", `permit (principal, action == Action::"approve", resource) when { context.token has arc && context.token.arc == "2" };`},
 		{"guard of an entity", `forbid (principal, action == Action::"approve", resource) when { resource has prinicpal && resource.prinicpal == principal };`},
 		{"unknown domain", `permit (principal, action == Action::"read", resource in Domain::"paymnets");`},
+		{"guard in a list of tools", `forbid (principal, action in [Action::"payments.refund", Action::"payments.balance"], resource) when { context.input has memmo };`},
+		{"guard in a list of groups", `forbid (principal, action in [Action::"payments.refund", Action::"payments"], resource) when { context.input has memmo };`},
+		{"unguarded attribute of the call", `permit (principal is User in Role::"lead", action == Action::"approve", resource) when { resource.actor == Agent::"a" };`},
+		{"free form inside", `permit (principal, action == Action::"payments.nest", resource) when { context.input.list.contains({x: {}}) && context.input.o.free == 1 };`},
 		{"argument of people's action", `forbid (principal, action, resource) when { context.input.amount > 1 };`},
 		{"clean", designPolicies},
 	}
+	nested := policy.Tool{Upstream: "payments", Domain: "payments", Name: "nest", InputSchema: json.RawMessage(`{
+		"required":["o","list"],"properties":{"o":{"type":"object","properties":{"free":{"type":"object"},"same":{"$ref":"#/anyOf/0"}}},
+		"list":{"type":"array","items":{"type":"object","properties":{"x":{"type":"string"}}}}},"anyOf":[{"type":"string"}]}`)}
 	var got strings.Builder
 	options := policy.Options{Roles: []string{"support", "lead"}, Domains: []string{"payments"}}
 	for _, test := range tests {
-		set, findings := policy.Compile(file(test.text), []policy.Tool{refund(), balance()}, options)
+		set, findings := policy.Compile(file(test.text), []policy.Tool{refund(), balance(), nested}, options)
 		if (set == nil) != (findings.Err() != nil) {
 			t.Errorf("%s: set %v with error %v", test.name, set, findings.Err())
 		}
@@ -219,5 +226,17 @@ func TestDigestCoversNamesAndTexts(t *testing.T) {
 	}
 	if len(seen) != 7 {
 		t.Errorf("%d digests of 7 sets", len(seen))
+	}
+}
+
+func TestWords(t *testing.T) {
+	t.Parallel()
+	got := []string{
+		policy.Fatal.String(), policy.Quarantine.String(), policy.Warning.String(), policy.Severity(9).String(),
+		alice().String(), copilot().String(),
+	}
+	want := []string{"error", "quarantine", "warning", "severity 9", `User::"alice"`, `Agent::"copilot"`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
 	}
 }

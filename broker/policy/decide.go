@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -158,29 +157,19 @@ func (s *Set) decided(a answer) audit.Decision {
 }
 
 func (s *Set) held(by []determined, now time.Time) audit.Decision {
-	limit := shortest(limits(by))
-	if limit == 0 {
-		limit = s.hold
-	}
-	expires := now.Add(limit).UTC()
+	var limit time.Duration
 	var approvers []string
 	for _, d := range by {
 		approvers = append(approvers, d.rule.approvers...)
+		if e := d.rule.expires; e > 0 && (limit == 0 || e < limit) {
+			limit = e
+		}
 	}
 	slices.Sort(approvers)
+	expires := now.Add(cmp.Or(limit, s.hold)).UTC()
 	return audit.Decision{
 		Effect: audit.Hold, PolicySet: s.digest, Reasons: reasons(by),
 		Approvers: slices.Compact(approvers), Expires: &expires,
-	}
-}
-
-func limits(by []determined) iter.Seq[time.Duration] {
-	return func(yield func(time.Duration) bool) {
-		for _, d := range by {
-			if !yield(d.rule.expires) {
-				return
-			}
-		}
 	}
 }
 

@@ -125,7 +125,7 @@ func hintFor(message string) string {
 
 // nearest is the known word that word is most likely meant to be; empty if none is close.
 func nearest(word string, known []string) string {
-	best, distance := "", 1+len(word)/3
+	best, distance := "", max(1, len(word)/4)
 	for _, k := range known {
 		if d := edits(word, k); d <= distance && (best == "" || d < distance) {
 			best, distance = k, d

@@ -13,7 +13,7 @@ import (
 // Bounds of what is read of a tool's schema. What lies beyond has no type.
 const (
 	maxSchemaDepth = 32
-	maxSchemaNodes = 10_000 // after references are followed, which can multiply them
+	maxSchemaNodes = 2_000 // after references are followed, which can multiply them
 )
 
 // kind is the Cedar type of an argument.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/cedar-policy/cedar-go"
@@ -51,11 +50,9 @@ func (rs rules) reads() *reads {
 	return &all
 }
 
+// find returns the rule with an id that is known to be among rs.
 func (rs rules) find(id cedar.PolicyID) *rule {
-	i, ok := slices.BinarySearchFunc(rs, string(id), func(r *rule, id string) int { return strings.Compare(r.id, id) })
-	if !ok {
-		return nil
-	}
+	i, _ := slices.BinarySearchFunc(rs, string(id), func(r *rule, id string) int { return strings.Compare(r.id, id) })
 	return rs[i]
 }
 
@@ -109,7 +106,7 @@ func parse(files []File) (rules, Findings) {
 }
 
 func (r *rule) annotate(number int) Findings {
-	var wrong []*annotationError
+	var wrong []*fault
 	r.annotations, wrong = readAnnotations(r.policy)
 	if r.id == "" {
 		r.id = fmt.Sprintf("%s#%d", r.file, number)
@@ -120,7 +117,7 @@ func (r *rule) annotate(number int) Findings {
 		if r.approvers == nil {
 			key = "expires"
 		}
-		wrong = append(wrong, &annotationError{
+		wrong = append(wrong, &fault{
 			key, "@" + key + " on a policy that approvals cannot lift",
 			"it needs a condition on context.approvals, such as unless { context.approvals.count >= 1 }",
 		})
@@ -156,8 +153,9 @@ var (
 func syntaxFinding(file string, err error) Finding {
 	f := Finding{Severity: Fatal, File: file, Line: 1, Column: 1, Message: strings.TrimPrefix(err.Error(), "parser error: ")}
 	if m := syntaxError.FindStringSubmatch(err.Error()); m != nil {
-		f.Line, _ = strconv.Atoi(m[1]) // digits, by the expression
-		f.Column, _ = strconv.Atoi(m[2])
+		line, _ := strconv.Atoi(m[1]) // digits, by the expression
+		column, _ := strconv.Atoi(m[2])
+		f.Line, f.Column = max(line, 1), max(column, 1) // 0 of a file that is not text at all
 		f.Message = m[3]
 	}
 	if m := expected.FindStringSubmatch(f.Message); m != nil {
@@ -167,15 +165,4 @@ func syntaxFinding(file string, err error) Finding {
 		}
 	}
 	return f
-}
-
-// shortest is the smallest of the positive durations; 0 if there is none.
-func shortest(ds iter.Seq[time.Duration]) time.Duration {
-	var least time.Duration
-	for d := range ds {
-		if d > 0 && (least == 0 || d < least) {
-			least = d
-		}
-	}
-	return least
 }
