@@ -16,7 +16,7 @@ import (
 // Defaults of [Limits].
 const (
 	DefaultMaxBytes               = 4 << 20
-	DefaultMaxSessions            = 10_000
+	DefaultMaxSessions            = 4096
 	DefaultMaxSessionsPerIdentity = 64
 	DefaultMaxStreams             = 1_000
 	DefaultMaxStreamsPerIdentity  = 16

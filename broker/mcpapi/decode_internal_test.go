@@ -35,13 +35,13 @@ func FuzzDecodeMessage(f *testing.F) {
 			return
 		}
 		var theirs struct {
-			ID     json.RawMessage
-			Method string
+			ID     json.RawMessage `json:"id"`
+			Method string          `json:"method"`
 			Params struct {
-				Name      string
-				URI       string
-				Arguments json.RawMessage
-			}
+				Name      string          `json:"name"`
+				URI       string          `json:"uri"`
+				Arguments json.RawMessage `json:"arguments"`
+			} `json:"params"`
 		}
 		canonical := m.canonical()
 		if err := json.Unmarshal(canonical, &theirs); err != nil && m.call.name != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,42 +22,35 @@ import (
 	"github.com/deedbroker/deed/tools"
 )
 
-func generations(t *testing.T, test func(t *testing.T, version string)) {
-	t.Helper()
+func TestListShowsWhatTheCallerMayUse(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{legacy, modern} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			test(t, version)
+			s := serve(t)
+			for _, c := range []struct {
+				path, token string
+				want        []string
+			}{
+				{"/mcp", "alice", []string{tools.WireName("files", "dotted.name"), "files__echo", "files__headered", "files__typed", "other__echo", "deed__await"}},
+				{"/mcp", "bob", []string{tools.WireName("files", "dotted.name"), "files__echo", "files__headered", "files__typed", "deed__await"}},
+				{"/mcp/files", "alice", []string{"dotted.name", "echo", "headered", "typed", "deed__await"}},
+				{"/mcp/other", "bob", []string{"deed__await"}},
+			} {
+				list, err := s.connect(t, c.path, c.token, version).ListTools(t.Context(), mcp.ListToolsRequest{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, tool := range list.Tools {
+					got = append(got, tool.Name)
+				}
+				if d := cmp.Diff(c.want, got); d != "" {
+					t.Errorf("%s as %s (-want +got)\n%s", c.path, c.token, d)
+				}
+			}
 		})
 	}
-}
-
-func TestListShowsWhatTheCallerMayUse(t *testing.T) {
-	t.Parallel()
-	generations(t, func(t *testing.T, version string) {
-		s := serve(t)
-		for _, c := range []struct {
-			path, token string
-			want        []string
-		}{
-			{"/mcp", "alice", []string{tools.WireName("files", "dotted.name"), "files__echo", "files__headered", "files__typed", "other__echo", "deed__await"}},
-			{"/mcp", "bob", []string{tools.WireName("files", "dotted.name"), "files__echo", "files__headered", "files__typed", "deed__await"}},
-			{"/mcp/files", "alice", []string{"dotted.name", "echo", "headered", "typed", "deed__await"}},
-			{"/mcp/other", "bob", []string{"deed__await"}},
-		} {
-			list, err := s.connect(t, c.path, c.token, version).ListTools(t.Context(), mcp.ListToolsRequest{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []string
-			for _, tool := range list.Tools {
-				got = append(got, tool.Name)
-			}
-			if d := cmp.Diff(c.want, got); d != "" {
-				t.Errorf("%s as %s (-want +got)\n%s", c.path, c.token, d)
-			}
-		}
-	})
 }
 
 // What an upstream says of a tool arrives byte for byte, but for its name.
@@ -94,34 +88,37 @@ func golden(t *testing.T, file, got string) {
 
 func TestCallReachesTheBrokerAsSent(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, version string) {
-		for path, name := range map[string]string{"/mcp": "files__echo", "/mcp/files": "echo"} {
-			s := serve(t)
-			c := s.connect(t, path, "alice", version)
-			var r mcp.CallToolRequest
-			r.Params.Name = name
-			r.Params.Arguments = json.RawMessage(`{"n":12345678901234567890,"text":"a<b"}`)
-			r.Params.Meta = mcp.NewMetaFromMap(map[string]any{
-				"traceparent":              "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-				"dev.deed/idempotency_key": "once",
-			})
-			result, err := c.CallTool(t.Context(), r)
-			if err != nil {
-				t.Fatal(err)
+	for _, version := range []string{legacy, modern} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			for path, name := range map[string]string{"/mcp": "files__echo", "/mcp/files": "echo"} {
+				s := serve(t)
+				c := s.connect(t, path, "alice", version)
+				var r mcp.CallToolRequest
+				r.Params.Name = name
+				r.Params.Arguments = json.RawMessage(`{"n":12345678901234567890,"text":"a<b"}`)
+				r.Params.Meta = mcp.NewMetaFromMap(map[string]any{
+					"traceparent":              "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+					"dev.deed/idempotency_key": "once",
+				})
+				result, err := c.CallTool(t.Context(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if id, _ := result.Meta.AdditionalFields["dev.deed/call_id"].(string); id != "c1" {
+					t.Errorf("call id %q, want c1", id)
+				}
+				got := s.caller.requests()[0]
+				if got.Identity.Principal != "alice" || got.Tool != "files.echo" || got.Protocol != version || got.Client != "tester/2" ||
+					got.IdempotencyKey != "once" || got.TraceParent != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
+					t.Errorf("request %+v", got)
+				}
+				if want := `12345678901234567890`; !bytes.Contains(got.Arguments, []byte(want)) {
+					t.Errorf("arguments %s lost %s", got.Arguments, want)
+				}
 			}
-			if id, _ := result.Meta.AdditionalFields["dev.deed/call_id"].(string); id != "c1" {
-				t.Errorf("call id %q, want c1", id)
-			}
-			got := s.caller.requests()[0]
-			if got.Identity.Principal != "alice" || got.Tool != "files.echo" || got.Protocol != version || got.Client != "tester/2" ||
-				got.IdempotencyKey != "once" || got.TraceParent != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
-				t.Errorf("request %+v", got)
-			}
-			if want := `12345678901234567890`; !bytes.Contains(got.Arguments, []byte(want)) {
-				t.Errorf("arguments %s lost %s", got.Arguments, want)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestResultArrivesAsTheToolSaidIt(t *testing.T) {
@@ -186,7 +183,7 @@ func TestUpstreamsWithoutAPathAreNotFound(t *testing.T) {
 func TestChangesAreAnnounced(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	c := s.connect(t, "/mcp", "alice", legacy, transport.WithContinuousListening())
+	c := s.connect(t, "/mcp", "alice", legacy, transport.WithContinuousListening()) //nolint:staticcheck // this is the stream of the older generation
 	heard := make(chan string, 8)
 	c.OnNotification(func(n mcp.JSONRPCNotification) { heard <- n.Method })
 	for {
@@ -201,6 +198,70 @@ func TestChangesAreAnnounced(t *testing.T) {
 		case <-t.Context().Done():
 			t.Fatal("nothing was announced")
 		}
+	}
+}
+
+func TestChangesAreAnnouncedToSubscribers(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	c := s.connect(t, "/mcp/files", "alice", modern)
+	heard := make(chan string, 8)
+	c.OnNotification(func(n mcp.JSONRPCNotification) { heard <- n.Method })
+	stop, err := c.ListenAsync(t.Context(), mcp.SubscriptionFilter{ToolsListChanged: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if method := <-heard; method != mcp.MethodNotificationSubscriptionsAcknowledged {
+		t.Fatalf("heard %s", method)
+	}
+	s.changed()
+	if method := <-heard; method != mcp.MethodNotificationToolsListChanged {
+		t.Errorf("heard %s", method)
+	}
+}
+
+// A server can shut down while clients listen.
+func TestCloseEndsStreams(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	session := s.session(t, "/mcp", "alice")
+	ended := make(chan reply, 2)
+	go func() { ended <- s.do(t, http.MethodGet, "/mcp", "", "Mcp-Session-Id", session) }()
+	go func() {
+		ended <- s.send(t, "/mcp", modernBody("1", "subscriptions/listen", `"notifications":{"toolsListChanged":true}`), modernHeaders("subscriptions/listen", "")...)
+	}()
+	if err := s.handler.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if got := <-ended; got.status != http.StatusOK && got.status != http.StatusNotFound {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+func TestLeavingEndsTheCall(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	running, ended := make(chan bool), make(chan error)
+	s.caller.call = func(ctx context.Context, _ broker.Request) (*broker.Reply, error) {
+		running <- true
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, &broker.Error{Kind: broker.OutcomeUnknown}
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	c := s.connect(t, "/mcp", "alice", modern)
+	go func() {
+		var r mcp.CallToolRequest
+		r.Params.Name = "files__echo"
+		_, _ = c.CallTool(ctx, r)
+	}()
+	<-running
+	leave()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("ended by %v", err)
 	}
 }
 

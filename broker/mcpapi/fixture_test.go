@@ -205,7 +205,7 @@ func (s *served) do(tb testing.TB, method, path, body string, headers ...string)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		tb.Fatal(err)

@@ -69,38 +69,41 @@ func TestOnlyTheOwnSessionCancels(t *testing.T) {
 
 func TestEveryNotificationComesBeforeTheAnswer(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, version string) {
-		s := serve(t)
-		s.caller.call = func(_ context.Context, r broker.Request) (*broker.Reply, error) {
-			for i := range 3 {
-				if r.Notify == nil {
-					break
+	for _, version := range []string{legacy, modern} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			s.caller.call = func(_ context.Context, r broker.Request) (*broker.Reply, error) {
+				for i := range 3 {
+					if r.Notify == nil {
+						break
+					}
+					r.Notify("notifications/progress", fmt.Appendf(nil, `{"progressToken":"upstream's","progress":%d,"total":3,"message":"é\n"}`, i))
 				}
-				r.Notify("notifications/progress", fmt.Appendf(nil, `{"progressToken":"upstream's","progress":%d,"total":3,"message":"é\n"}`, i))
+				return &broker.Reply{CallID: "c1", Answer: toolstest.Text("done")}, nil
 			}
-			return &broker.Reply{CallID: "c1", Answer: toolstest.Text("done")}, nil
-		}
-		body, headers := modernBody("1", "tools/call", `"name":"files__echo"`), modernHeaders("tools/call", "files__echo")
-		body = strings.Replace(body, `"_meta":{`, `"_meta":{"progressToken":"mine",`, 1)
-		if version == legacy {
-			body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__echo","_meta":{"progressToken":"mine"}}}`
-			headers = []string{"Mcp-Session-Id", s.session(t, "/mcp", "alice")}
-		}
-		for range 50 {
-			got := s.send(t, "/mcp", body, headers...)
-			events := dataOf(got.body)
-			if len(events) != 4 || !strings.Contains(events[3], "done") || got.header.Get("Content-Type") != "text/event-stream" {
-				t.Fatalf("%d events: %s", len(events), got.body)
+			body, headers := modernBody("1", "tools/call", `"name":"files__echo"`), modernHeaders("tools/call", "files__echo")
+			body = strings.Replace(body, `"_meta":{`, `"_meta":{"progressToken":"mine",`, 1)
+			if version == legacy {
+				body = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__echo","_meta":{"progressToken":"mine"}}}`
+				headers = []string{"Mcp-Session-Id", s.session(t, "/mcp", "alice")}
 			}
-			want := `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":2,"total":3,"message":"é\n"}}`
-			if events[2] != want {
-				t.Fatalf("got %s\nwant %s", events[2], want)
+			for range 50 {
+				got := s.send(t, "/mcp", body, headers...)
+				events := dataOf(got.body)
+				if len(events) != 4 || !strings.Contains(events[3], "done") || got.header.Get("Content-Type") != "text/event-stream" {
+					t.Fatalf("%d events: %s", len(events), got.body)
+				}
+				want := `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":2,"total":3,"message":"é\n"}}`
+				if events[2] != want {
+					t.Fatalf("got %s\nwant %s", events[2], want)
+				}
 			}
-		}
-		if got := s.send(t, "/mcp", strings.Replace(body, `"progressToken":"mine"`, `"x":1`, 1), headers...); got.header.Get("Content-Type") != "application/json" {
-			t.Errorf("notifications without a token: %s", got.body)
-		}
-	})
+			if got := s.send(t, "/mcp", strings.Replace(body, `"progressToken":"mine"`, `"x":1`, 1), headers...); got.header.Get("Content-Type") != "application/json" {
+				t.Errorf("notifications without a token: %s", got.body)
+			}
+		})
+	}
 }
 
 func dataOf(stream string) []string {
@@ -140,7 +143,7 @@ func TestBodiesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
+	_ = response.Body.Close()
 	if response.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("chunked: status %d, want 413", response.StatusCode)
 	}
@@ -236,7 +239,7 @@ func TestStreamsAreBoundedAndEndWithTheToken(t *testing.T) {
 	if err != nil || response.StatusCode != http.StatusOK {
 		t.Fatal(err, response)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	if got := s.do(t, http.MethodGet, "/mcp", "", "Mcp-Session-Id", session); got.status != http.StatusTooManyRequests {
 		t.Errorf("second stream: %d, want 429", got.status)
 	}
@@ -270,7 +273,11 @@ func TestAmbiguousBodiesAreRefused(t *testing.T) {
 		{"a long idempotency key", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"dev.deed/idempotency_key":"` + strings.Repeat("k", 129) + `"}}}`, -32602},
 	} {
 		got := s.send(t, "/mcp", c.body, "Mcp-Session-Id", session)
-		var failed struct{ Error struct{ Code int } }
+		var failed struct {
+			Error struct {
+				Code int `json:"code"`
+			} `json:"error"`
+		}
 		if err := json.Unmarshal([]byte(got.body), &failed); err != nil || got.status != http.StatusBadRequest || failed.Error.Code != c.code {
 			t.Errorf("%s: %d %s, want code %d", c.name, got.status, got.body, c.code)
 		}

@@ -23,9 +23,9 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 			problem(w, http.StatusForbidden, "denied", "requests of this origin are not accepted")
 			return
 		}
-		token, rejection := bearer(r.Header)
-		if rejection != nil {
-			h.reject(w, r, rejection)
+		token, refused := bearer(r.Header)
+		if refused != nil {
+			h.reject(w, r, refused)
 			return
 		}
 		id, err := h.cfg.Verifier.Verify(r.Context(), token)
@@ -34,7 +34,7 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 			return
 		}
 		if rejection, ok := errors.AsType[*agents.Rejection](err); ok {
-			h.reject(w, r, &refusedToken{Rejection: rejection, sent: true})
+			h.reject(w, r, &refusedToken{rejection: rejection, sent: true})
 			return
 		}
 		h.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "token verification failed", slog.Any("error", err))
@@ -44,7 +44,7 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 
 // refusedToken is a rejection with how it is answered.
 type refusedToken struct {
-	*agents.Rejection
+	rejection *agents.Rejection
 	sent      bool // a token was presented
 	malformed bool // the header itself is at fault (RFC 6750 section 3.1, invalid_request)
 }
@@ -53,14 +53,14 @@ type refusedToken struct {
 func bearer(header http.Header) (string, *refusedToken) {
 	values := header["Authorization"]
 	if len(values) == 0 {
-		return "", &refusedToken{Rejection: &agents.Rejection{Kind: agents.Missing}}
+		return "", &refusedToken{rejection: &agents.Rejection{Kind: agents.Missing}}
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	switch {
 	case len(values) > 1:
 		return "", malformedHeader("more than one Authorization header")
 	case !strings.EqualFold(scheme, "bearer"):
-		return "", &refusedToken{Rejection: &agents.Rejection{Kind: agents.Missing, Err: errors.New("another authentication scheme")}}
+		return "", &refusedToken{rejection: &agents.Rejection{Kind: agents.Missing, Err: errors.New("another authentication scheme")}}
 	case len(token) > maxToken:
 		return "", malformedHeader("token too long")
 	case !isToken68(token):
@@ -70,7 +70,7 @@ func bearer(header http.Header) (string, *refusedToken) {
 }
 
 func malformedHeader(reason string) *refusedToken {
-	return &refusedToken{Rejection: &agents.Rejection{Kind: agents.Malformed, Err: errors.New(reason)}, sent: true, malformed: true}
+	return &refusedToken{rejection: &agents.Rejection{Kind: agents.Malformed, Err: errors.New(reason)}, sent: true, malformed: true}
 }
 
 // isToken68 reports whether s is a b64token of RFC 6750.
@@ -90,10 +90,10 @@ func isToken68(s string) bool {
 // reject answers a request without an acceptable token, as RFC 6750 section 3 and
 // RFC 9728 section 5.1 say.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, t *refusedToken) {
-	h.cfg.Reject(context.WithoutCancel(r.Context()), t.Rejection)
-	if t.Kind == agents.ProviderTrouble {
+	h.cfg.Reject(context.WithoutCancel(r.Context()), t.rejection)
+	if t.rejection.Kind == agents.ProviderTrouble {
 		w.Header().Set("Retry-After", "5")
-		problem(w, http.StatusServiceUnavailable, "unauthenticated", t.Public())
+		problem(w, http.StatusServiceUnavailable, "unauthenticated", t.rejection.Public())
 		return
 	}
 	status, code := http.StatusUnauthorized, "invalid_token"
@@ -102,10 +102,10 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, t *refusedToken
 	}
 	challenge := `Bearer resource_metadata="` + h.cfg.URL + metadataPath + r.URL.EscapedPath() + `"`
 	if t.sent {
-		challenge += `, error="` + code + `", error_description="` + t.Public() + `"`
+		challenge += `, error="` + code + `", error_description="` + t.rejection.Public() + `"`
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	problem(w, status, "unauthenticated", t.Public())
+	problem(w, status, "unauthenticated", t.rejection.Public())
 }
 
 // origins decides which web origins and hosts may send requests, against DNS rebinding

@@ -75,7 +75,7 @@ func TestTwoTokensAreNone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
+	_ = response.Body.Close()
 	if response.StatusCode != http.StatusBadRequest {
 		t.Errorf("status %d, want 400", response.StatusCode)
 	}
@@ -128,7 +128,7 @@ func TestReboundHostsAreRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		response.Body.Close()
+		_ = response.Body.Close()
 		if response.StatusCode != want {
 			t.Errorf("host %s: %d, want %d", host, response.StatusCode, want)
 		}

@@ -76,79 +76,82 @@ var held = broker.Pending{
 
 func TestHeldCallsArePending(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, version string) {
-		s := serve(t)
-		s.caller.call = func(_ context.Context, r broker.Request) (*broker.Reply, error) {
-			p := held
-			if r.Waiting != nil {
-				p.Expires = time.Now().Add(44*time.Second + 400*time.Millisecond)
-				r.Waiting(p)
-				r.Waiting(p)
-				r.Notify("notifications/progress", json.RawMessage(`{"progress":0,"total":2}`))
+	for _, version := range []string{legacy, modern} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t)
+			s.caller.call = func(_ context.Context, r broker.Request) (*broker.Reply, error) {
+				p := held
+				if r.Waiting != nil {
+					p.Expires = time.Now().Add(44*time.Second + 400*time.Millisecond)
+					r.Waiting(p)
+					r.Waiting(p)
+					r.Notify("notifications/progress", json.RawMessage(`{"progress":0,"total":2}`))
+				}
+				p = held
+				return &broker.Reply{CallID: p.CallID, Pending: &p}, nil
 			}
-			p = held
-			return &broker.Reply{CallID: p.CallID, Pending: &p}, nil
-		}
-		s.caller.await = func(_ context.Context, id *agents.Identity, callID string, _ func(broker.Pending)) (*broker.Reply, error) {
-			if id.Principal != "alice" || callID != "c5" {
-				return nil, &broker.Error{Kind: broker.NotFound, Public: "no held call of yours has this id"}
+			s.caller.await = func(_ context.Context, id *agents.Identity, callID string, _ func(broker.Pending)) (*broker.Reply, error) {
+				if id.Principal != "alice" || callID != "c5" {
+					return nil, &broker.Error{Kind: broker.NotFound, Public: "no held call of yours has this id"}
+				}
+				return &broker.Reply{CallID: "c5", Answer: toolstest.Text("at last")}, nil
 			}
-			return &broker.Reply{CallID: "c5", Answer: toolstest.Text("at last")}, nil
-		}
-		c := s.connect(t, "/mcp", "alice", version)
-		var progress []mcp.JSONRPCNotification
-		heard := make(chan mcp.JSONRPCNotification, 8)
-		c.OnNotification(func(n mcp.JSONRPCNotification) { heard <- n })
-		var r mcp.CallToolRequest
-		r.Params.Name = "files__echo"
-		r.Params.Meta = &mcp.Meta{ProgressToken: "tok"}
-		result, err := c.CallTool(t.Context(), r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := map[string]any{
-			"status": "pending", "call_id": "c5", "tool": "files.echo", "released": false, "votes": 0.0, "approvers": []any{"lead"},
-			"expires": "2026-11-24T12:00:00Z", "reasons": []any{map[string]any{"policy": "four-eyes", "reason": "Two look at it."}},
-		}
-		if d := cmp.Diff(want, result.StructuredContent); d != "" || result.IsError {
-			t.Errorf("error %t (-want +got)\n%s", result.IsError, d)
-		}
-		text := result.Content[0].(mcp.TextContent).Text
-		for _, part := range []string{"held: ", "approval by lead", "2026-11-24T12:00:00Z", "Two look at it.", `deed__await with {"call_id":"c5"}`, "repeat the same call"} {
-			if !strings.Contains(text, part) {
-				t.Errorf("%q is missing in %q", part, text)
-			}
-		}
-		for range 3 {
-			progress = append(progress, <-heard)
-		}
-		last := -1.0
-		for i, n := range progress {
-			fields := n.Params.AdditionalFields
-			if now := fields["progress"].(float64); now < last || (now == last && i < 2) || fields["progressToken"] != "tok" {
-				t.Errorf("progress %d: %v after %v", i, fields, last)
-			} else {
-				last = now
-			}
-		}
-		if m := progress[0].Params.AdditionalFields["message"]; m != "waiting for approval by lead (0 so far), 44s left" {
-			t.Errorf("message %v", m)
-		}
-		for path, callID := range map[string]string{"/mcp": "c5", "/mcp/files": "c6"} {
+			c := s.connect(t, "/mcp", "alice", version)
+			var progress []mcp.JSONRPCNotification
+			heard := make(chan mcp.JSONRPCNotification, 8)
+			c.OnNotification(func(n mcp.JSONRPCNotification) { heard <- n })
 			var r mcp.CallToolRequest
-			r.Params.Name, r.Params.Arguments = "deed__await", map[string]any{"call_id": callID}
-			result, err := s.connect(t, path, "alice", version).CallTool(t.Context(), r)
-			if callID == "c6" {
-				if err == nil || !strings.Contains(err.Error(), "no held call of yours") {
+			r.Params.Name = "files__echo"
+			r.Params.Meta = &mcp.Meta{ProgressToken: "tok"}
+			result, err := c.CallTool(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]any{
+				"status": "pending", "call_id": "c5", "tool": "files.echo", "released": false, "votes": 0.0, "approvers": []any{"lead"},
+				"expires": "2026-11-24T12:00:00Z", "reasons": []any{map[string]any{"policy": "four-eyes", "reason": "Two look at it."}},
+			}
+			if d := cmp.Diff(want, result.StructuredContent); d != "" || result.IsError {
+				t.Errorf("error %t (-want +got)\n%s", result.IsError, d)
+			}
+			text := result.Content[0].(mcp.TextContent).Text
+			for _, part := range []string{"held: ", "approval by lead", "2026-11-24T12:00:00Z", "Two look at it.", `deed__await with {"call_id":"c5"}`, "repeat the same call"} {
+				if !strings.Contains(text, part) {
+					t.Errorf("%q is missing in %q", part, text)
+				}
+			}
+			for range 3 {
+				progress = append(progress, <-heard)
+			}
+			last := -1.0
+			for i, n := range progress {
+				fields := n.Params.AdditionalFields
+				if now := fields["progress"].(float64); now < last || (now == last && i < 2) || fields["progressToken"] != "tok" {
+					t.Errorf("progress %d: %v after %v", i, fields, last)
+				} else {
+					last = now
+				}
+			}
+			if m := progress[0].Params.AdditionalFields["message"]; m != "waiting for approval by lead (0 so far), 44s left" {
+				t.Errorf("message %v", m)
+			}
+			for path, callID := range map[string]string{"/mcp": "c5", "/mcp/files": "c6"} {
+				var r mcp.CallToolRequest
+				r.Params.Name, r.Params.Arguments = "deed__await", map[string]any{"call_id": callID}
+				result, err := s.connect(t, path, "alice", version).CallTool(t.Context(), r)
+				if callID == "c6" {
+					if err == nil || !strings.Contains(err.Error(), "no held call of yours") {
+						t.Errorf("%v %v", result, err)
+					}
+					continue
+				}
+				if err != nil || result.Content[0].(mcp.TextContent).Text != "at last" {
 					t.Errorf("%v %v", result, err)
 				}
-				continue
 			}
-			if err != nil || result.Content[0].(mcp.TextContent).Text != "at last" {
-				t.Errorf("%v %v", result, err)
-			}
-		}
-	})
+		})
+	}
 }
 
 // Clients check structured content against a tool's output schema, and drop an answer that does not fit.

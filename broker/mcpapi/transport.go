@@ -139,7 +139,7 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, in *inbound, bo
 		ctx, cancel = context.WithDeadline(ctx, in.identity.Expires)
 		defer cancel()
 	}
-	defer context.AfterFunc(h.ended, cancel)()
+	defer context.AfterFunc(h.ended, cancel)() //nolint:contextcheck // the end of the handler ends the stream too
 	h.forward(w, r.WithContext(ctx), in, body)
 }
 
@@ -211,7 +211,7 @@ func (t *timedWriter) CanStream() bool { return true }
 
 func (t *timedWriter) Write(p []byte) (int, error) {
 	t.arm()
-	return t.ResponseWriter.Write(p)
+	return t.ResponseWriter.Write(p) //nolint:gosec // JSON, and declared so: browsers do not render it
 }
 
 // Flush sends what was written.
