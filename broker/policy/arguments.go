@@ -118,18 +118,22 @@ func (s *shape) recordValue(v any, wanted *reads) (cedar.Value, *misfit) {
 	if !ok {
 		return nil, &misfit{want: wantRecord}
 	}
-	m := make(cedar.RecordMap, len(s.fields))
-	for name, f := range s.fields {
+	var first *misfit // by name, so that the same call always gets the same error
+	m := make(cedar.RecordMap, min(len(s.fields), len(object)))
+	for name, member := range object {
+		f, known := s.fields[name]
 		inner := wanted.of(name)
-		member, given := object[name]
-		if inner == nil || !given {
+		if !known || inner == nil {
 			continue
 		}
 		value, wrong := f.value(member, inner)
-		if wrong != nil {
-			return nil, wrong.in(name)
+		if wrong != nil && (first == nil || name < first.steps[len(first.steps)-1]) {
+			first = wrong.in(name)
 		}
 		m[cedar.String(name)] = value
+	}
+	if first != nil {
+		return nil, first
 	}
 	return cedar.NewRecord(m), nil
 }

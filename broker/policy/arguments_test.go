@@ -124,6 +124,19 @@ func TestArgumentsThatDoNotFitAreRefusedIfRead(t *testing.T) {
 	}
 }
 
+func TestFirstMisfitByNameIsReported(t *testing.T) {
+	t.Parallel()
+	set := compile(t, `permit (principal, action, resource is Upstream) when { context.input == context.input };`,
+		argument(`{"type":"object","properties":{"c":{"type":"integer"},"a":{"type":"integer"},"b":{"type":"integer"}}}`))
+	for range 20 {
+		_, err := set.Decide(request(t, `{"x":{"c":0.5,"b":0.5,"a":0.5}}`))
+		var wrong *policy.ArgumentError
+		if !errors.As(err, &wrong) || wrong.Pointer != "/x/a" {
+			t.Fatalf("%v, want one about /x/a", err)
+		}
+	}
+}
+
 func TestContextReadWholeReadsEveryArgument(t *testing.T) {
 	t.Parallel()
 	set := compile(t, `permit (principal, action, resource is Upstream) when { (if context.tool.readOnly then context.input else context.input) == context.input };`, argument(`{"type":"integer"}`))

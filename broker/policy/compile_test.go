@@ -233,9 +233,9 @@ func TestWords(t *testing.T) {
 	t.Parallel()
 	got := []string{
 		policy.Fatal.String(), policy.Quarantine.String(), policy.Warning.String(), policy.Severity(9).String(),
-		alice().String(), copilot().String(),
+		alice().String(), copilot().String(), policy.Link{Kind: policy.User, ID: "a\"\n"}.String(),
 	}
-	want := []string{"error", "quarantine", "warning", "severity 9", `User::"alice"`, `Agent::"copilot"`}
+	want := []string{"error", "quarantine", "warning", "severity 9", `User::"alice"`, `Agent::"copilot"`, `User::"a\"\n"`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -27,7 +27,10 @@ func (s *Set) Decide(r Request) (audit.Decision, error) {
 	if err != nil {
 		return s.refuse(err), err
 	}
-	approvals := approvalsRecord(r.Approvals)
+	approvals := s.none
+	if r.Approvals.Count != 0 || len(r.Approvals.Roles) != 0 {
+		approvals = approvalsRecord(r.Approvals)
+	}
 	now := e.ask(approvals)
 	if now.allowed || now.errors != nil || !e.plan.holds {
 		return s.decided(now), nil
@@ -42,7 +45,7 @@ func (s *Set) Decide(r Request) (audit.Decision, error) {
 // examination is one call being decided on.
 type examination struct {
 	plan    *plan
-	links   []entities
+	parties *entities       // all of them are known to every evaluation
 	context cedar.RecordMap // without approvals
 }
 
@@ -61,11 +64,7 @@ func (s *Set) examine(r Request) (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &examination{plan: p, links: make([]entities, len(r.Links)), context: context}
-	for i, l := range r.Links {
-		e.links[i] = entities{first: l.entity(), rest: p.entities}
-	}
-	return e, nil
+	return &examination{plan: p, parties: p.known(r.Links), context: context}, nil
 }
 
 // answer is what policies said of all links.
@@ -85,8 +84,9 @@ type determined struct {
 func (e *examination) ask(approvals cedar.Value) answer {
 	req := e.request(approvals)
 	a := answer{allowed: true}
-	for i := range e.links {
-		a.add(e.plan.rules, &e.links[i], req)
+	for _, party := range e.parties.parties {
+		req.Principal = party.UID
+		a.add(e.plan.rules, e.parties, req)
 	}
 	return a
 }
@@ -98,9 +98,8 @@ func (e *examination) request(approvals cedar.Value) cedar.Request {
 	return cedar.Request{Action: e.plan.action, Resource: e.plan.resource, Context: cedar.NewRecord(e.context)}
 }
 
-// add asks rs about one principal, the first of its entities.
+// add asks rs about one principal.
 func (a *answer) add(rs rules, who *entities, req cedar.Request) {
-	req.Principal = who.first.UID
 	decision, diagnostic := cedar.Authorize(rs, who, req)
 	a.allowed = a.allowed && decision == cedar.Allow && len(diagnostic.Errors) == 0
 	for _, r := range diagnostic.Reasons {
@@ -110,7 +109,7 @@ func (a *answer) add(rs rules, who *entities, req cedar.Request) {
 		a.reasons = append(a.reasons, determined{link: req.Principal})
 	}
 	for _, err := range diagnostic.Errors {
-		a.errors = append(a.errors, fmt.Sprintf("policy %s on %s: %s", err.PolicyID, req.Principal, withoutValues(err.Message)))
+		a.errors = append(a.errors, fmt.Sprintf("policy %s on %s: %s", err.PolicyID, quoted(req.Principal), withoutValues(err.Message)))
 	}
 }
 
@@ -131,13 +130,14 @@ func (e *examination) difference(now, lifted answer, approvals cedar.Value) []de
 		}
 	}
 	req := e.request(approvals)
-	for i := range e.links {
+	for _, party := range e.parties.parties {
+		req.Principal = party.UID
 		permitted := answer{allowed: true}
-		if permitted.add(e.plan.permits, &e.links[i], req); permitted.allowed {
+		if permitted.add(e.plan.permits, e.parties, req); permitted.allowed {
 			continue
 		}
 		for _, d := range lifted.reasons {
-			if d.link == e.links[i].first.UID {
+			if d.link == party.UID {
 				made = append(made, d)
 			}
 		}
@@ -176,7 +176,7 @@ func (s *Set) held(by []determined, now time.Time) audit.Decision {
 func reasons(by []determined) []audit.Reason {
 	list := make([]audit.Reason, len(by))
 	for i, d := range by {
-		list[i] = audit.Reason{Effect: effectNone, Link: d.link.String()}
+		list[i] = audit.Reason{Effect: effectNone, Link: quoted(d.link)}
 		if d.rule != nil {
 			list[i].Policy, list[i].Effect, list[i].Text = d.rule.id, effectName(d.rule), d.rule.reason
 		}

@@ -209,6 +209,8 @@ func TestWhatPoliciesSee(t *testing.T) {
 		{`context.chain.agents.containsAll([Agent::"copilot", Agent::"sub"])`, r, true},
 		{`context.chain has actor && context.chain.actor == Agent::"copilot"`, r, true},
 		{`context.chain has user`, alone, false},
+		{`context.chain has user && context.chain.user in Role::"support" && context.chain.user.id == "alice"`, r, true},
+		{`Agent::"copilot".id == "copilot" && Agent::"sub" in Role::"support"`, r, true},
 		{`context.token.scopes.contains("tools") && context.token has acr && context.token.acr == "mfa"`, r, true},
 		{`context.token has acr`, alone, false},
 		{`context.now == datetime("2026-11-24T12:00:00Z") && context.token.expires > context.now`, r, true},

@@ -62,6 +62,8 @@
 //	action revoke  appliesTo { principal: [User], resource: [Agent, User], … };
 //	action review  appliesTo { principal: [User], resource: [Tool, Call], … };
 //
+// The principal of a call keeps its roles; of its agents only the ids are known there.
+//
 // # Arguments
 //
 // JSON Schema becomes Cedar so: string and enumerations of strings String,

@@ -48,6 +48,7 @@ type OnCall struct {
 	Tool      string // upstream.tool
 	Domain    string
 	Principal string   // for whom it is made; empty when an agent acts on its own
+	Roles     []string // of the principal; an agent in a call has none here
 	Agents    []string // the chain, the current actor first
 	Approvers []string // the roles that its hold waits for
 }
@@ -56,13 +57,16 @@ func (c OnCall) id() cedar.EntityUID { return uid("Call", c.ID) }
 
 func (c OnCall) entities() cedar.EntityMap {
 	upstream, domain := uid("Upstream", upstreamOf(c.Tool)), uid("Domain", c.Domain)
+	// No person has an empty id, so nobody is the principal of a call without one.
+	principal := Link{Kind: User, ID: c.Principal, Roles: c.Roles}.entity(true)
+	known := cedar.EntityMap{principal.UID: principal}
 	agents := make([]cedar.Value, len(c.Agents))
 	for i, a := range c.Agents {
-		agents[i] = uid("Agent", a)
+		agent := Link{Kind: Agent, ID: a}.entity(true)
+		agents[i], known[agent.UID] = agent.UID, agent
 	}
 	attributes := cedar.RecordMap{
-		// No person has an empty id, so nobody is the principal of a call without one.
-		"principal": uid("User", c.Principal),
+		"principal": principal.UID,
 		"agents":    cedar.NewSet(agents...),
 		"tool":      cedar.String(c.Tool),
 		"approvers": stringSet(c.Approvers),
@@ -71,7 +75,8 @@ func (c OnCall) entities() cedar.EntityMap {
 		attributes["actor"] = agents[0]
 	}
 	// The call keeps the domain that it was recorded in, whatever its upstream's is by now.
-	return cedar.EntityMap{c.id(): entity(c.id(), attributes, upstream, domain)}
+	known[c.id()] = entity(c.id(), attributes, upstream, domain)
+	return known
 }
 
 // OnAgent is an agent.
@@ -83,7 +88,7 @@ type OnAgent struct {
 func (a OnAgent) id() cedar.EntityUID { return uid("Agent", a.ID) }
 
 func (a OnAgent) entities() cedar.EntityMap {
-	return cedar.EntityMap{a.id(): Link{Kind: Agent, ID: a.ID, Roles: a.Roles}.entity()}
+	return cedar.EntityMap{a.id(): Link{Kind: Agent, ID: a.ID, Roles: a.Roles}.entity(true)}
 }
 
 // OnUser is a person other people act on.
@@ -95,7 +100,7 @@ type OnUser struct {
 func (u OnUser) id() cedar.EntityUID { return uid("User", u.ID) }
 
 func (u OnUser) entities() cedar.EntityMap {
-	return cedar.EntityMap{u.id(): Link{Kind: User, ID: u.ID, Roles: u.Roles}.entity()}
+	return cedar.EntityMap{u.id(): Link{Kind: User, ID: u.ID, Roles: u.Roles}.entity(true)}
 }
 
 // OnTool is a tool, in force or in quarantine.
@@ -129,10 +134,10 @@ func (s *Set) Permits(a Ask) audit.Decision {
 	if err != nil {
 		return s.refuse(err)
 	}
-	who := &entities{first: a.Person.entity(), rest: a.On.entities()}
+	who := &entities{parties: []cedar.Entity{a.Person.entity(true)}, rest: a.On.entities()}
 	said := answer{allowed: true}
 	said.add(p.rules, who, cedar.Request{
-		Action: p.action, Resource: a.On.id(),
+		Principal: a.Person.uid(), Action: p.action, Resource: a.On.id(),
 		Context: cedar.NewRecord(cedar.RecordMap{
 			"now":   cedar.NewDatetime(a.Now),
 			"token": tokenRecord(a.Scopes, a.ACR, a.TokenExpires),

@@ -57,6 +57,8 @@ func TestWhatPeopleMayDo(t *testing.T) {
 		{`action == Action::"read", resource is Call) when { resource.principal == principal }; permit (principal, action == Action::"review", resource`, policy.ActionRead, heldCall("bob"), audit.Allow},
 		{`action == Action::"approve", resource) when { resource has actor && resource.actor == Agent::"copilot" && resource.agents.contains(Agent::"sub") }; permit (principal, action == Action::"review", resource`, policy.ActionApprove, call, audit.Allow},
 		{`action == Action::"approve", resource) when { resource.tool == "payments.refund" && resource.approvers.contains("lead") }; permit (principal, action == Action::"review", resource`, policy.ActionApprove, call, audit.Allow},
+		{`action == Action::"approve", resource) when { resource.principal.id == "alice" && !(resource.principal in Role::"support") && resource has actor && resource.actor.id == "copilot" }; permit (principal, action == Action::"review", resource`, policy.ActionApprove, call, audit.Allow},
+		{`action == Action::"approve", resource) when { resource.principal in Role::"support" }; permit (principal, action == Action::"review", resource`, policy.ActionApprove, policy.OnCall{ID: "c", Tool: "a.b", Domain: "d", Principal: "alice", Roles: []string{"support"}}, audit.Allow},
 		{`action == Action::"revoke", resource in Role::"support"`, policy.ActionRevoke, policy.OnAgent{ID: "copilot", Roles: []string{"support"}}, audit.Allow},
 		{`action == Action::"revoke", resource in Role::"support"`, policy.ActionRevoke, policy.OnUser{ID: "alice", Roles: []string{"support"}}, audit.Allow},
 		{`action == Action::"revoke", resource in Role::"support"`, policy.ActionRevoke, policy.OnUser{ID: "alice"}, audit.Deny},

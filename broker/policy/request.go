@@ -26,7 +26,7 @@ type Link struct {
 }
 
 // String is the Cedar name of the link: User::"alice".
-func (l Link) String() string { return l.uid().String() }
+func (l Link) String() string { return quoted(l.uid()) }
 
 func (l Link) uid() cedar.EntityUID {
 	if l.Kind == User {
@@ -35,12 +35,27 @@ func (l Link) uid() cedar.EntityUID {
 	return uid("Agent", l.ID)
 }
 
-func (l Link) entity() cedar.Entity {
+// entity is the link with its roles, and with its attributes if any policy reads them.
+func (l Link) entity(attributes bool) cedar.Entity {
 	parents := make([]cedar.EntityUID, len(l.Roles))
 	for i, r := range l.Roles {
 		parents[i] = uid("Role", r)
 	}
-	return entity(l.uid(), cedar.RecordMap{"id": cedar.String(l.ID)}, parents...)
+	e := cedar.Entity{UID: l.uid(), Parents: cedar.NewEntityUIDSet(parents...)}
+	if attributes {
+		e.Attributes = cedar.NewRecord(cedar.RecordMap{"id": cedar.String(l.ID)})
+	}
+	return e
+}
+
+// quoted is the Cedar name of an entity.
+func quoted(id cedar.EntityUID) string {
+	for _, c := range []byte(id.ID) {
+		if c < ' ' || c > '~' || c == '"' || c == '\'' || c == '\\' {
+			return id.String() // which escapes
+		}
+	}
+	return string(id.Type) + `::"` + string(id.ID) + `"`
 }
 
 func (l Link) valid() error {
@@ -110,16 +125,18 @@ func entity(id cedar.EntityUID, attributes cedar.RecordMap, parents ...cedar.Ent
 	return cedar.Entity{UID: id, Parents: cedar.NewEntityUIDSet(parents...), Attributes: cedar.NewRecord(attributes)}
 }
 
-// entities are the few that one evaluation can meet: one in front of those that stay the same.
+// entities are the few that one evaluation can meet: the parties in front of those that stay the same.
 type entities struct {
-	first cedar.Entity
-	rest  cedar.EntityMap
+	parties []cedar.Entity
+	rest    cedar.EntityMap
 }
 
 // Get makes entities a [types.EntityGetter].
 func (e *entities) Get(id types.EntityUID) (types.Entity, bool) {
-	if id == e.first.UID {
-		return e.first, true
+	for i := range e.parties {
+		if e.parties[i].UID == id {
+			return e.parties[i], true
+		}
 	}
 	found, ok := e.rest[id]
 	return found, ok

@@ -18,7 +18,7 @@ type Set struct {
 	rules       rules
 	names       []string // of files
 	quarantined []string
-	top         cedar.Value            // context.approvals when everyone has approved
+	none, top   cedar.Value            // context.approvals when nobody, and when everyone has approved
 	tools       map[string]*plan       // by upstream.tool
 	people      map[string]*peoplePlan // by action
 
@@ -34,6 +34,7 @@ type plan struct {
 	permits          rules           // those of them that permit
 	reads            *reads          // of the context, by any of them
 	holds            bool            // some of them look at approvals
+	names            bool            // some of them look at the ids of users and agents
 	input            *shape
 	annotations      cedar.Record
 }
@@ -49,6 +50,7 @@ func (c *compilation) set() *Set {
 	s := &Set{
 		digest: Digest(c.files), schema: c.checker.text, hold: c.DefaultHold,
 		rules: c.rules, quarantined: c.quarantined,
+		none:  approvalsRecord(Approvals{}),
 		top:   approvalsRecord(Approvals{Count: TopApprovals, Roles: c.everyRole()}),
 		tools: make(map[string]*plan, len(c.tools)), people: map[string]*peoplePlan{},
 		seen: map[string][]string{},
@@ -88,11 +90,21 @@ func (c *compilation) plan(t Tool) *plan {
 	p.permits = p.rules.permits()
 	p.reads = p.rules.reads()
 	p.holds = slices.ContainsFunc(p.rules, func(r *rule) bool { return r.holds })
+	p.names = slices.ContainsFunc(p.rules, func(r *rule) bool { return readsAttribute(r.policy, "id") })
 	p.entities = cedar.EntityMap{
 		p.action:   entity(p.action, nil, actionUID(t.Upstream), actionUID(callGroup)),
 		p.resource: entity(p.resource, nil, uid("Domain", t.Domain)),
 	}
 	return p
+}
+
+// known are the entities of a call of the plan's tool by links.
+func (p *plan) known(links []Link) *entities {
+	e := &entities{parties: make([]cedar.Entity, len(links)), rest: p.entities}
+	for i, l := range links {
+		e.parties[i] = l.entity(p.names)
+	}
+	return e
 }
 
 // everyRole is every role that anything mentions. Policies compare the roles of

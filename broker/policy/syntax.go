@@ -59,6 +59,21 @@ func markReads(p *cedar.Policy, r *reads) {
 	})
 }
 
+// readsAttribute reports whether p reads an attribute of that name of anything, or tests for it.
+func readsAttribute(p *cedar.Policy, name string) bool {
+	found := false
+	conditions(p, func(n ast.IsNode) bool {
+		switch v := n.(type) {
+		case ast.NodeTypeAccess:
+			found = found || string(v.Value) == name
+		case ast.NodeTypeHas:
+			found = found || string(v.Value) == name
+		}
+		return true
+	})
+	return found
+}
+
 // contextPath is the path of an expression like context.input.amount, or of a test like context has input.
 func contextPath(n ast.IsNode) ([]string, bool) {
 	switch v := n.(type) {

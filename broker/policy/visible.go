@@ -74,10 +74,10 @@ func (p *plan) open(links []Link, scopes []string) bool {
 		"chain": chainRecord(links),
 		"tool":  p.annotations,
 	})
-	for _, l := range links {
-		who := &entities{first: l.entity(), rest: p.entities}
-		req := cedar.Request{Principal: who.first.UID, Action: p.action, Resource: p.resource, Context: context}
-		if !p.openTo(who, req) {
+	all := p.known(links)
+	for _, party := range all.parties {
+		req := cedar.Request{Principal: party.UID, Action: p.action, Resource: p.resource, Context: context}
+		if !p.openTo(all, req) {
 			return false
 		}
 	}
