@@ -33,12 +33,12 @@ const (
 	fileMode      = 0o600
 	directoryMode = 0o700
 
-	notRegular refusal = "it is not a regular file"
-	temporary          = ".deed-write-" // beginning of the name of a file being written
+	errNotRegular refusal = "it is not a regular file"
+	temporary             = ".deed-write-" // beginning of the name of a file being written
 )
 
 func (f *Files) read(r request) (tools.Answer, error) {
-	file, err := f.open(r.Path, fs.FileMode.IsRegular, notRegular)
+	file, err := f.open(r.Path, fs.FileMode.IsRegular, errNotRegular)
 	if err != nil {
 		return tools.Answer{}, err
 	}
@@ -130,7 +130,7 @@ func (f *Files) write(r request) (tools.Answer, error) {
 		return tools.Answer{}, err
 	}
 	if info, err := f.root.Lstat(r.Path); err == nil && !info.Mode().IsRegular() {
-		return tools.Answer{}, notRegular
+		return tools.Answer{}, errNotRegular
 	}
 	draft := path.Join(dir, temporary+rand.Text())
 	if err := f.create(draft, r.Content); err != nil {

@@ -1,0 +1,9 @@
+// Package upstream puts MCP servers behind the broker: child processes over stdio
+// ([NewStdio]) and servers over Streamable HTTP ([NewHTTP]), of every protocol
+// revision that mcp-go speaks.
+//
+// Definitions, arguments and results are forwarded raw; what a server sends is never
+// decoded and encoded again. Of a caller nothing is forwarded but the arguments and the
+// trace: no token, and no _meta of its own. A server declares what it likes, but it
+// can make nobody wait beyond the call's context, nor send more than a bounded answer.
+package upstream

@@ -1,0 +1,111 @@
+package upstream
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools"
+)
+
+const maxMessage = 4096 // bytes of a server's error message
+
+var (
+	errLost         = errors.New("connection lost")
+	errAnswer       = errors.New("its answer is not valid")
+	errTooLarge     = errors.New("its answer is too large")
+	errNotWritten   = errors.New("it does not take requests")
+	errClosedOutput = errors.New("it has closed its output")
+	errHalf         = errors.New("it took only half of a request")
+	errTerminated   = errors.New("the server has ended the session")
+	errForbidden    = errors.New("the server demands authorization")
+	errRedirected   = errors.New("the server redirects to another host")
+)
+
+// statusError is an HTTP status without a JSON-RPC answer.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("it answered with HTTP status %d", int(e)) }
+
+// failure sorts the error of a request that was not answered: sent tells whether
+// any of it can have reached the server. It loses the session if there is no point in going on.
+// Nothing of what the server sent, nor of the URL, is in the error.
+func (s *session) failure(err error, sent bool) error {
+	status, isStatus := errors.AsType[statusError](err)
+	switch {
+	case errors.Is(err, transport.ErrSessionTerminated):
+		s.lose(errTerminated)
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, errTerminated)
+	case errors.Is(err, transport.ErrAuthorizationRequired):
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, errForbidden)
+	case errors.Is(err, errRedirected):
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, errRedirected)
+	case isStatus && status >= 400 && status < 500:
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, status)
+	case isStatus:
+		return fmt.Errorf("%w: %w", tools.ErrUncertain, status)
+	case errors.Is(err, errNotWritten):
+		s.lose(errNotWritten)
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, errNotWritten)
+	case !sent:
+		cause := plain(err)
+		s.lose(cause)
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, cause)
+	}
+	for _, known := range []error{errHalf, errTooLarge} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%w: %w", tools.ErrUncertain, known)
+		}
+	}
+	if errors.Is(err, transport.ErrTransportClosed) {
+		return fmt.Errorf("%w: %w", tools.ErrUncertain, errors.Join(s.cause(), errLost))
+	}
+	return fmt.Errorf("%w: %w", tools.ErrUncertain, errLost)
+}
+
+// plain is err without a URL, which may hold a secret.
+func plain(err error) error {
+	if at, ok := errors.AsType[*url.Error](err); ok {
+		return at.Err
+	}
+	return errLost
+}
+
+// matches checks that a response is one, and to this request.
+func matches(request transport.JSONRPCRequest, response *transport.JSONRPCResponse) error {
+	switch {
+	case response == nil, response.Error == nil && len(response.Result) == 0:
+		return errAnswer
+	case response.Error != nil && response.ID.IsNil():
+		return nil // a refusal of what could not be read has no id (JSON-RPC 2.0, section 5)
+	case response.ID.String() != request.ID.String():
+		return errAnswer
+	default:
+		return nil
+	}
+}
+
+func refusal(e *mcp.JSONRPCErrorDetails) *tools.RPCError {
+	r := &tools.RPCError{Code: e.Code, Message: strings.ToValidUTF8(e.Message[:min(len(e.Message), maxMessage)], "")}
+	if data, err := json.Marshal(e.Data); err == nil && e.Data != nil {
+		r.Data = data
+	}
+	return r
+}
+
+// toolError reads isError of a CallToolResult; more of it is not the broker's business.
+func toolError(result json.RawMessage) (bool, error) {
+	var r struct {
+		IsError bool `json:"isError"`
+	}
+	if err := jsonv2.Unmarshal(result, &r); err != nil {
+		return false, errAnswer
+	}
+	return r.IsError, nil
+}

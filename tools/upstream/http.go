@@ -1,0 +1,167 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+const (
+	dialTimeout    = 10 * time.Second
+	maxConnections = 128 // to one server
+	maxRedirects   = 3
+)
+
+// HTTPConfig is an MCP server over Streamable HTTP.
+type HTTPConfig struct {
+	URL string // http or https, without user information
+
+	// Headers go with each request: the broker's own credentials, never a caller's.
+	Headers map[string]string
+
+	// TLS and dialling are the transport's; nil means the standard one.
+	Transport *http.Transport
+
+	MaxAnswer int           // bytes of an answer; 0 means DefaultMaxAnswer
+	Refresh   time.Duration // between listings of the tools; 0 means DefaultRefresh
+}
+
+// NewHTTP returns an upstream that connects for each Run. Redirects lead nowhere but to
+// the same host.
+func NewHTTP(c HTTPConfig) (*Server, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
+		return nil, errors.New("configure HTTP upstream: the URL must be http or https, with a host and without user information")
+	}
+	if c.MaxAnswer < 0 || c.Refresh < 0 {
+		return nil, errors.New("configure HTTP upstream: limits cannot be negative")
+	}
+	if c.MaxAnswer == 0 {
+		c.MaxAnswer = DefaultMaxAnswer
+	}
+	if c.Refresh == 0 {
+		c.Refresh = DefaultRefresh
+	}
+	c.Headers = maps.Clone(c.Headers)
+	s := newServer(c.Refresh)
+	s.connect = func(ctx context.Context, changed func()) (*session, error) {
+		return connectHTTP(ctx, c, u, changed)
+	}
+	return s, nil
+}
+
+func connectHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func()) (*session, error) {
+	s, tells, err := openHTTP(ctx, c, u, changed, false)
+	if err != nil {
+		return nil, err
+	}
+	if tells && legacyRevision(s.version) {
+		// Only a stream of its own brings notifications, and mcp-go opens it only from the start.
+		s.close(ctx)
+		if s, _, err = openHTTP(ctx, c, u, changed, true); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := s.list(ctx); err != nil { // what goes into headers must be known before the first call
+		s.close(ctx)
+		return nil, err
+	}
+	s.drain = drainTimeout
+	return s, nil
+}
+
+// openHTTP shakes hands, and listens for changes if the server tells of them. With
+// stream it speaks the old revisions and listens on their stream.
+func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, bool, error) {
+	base := c.Transport
+	if base == nil {
+		base = standardTransport()
+	}
+	httpClient := &http.Client{
+		Transport:     &limitedTransport{base: base, most: c.MaxAnswer},
+		CheckRedirect: sameHost(u),
+	}
+	options := []transport.StreamableHTTPCOption{
+		transport.WithHTTPBasicClient(httpClient),
+		transport.WithHTTPHeaders(c.Headers),
+		transport.WithHTTPLogger(slog.New(slog.DiscardHandler)), // it logs what the server sends
+	}
+	if stream {
+		options = append(options, transport.WithContinuousListening()) //nolint:staticcheck // the only way for the old revisions
+	}
+	t, err := transport.NewStreamableHTTP(u.String(), options...)
+	if err != nil {
+		return nil, false, errors.New("connect: the URL is not valid")
+	}
+	s := newSession()
+	s.http = true
+	ctx, end := context.WithCancel(ctx)
+	var listening sync.WaitGroup
+	s.release = func() {
+		end()
+		_ = t.Close() // tells a server that may be gone that the session has ended
+		listening.Wait()
+		base.CloseIdleConnections()
+	}
+	tells, err := s.shake(ctx, t, httpStart, stream, changed)
+	if err != nil {
+		s.close(ctx)
+		return nil, false, err
+	}
+	if tells && !legacyRevision(s.version) {
+		listening.Go(func() { s.listen(ctx) })
+	}
+	return s, tells, nil
+}
+
+func legacyRevision(version string) bool { return !mcp.IsModernProtocol(version) }
+
+func standardTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   dialTimeout,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConns:          maxConnections,
+		MaxIdleConnsPerHost:   maxConnections,
+		ForceAttemptHTTP2:     true,
+	}
+}
+
+// sameHost allows a few redirects within the configured scheme and host: anywhere
+// else the credentials in the headers are not meant for.
+func sameHost(u *url.URL) func(*http.Request, []*http.Request) error {
+	return func(next *http.Request, before []*http.Request) error {
+		if next.URL.Scheme != u.Scheme || next.URL.Host != u.Host {
+			return errRedirected
+		}
+		if len(before) >= maxRedirects {
+			return fmt.Errorf("%w: more than %d times", errRedirected, maxRedirects)
+		}
+		return nil
+	}
+}
+
+// traced is a context in which an HTTP request notes whether it got a connection: until then
+// nothing of it can have been sent. What goes to a process counts as sent.
+func traced(ctx context.Context, http bool) (context.Context, *atomic.Bool) {
+	sent := &atomic.Bool{}
+	if !http {
+		sent.Store(true)
+		return ctx, sent
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}), sent
+}

@@ -1,0 +1,222 @@
+package upstream
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mark3labs/mcp-go/client"
+	"github.com/mark3labs/mcp-go/client/transport"
+	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools"
+)
+
+const cancelTimeout = 5 * time.Second
+
+// session is one connection to a server, from its handshake to its loss.
+type session struct {
+	client  *client.Client
+	http    bool
+	version string        // the negotiated protocol revision
+	drain   time.Duration // how long the calls that run may go on after the loss
+	release func()        // ends what the connection stands on
+
+	ids  atomic.Int64
+	work sync.WaitGroup // calls, and what they leave behind
+
+	tools atomic.Pointer[map[string]*mcp.Tool] // those whose arguments go into headers too
+
+	mu      sync.Mutex
+	flights map[string]*flight // calls that want notifications, by progress token; guarded by mu
+	running int                // calls; guarded by mu
+	closed  bool               // guarded by mu
+	gone    chan struct{}      // closed when the connection is lost
+	reason  error              // why; guarded by mu
+}
+
+func newSession() *session {
+	return &session{flights: map[string]*flight{}, gone: make(chan struct{})}
+}
+
+// lose marks the connection as lost; the first reason counts.
+func (s *session) lose(reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reason == nil {
+		s.reason = reason
+		close(s.gone)
+	}
+}
+
+func (s *session) cause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reason
+}
+
+// begin counts a call in, unless the session has been closed.
+func (s *session) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.reason != nil {
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, errors.Join(s.reason, errLost))
+	}
+	s.running++
+	s.work.Add(1)
+	return nil
+}
+
+func (s *session) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running--
+	s.work.Done()
+}
+
+// close takes no more calls, lets those that run go on for a while if they can
+// still be answered, and releases everything.
+func (s *session) close(ctx context.Context) {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	if s.drain > 0 && ctx.Err() == nil {
+		s.await(ctx, s.drain)
+	}
+	s.release()
+	s.work.Wait()
+}
+
+// await waits until no call runs, but not longer than limit.
+func (s *session) await(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	idle := make(chan struct{})
+	go func() { // ends at the latest when release has ended the calls
+		s.work.Wait()
+		close(idle)
+	}()
+	select {
+	case <-idle:
+	case <-ctx.Done():
+	}
+}
+
+// outcome is what came of a request.
+type outcome struct {
+	response *transport.JSONRPCResponse
+	err      error
+}
+
+// call runs a tool. Whatever the server does, it returns once ctx is done.
+func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) {
+	if err := s.begin(); err != nil {
+		return tools.Answer{}, err
+	}
+	defer s.end()
+	f := s.takeOff(c)
+	defer s.land(f)
+	params, err := s.callParams(c, f)
+	if err != nil {
+		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrNotSent, err)
+	}
+	ctx, sent := traced(ctx, s.http)
+	request := s.request(mcp.MethodToolsCall, params)
+	maps.Copy(request.Header, s.paramHeaders(c.Tool, params))
+	done := make(chan outcome, 1)
+	s.work.Go(func() {
+		response, err := s.client.GetTransport().SendRequest(ctx, request)
+		done <- outcome{response, err}
+	})
+	for {
+		select {
+		case n := <-f.notes:
+			c.Notify(n.method, n.params)
+		case o := <-done:
+			f.drain(c.Notify)
+			return s.answer(ctx, request, o, sent)
+		case <-ctx.Done():
+			s.cancel(ctx, request)
+			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+		}
+	}
+}
+
+// answer tells what the outcome of a call means.
+func (s *session) answer(ctx context.Context, request transport.JSONRPCRequest, o outcome, sent *atomic.Bool) (tools.Answer, error) {
+	if o.err != nil {
+		if ctx.Err() != nil {
+			s.cancel(ctx, request)
+			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+		}
+		return tools.Answer{}, s.failure(o.err, sent.Load())
+	}
+	if err := matches(request, o.response); err != nil {
+		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+	}
+	if o.response.Error != nil {
+		return tools.Answer{}, refusal(o.response.Error)
+	}
+	isError, err := toolError(o.response.Result)
+	if err != nil {
+		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+	}
+	return tools.Answer{Raw: o.response.Result, IsError: isError}, nil
+}
+
+// cancel tells the server that a request is no longer waited for. Over HTTP in
+// the revisions since 2026-07-28 the end of the request's stream says so.
+func (s *session) cancel(ctx context.Context, request transport.JSONRPCRequest) {
+	if s.http && mcp.IsModernProtocol(s.version) {
+		return
+	}
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)
+	s.work.Go(func() {
+		defer stop()
+		// Best effort: the outcome is uncertain whether the server hears of it or not.
+		_ = s.client.GetTransport().SendNotification(ctx, mcp.JSONRPCNotification{
+			JSONRPC: mcp.JSONRPC_VERSION,
+			Notification: mcp.Notification{
+				Method: string(mcp.MethodNotificationCancelled),
+				Params: mcp.NotificationParams{AdditionalFields: map[string]any{"requestId": request.ID, "reason": "the call has ended"}},
+			},
+		})
+	})
+}
+
+// request is a JSON-RPC request with the headers that the revision asks for.
+func (s *session) request(method mcp.MCPMethod, params json.RawMessage) transport.JSONRPCRequest {
+	header := http.Header{}
+	if s.http {
+		for name, value := range mcp.StandardHeaders(s.version, method, params) {
+			header.Set(name, value)
+		}
+	}
+	return transport.JSONRPCRequest{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      mcp.NewRequestId("deed-" + strconv.FormatInt(s.ids.Add(1), 10)),
+		Method:  string(method),
+		Params:  params,
+		Header:  header,
+	}
+}
+
+// paramHeaders are the Mcp-Param-* headers of a call (MCP 2026-07-28, SEP-2243).
+func (s *session) paramHeaders(tool string, params json.RawMessage) http.Header {
+	known := s.tools.Load()
+	if known == nil || (*known)[tool] == nil {
+		return nil
+	}
+	header := http.Header{}
+	for name, value := range mcp.GenerateParamHeaders((*known)[tool], params) {
+		header.Set(name, value)
+	}
+	return header
+}
