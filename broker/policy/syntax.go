@@ -63,13 +63,13 @@ func markReads(p *cedar.Policy, r *reads) {
 func readsAttribute(p *cedar.Policy, name string) bool {
 	found := false
 	conditions(p, func(n ast.IsNode) bool {
-		switch v := n.(type) {
-		case ast.NodeTypeAccess:
-			found = found || string(v.Value) == name
-		case ast.NodeTypeHas:
-			found = found || string(v.Value) == name
+		if access, ok := n.(ast.NodeTypeAccess); ok && string(access.Value) == name {
+			found = true
 		}
-		return true
+		if has, ok := n.(ast.NodeTypeHas); ok && string(has.Value) == name {
+			found = true
+		}
+		return !found
 	})
 	return found
 }
