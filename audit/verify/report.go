@@ -1,0 +1,117 @@
+package verify
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/seal"
+)
+
+// DefaultMaxFindings is how many findings a report lists.
+const DefaultMaxFindings = 1000
+
+// Options say what is known beforehand. The zero value knows nothing.
+type Options struct {
+	// Keys are the verifier keys that the reviewer trusts. Without any, the key
+	// that the log itself names is used, and the report says so.
+	Keys []seal.Verifier
+	// Kept are signed checkpoints (notes) that were kept outside the log.
+	Kept []string
+	// Closed says that no broker is running: a call left open is a finding.
+	Closed bool
+	// Tenant that all events must be of. Empty means that of the first record.
+	Tenant string
+	// SkipPayloads leaves payloads alone.
+	SkipPayloads bool
+	// MaxFindings bounds the findings that are listed. Zero means DefaultMaxFindings.
+	MaxFindings int
+	// Progress is called now and then with the records checked and those there are.
+	Progress func(done, total int64)
+}
+
+// Rule names what is wrong. The rules of package calls are findings under their own names.
+type Rule string
+
+// The rules beyond those of calls.
+const (
+	Altered          Rule = "altered"           // a record's bytes are not those that were sealed, or stored
+	RootMismatch     Rule = "root_mismatch"     // records since the checkpoint before are not those that were sealed
+	Missing          Rule = "missing"           // a record is not there
+	OutOfOrder       Rule = "out_of_order"      // a record's index does not follow the one before
+	Truncated        Rule = "truncated"         // a checkpoint covers more records than there are
+	Forked           Rule = "forked"            // two checkpoints of one size have different roots
+	CheckpointOrder  Rule = "checkpoint_order"  // a checkpoint of a smaller tree, or of an older key, than the one before
+	BadCheckpoint    Rule = "bad_checkpoint"    // not signed by a key of this log, or not what its event says
+	UnknownKey       Rule = "unknown_key"       // a log is sealed by no key that is trusted
+	BadRotation      Rule = "bad_rotation"      // a key was replaced without its own signature
+	StoredHash       Rule = "stored_hash"       // a stored hash does not fit the records, which are as sealed
+	Unparsable       Rule = "unparsable"        // a record is no event
+	Misrouted        Rule = "misrouted"         // an event stands in another log than it says
+	DuplicateID      Rule = "duplicate_id"      // two events with one id
+	UnknownSource    Rule = "unknown_source"    // written by a replica that never started
+	UnknownTenant    Rule = "unknown_tenant"    // of another tenant
+	WrongTopic       Rule = "wrong_topic"       // an event of a type that does not belong into its log
+	PayloadMismatch  Rule = "payload_mismatch"  // a payload is not what its event commits to
+	PayloadMissing   Rule = "payload_missing"   // a payload is neither there nor erased
+	Unreadable       Rule = "unreadable"        // the source could not be read
+	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log
+)
+
+// Finding is one thing that no honest broker, log or keeper can have left.
+type Finding struct {
+	Rule     Rule           `json:"rule"`
+	Where    audit.Position `json:"where"` // the record; the first of several
+	Expected string         `json:"expected,omitempty"`
+	Found    string         `json:"found,omitempty"`
+	CallID   string         `json:"call_id,omitempty"`
+}
+
+// String is the finding as one line.
+func (f Finding) String() string {
+	s := fmt.Sprintf("%s: %s", f.Where, f.Rule)
+	if f.CallID != "" {
+		s += " (call " + f.CallID + ")"
+	}
+	if f.Expected != "" {
+		s += ": expected " + f.Expected
+	}
+	if f.Found != "" {
+		s += ": found " + f.Found
+	}
+	return s
+}
+
+// LogReport is what was found of one log.
+type LogReport struct {
+	Log            string    `json:"log"`
+	Size           int64     `json:"size"` // records
+	Root           string    `json:"root"` // of all records, base64; empty if some are missing
+	Sealed         int64     `json:"sealed"`
+	Unsealed       int64     `json:"unsealed"` // records after the last checkpoint
+	Checkpoints    int64     `json:"checkpoints"`
+	LastCheckpoint time.Time `json:"last_checkpoint,omitzero"`
+}
+
+// Report is the verdict on a history.
+type Report struct {
+	Logs     []LogReport     `json:"logs"` // by name
+	Keys     []seal.Verifier `json:"keys"` // that signed, the first one first
+	KeyGiven bool            `json:"key_given"`
+	Tenant   string          `json:"tenant"`
+
+	Records     int64 `json:"records"`
+	Calls       int64 `json:"calls"`
+	OpenCalls   int64 `json:"open_calls"`
+	Payloads    int64 `json:"payloads"` // that are what their events commit to
+	Erased      int64 `json:"erased"`   // payloads
+	Checkpoints int64 `json:"checkpoints"`
+
+	Findings []Finding     `json:"findings"`
+	Omitted  int64         `json:"omitted"` // findings that are not listed
+	Notes    []string      `json:"notes"`   // what a reviewer has to know besides
+	Duration time.Duration `json:"duration"`
+}
+
+// OK reports whether nothing was found.
+func (r *Report) OK() bool { return len(r.Findings) == 0 && r.Omitted == 0 }

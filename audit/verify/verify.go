@@ -1,0 +1,220 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/seal"
+)
+
+// progressEvery is how many records pass between two calls of Options.Progress.
+const progressEvery = 10_000
+
+type verifier struct {
+	source  Source
+	options Options
+	report  *Report
+
+	sizes   map[string]int64
+	logs    map[string]*logState
+	keys    keys
+	sources map[string]bool // that said they started
+	calls   protocol
+}
+
+// logState is how far a log is checked.
+type logState struct {
+	name        string
+	size        int64 // records that the source says there are, at least
+	next        int64 // index that comes next
+	tree        tree
+	good        tree     // as of the last checkpoint that fitted
+	checkpoints []signed // still to be compared, the smallest first
+	key         int      // that signed the newest
+	bad         bool     // the last checkpoint compared did not fit
+	lost        bool     // the tree cannot be recomputed any more
+	report      LogReport
+}
+
+// Verify checks the whole history that source has when it is called. The report
+// says what was found; an error means that the source could not be read to an end,
+// or that ctx was done.
+func Verify(ctx context.Context, source Source, options Options) (*Report, error) {
+	begun := time.Now()
+	if options.MaxFindings <= 0 {
+		options.MaxFindings = DefaultMaxFindings
+	}
+	sizes, err := source.Sizes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("verify history: %w", err)
+	}
+	v := &verifier{
+		source: source, options: options, sizes: sizes, logs: map[string]*logState{}, sources: map[string]bool{},
+		report: &Report{Tenant: options.Tenant, KeyGiven: len(options.Keys) > 0, Findings: []Finding{}, Notes: []string{}},
+	}
+	v.calls = newProtocol(v)
+	if err := v.run(ctx); err != nil {
+		return nil, fmt.Errorf("verify history: %w", err)
+	}
+	v.report.Duration = time.Since(begun)
+	return v.report, nil
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	for name := range v.sizes {
+		v.log(name)
+	}
+	if err := errors.Join(v.readControl(ctx), ctx.Err()); err != nil {
+		return err
+	}
+	if err := v.readCheckpoints(ctx); err != nil {
+		return err
+	}
+	v.report.Keys = v.keys.chain
+	if err := v.readAll(ctx); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(v.logs)) {
+		l := v.logs[name]
+		v.finish(ctx, l)
+		v.report.Logs = append(v.report.Logs, l.report)
+		if l.report.Unsealed > 0 && name != seal.CheckpointsLog {
+			v.note(fmt.Sprintf("%s: the last %d of %d records are not yet sealed", name, l.report.Unsealed, l.size))
+		}
+	}
+	if err := v.calls.finish(ctx); err != nil {
+		return err
+	}
+	if v.report.Erased > 0 {
+		v.note(fmt.Sprintf("%d payloads were erased; what was said about them stands", v.report.Erased))
+	}
+	if len(v.sources) == 0 && v.report.Records > 0 {
+		v.note("no replica said that it started: who wrote the records was not checked")
+	}
+	slices.SortStableFunc(v.report.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Where.Log, b.Where.Log), cmp.Compare(a.Where.Index, b.Where.Index))
+	})
+	return nil
+}
+
+func (v *verifier) log(name string) *logState {
+	l := v.logs[name]
+	if l == nil {
+		l = &logState{name: name, size: v.sizes[name], report: LogReport{Log: name}}
+		v.logs[name] = l
+	}
+	return l
+}
+
+func (v *verifier) find(f Finding) {
+	if len(v.report.Findings) >= v.options.MaxFindings {
+		v.report.Omitted++
+		return
+	}
+	v.report.Findings = append(v.report.Findings, f)
+}
+
+func (v *verifier) note(text string) { v.report.Notes = append(v.report.Notes, text) }
+
+// readAll checks every record. A source that cannot be read on is read record by
+// record from there, so that what is behind a gap is checked as well.
+func (v *verifier) readAll(ctx context.Context) error {
+	var total int64
+	for _, n := range v.sizes {
+		total += n
+	}
+	for r, err := range v.source.Read(ctx, "") {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			v.note("reading in order stopped, the rest was read record by record: " + err.Error())
+			return v.readSingly(ctx)
+		}
+		if v.log(r.Position.Log).beyond(r) {
+			continue // written since Verify was called
+		}
+		v.record(ctx, r)
+		if v.options.Progress != nil && v.report.Records%progressEvery == 0 {
+			v.options.Progress(v.report.Records, total)
+		}
+	}
+	return v.readSingly(ctx)
+}
+
+// beyond tells records that were not there when the verification began: their
+// checkpoints were not read either.
+func (l *logState) beyond(r audit.Record) bool { return r.Position.Index >= l.size }
+
+// readSingly reads what each log has left.
+func (v *verifier) readSingly(ctx context.Context) error {
+	for _, name := range slices.Sorted(maps.Keys(v.sizes)) {
+		l := v.logs[name]
+		for i := l.next; i < l.size; i++ {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			r, err := v.source.Record(ctx, audit.Position{Log: name, Index: i})
+			switch {
+			case errors.Is(err, audit.ErrNotFound):
+				continue // the next one shows the gap
+			case err != nil:
+				v.find(Finding{Rule: Unreadable, Where: audit.Position{Log: name, Index: i}, Found: err.Error()})
+				continue
+			}
+			v.record(ctx, r)
+		}
+		if l.next < l.size {
+			v.gap(ctx, l, l.size)
+		}
+	}
+	return nil
+}
+
+// record checks one record: its place, its bytes, and what it says.
+func (v *verifier) record(ctx context.Context, r audit.Record) {
+	l := v.log(r.Position.Log)
+	v.report.Records++
+	switch {
+	case r.Position.Index > l.next:
+		v.gap(ctx, l, r.Position.Index)
+	case r.Position.Index < l.next:
+		v.find(Finding{Rule: OutOfOrder, Where: r.Position, Expected: fmt.Sprintf("index %d", l.next), Found: fmt.Sprintf("index %d", r.Position.Index), CallID: subject(r)})
+		return
+	}
+	l.next++
+	if !l.lost {
+		l.tree.add(tlog.RecordHash(r.Stored))
+		v.compare(ctx, l)
+	}
+	v.event(ctx, r)
+}
+
+// gap reports records that are not there. If their hashes are, the tree goes on.
+func (v *verifier) gap(ctx context.Context, l *logState, end int64) {
+	found := fmt.Sprintf("none: records %d to %d are missing", l.next, end-1)
+	v.find(Finding{Rule: Missing, Where: audit.Position{Log: l.name, Index: l.next}, Expected: "a record", Found: found})
+	hashed, ok := v.source.(Hashed)
+	for ; l.next < end && !l.lost; l.next++ {
+		if !ok {
+			l.lost = true
+			break
+		}
+		h, err := hashed.Hashes(ctx, l.name).ReadHashes([]int64{tlog.StoredHashIndex(0, l.next)})
+		if err != nil {
+			l.lost = true
+			break
+		}
+		l.tree.add(h[0])
+		v.compare(ctx, l)
+	}
+	l.next = end
+}
