@@ -74,9 +74,10 @@ func (a *answer) pump(queue <-chan []byte) {
 func (a *answer) event(data []byte) {
 	if bytes.ContainsAny(data, "\r\n") { // which would end the line
 		v := jsontext.Value(bytes.Clone(data))
-		if err := v.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err == nil {
-			data = v
+		if err := v.Compact(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+			return // not JSON, which nothing here sends
 		}
+		data = v
 	}
 	b := append(make([]byte, 0, len(data)+24), "event: message\ndata: "...)
 	b = append(append(b, data...), "\n\n"...)

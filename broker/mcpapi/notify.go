@@ -125,5 +125,5 @@ func (n *notifier) wantsLevel(params []byte) bool {
 		}
 		return r.dec.SkipValue()
 	})
-	return err == nil && slices.Index(levels, level) >= least
+	return err == nil && r.end() == nil && slices.Index(levels, level) >= least
 }

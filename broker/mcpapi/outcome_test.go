@@ -193,6 +193,7 @@ func TestLogMessagesAreThoseAskedFor(t *testing.T) {
 		if r.Notify != nil {
 			r.Notify("notifications/message", json.RawMessage(`{"level":"info","data":"quiet"}`))
 			r.Notify("notifications/message", json.RawMessage(`{"level":"error","data":"loud"}`))
+			r.Notify("notifications/message", json.RawMessage("{\"level\":\"error\"}\n\nevent: message\ndata: {}"))
 			r.Notify("notifications/else", json.RawMessage(`{}`))
 		}
 		return &broker.Reply{CallID: "c1", Answer: toolstest.Text("done")}, nil
