@@ -32,10 +32,10 @@ const (
 const (
 	fileMode      = 0o600
 	directoryMode = 0o700
-
-	errNotRegular refusal = "it is not a regular file"
-	temporary             = ".deed-write-" // beginning of the name of a file being written
+	temporary     = ".deed-write-" // beginning of the name of a file being written
 )
+
+const errNotRegular refusal = "it is not a regular file"
 
 func (f *Files) read(r request) (tools.Answer, error) {
 	file, err := f.open(r.Path, fs.FileMode.IsRegular, errNotRegular)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -110,8 +111,11 @@ func TestARefundIsNeverMoreThanWasPaid(t *testing.T) {
 
 func TestTheSameCallIsAppliedOnce(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "ledger.db")
+	path := filepath.Join(t.TempDir(), "a ledger?#%41.db")
 	l := open(t, path)
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the ledger is elsewhere: %v", err)
+	}
 	const refund = `{"payment":"pay-1004","amount":100}`
 	first := call(t, l, "call-1", "refund", refund)
 	var all sync.WaitGroup

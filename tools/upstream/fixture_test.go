@@ -31,9 +31,9 @@ func legacyVersions() []string { return []string{"2025-11-25", "2025-06-18", "20
 func TestMain(m *testing.M) {
 	switch mode := os.Getenv(fixtureVariable); mode {
 	case "":
-		os.Exit(m.Run())
+		m.Run()
 	case "exits":
-		os.Exit(7)
+		os.Exit(7) //nolint:forbidigo // a server that does not start is what is tested
 	case "silent":
 		_, _ = io.Copy(io.Discard, os.Stdin)
 	case "deaf":
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		}
 		if err := server.NewStdioServer(fixture()).Listen(ctx, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+			os.Exit(1) //nolint:forbidigo // this process is the server
 		}
 	}
 }
@@ -112,7 +112,7 @@ func progress(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, 
 func addProcessTools(add func(string, string, server.ToolHandlerFunc)) {
 	const anything = `{"type":"object"}`
 	add("crash", anything, func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		os.Exit(3)
+		os.Exit(3) //nolint:forbidigo // a crash is what is tested
 		return nil, nil
 	})
 	add("environment", anything, func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {

@@ -18,7 +18,7 @@ import (
 func (s *session) shake(ctx context.Context, t transport.Interface, start time.Duration, legacy bool, changed func()) (tells bool, err error) {
 	var options []client.ClientOption
 	if legacy {
-		options = append(options, client.WithLegacyProtocolOnly())
+		options = append(options, client.WithLegacyProtocolOnly()) //nolint:staticcheck // servers of the old revisions are still many
 	}
 	s.client = client.NewClient(t, options...)
 	s.client.OnNotification(func(n mcp.JSONRPCNotification) { s.notified(n, changed) })
@@ -27,7 +27,7 @@ func (s *session) shake(ctx context.Context, t transport.Interface, start time.D
 	}
 	ctx, cancel := context.WithTimeout(ctx, start)
 	defer cancel()
-	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: implementation()}})
+	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: s.self}})
 	if err != nil {
 		return false, fmt.Errorf("shake hands: %w", handshakeFault(ctx, err))
 	}

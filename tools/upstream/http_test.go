@@ -350,3 +350,49 @@ func TestAHandshakeThatIsNotAnswered(t *testing.T) {
 		t.Error("Run: nil, want that there was no handshake")
 	}
 }
+
+// replying answers tools/call with the rest of a JSON-RPC answer.
+func replying(t *testing.T, rest string) func(http.Handler) http.Handler {
+	t.Helper()
+	return onCall(func(w http.ResponseWriter, r *http.Request) {
+		var request struct {
+			ID json.RawMessage `json:"id"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(request.ID) + `,` + rest + `}`))
+	})
+}
+
+func TestAnswersAreForwardedByteByByte(t *testing.T) {
+	t.Parallel()
+	const result = `{ "structuredContent" : {"b":1.50,"a":12345678901234567890,"c":"\u003c"},"content":[] , "resultType":"input_required", "future":{} }`
+	u := remote(t, serve(t, false, replying(t, `"result":`+result)).URL, nil)
+	toolstest.Start(t, u)
+	a, err := call(t.Context(), u, "echo", `{"text":"x"}`)
+	if err != nil || string(a.Raw) != result || a.IsError {
+		t.Errorf("answer %s, %v; want the server's bytes %s", a.Raw, err, result)
+	}
+}
+
+func TestAnAnswerThatCanBeReadInTwoWaysIsUncertain(t *testing.T) {
+	t.Parallel()
+	u := remote(t, serve(t, false, replying(t, `"result":{"content":[],"isError":true,"isError":false}`)).URL, nil)
+	toolstest.Start(t, u)
+	if a, err := call(t.Context(), u, "echo", `{"text":"x"}`); !errors.Is(err, tools.ErrUncertain) {
+		t.Errorf("answer %s, %v; want ErrUncertain", a.Raw, err)
+	}
+}
+
+func TestARefusalKeepsItsCodeAndData(t *testing.T) {
+	t.Parallel()
+	u := remote(t, serve(t, false, replying(t, `"error":{"code":-32042,"message":"`+strings.Repeat("m", 10_000)+`","data":{"url":"x"}}`)).URL, nil)
+	toolstest.Start(t, u)
+	_, err := call(t.Context(), u, "echo", `{"text":"x"}`)
+	refused, ok := errors.AsType[*tools.RPCError](err)
+	if !ok || refused.Code != -32042 || string(refused.Data) != `{"url":"x"}` || len(refused.Message) != 4096 {
+		t.Errorf("error %v, want the server's code and data, and a bounded message", err)
+	}
+}

@@ -51,7 +51,7 @@ func (s *session) meta() map[string]any {
 	if mcp.IsModernProtocol(s.version) {
 		meta[mcp.MetaKeyProtocolVersion] = s.version
 		meta[mcp.MetaKeyClientCapabilities] = mcp.ClientCapabilities{}
-		meta[mcp.MetaKeyClientInfo] = implementation()
+		meta[mcp.MetaKeyClientInfo] = s.self
 	}
 	return meta
 }

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	graceAfterEOF  = 2 * time.Second // for a process whose standard input was closed
-	graceAfterTerm = 3 * time.Second // for a process that was asked to terminate
-	maxLogLine     = 2048            // bytes of a line of standard error
+	graceAfterOutput = 200 * time.Millisecond // for a process that has closed its standard output
+	graceAfterEOF    = 2 * time.Second        // for a process whose standard input was closed
+	graceAfterTerm   = 3 * time.Second        // for a process that was asked to terminate
+	maxLogLine       = 2048                   // bytes of a line of standard error
 )
 
 // inherited are the variables that a process gets of the broker's environment.

@@ -25,9 +25,10 @@ const cancelTimeout = 5 * time.Second
 type session struct {
 	client  *client.Client
 	http    bool
-	version string        // the negotiated protocol revision
-	drain   time.Duration // how long the calls that run may go on after the loss
-	release func()        // ends what the connection stands on
+	self    mcp.Implementation // what the broker calls itself
+	version string             // the negotiated protocol revision
+	drain   time.Duration      // how long the calls that run may go on after the loss
+	release func()             // ends what the connection stands on
 
 	ids  atomic.Int64
 	work sync.WaitGroup // calls, and what they leave behind
@@ -43,7 +44,7 @@ type session struct {
 }
 
 func newSession() *session {
-	return &session{flights: map[string]*flight{}, gone: make(chan struct{})}
+	return &session{self: implementation(), flights: map[string]*flight{}, gone: make(chan struct{})}
 }
 
 // lose marks the connection as lost; the first reason counts.
@@ -143,6 +144,11 @@ func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) 
 			f.drain(c.Notify)
 			return s.answer(ctx, request, o, sent)
 		case <-ctx.Done():
+			select {
+			case o := <-done: // it came just in time
+				return s.answer(ctx, request, o, sent)
+			default:
+			}
 			s.cancel(ctx, request)
 			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
 		}

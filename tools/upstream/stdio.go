@@ -57,7 +57,12 @@ func connectStdio(ctx context.Context, c StdioConfig, legacy bool, changed func(
 	}
 	s := newSession()
 	in := &requestWriter{file: p.stdin, lost: s.lose}
-	out := &messageReader{file: p.stdout, left: c.MaxAnswer, most: c.MaxAnswer, lost: s.lose}
+	out := &messageReader{file: p.stdout, left: c.MaxAnswer, most: c.MaxAnswer, lost: func(reason error) {
+		if errors.Is(reason, errClosedOutput) && p.ends(graceAfterOutput) {
+			reason = p.reason() // which tells more
+		}
+		s.lose(reason)
+	}}
 	t := transport.NewIO(out, in, nil)
 	transport.WithCommandLogger(slog.New(slog.DiscardHandler))(t) // it logs what the server sends
 	ctx, end := context.WithCancel(ctx)

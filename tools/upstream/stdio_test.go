@@ -251,7 +251,9 @@ func TestTheWholeProcessGroupEnds(t *testing.T) {
 		t.Fatalf("the grandchild does not run: %v", err)
 	}
 	cancel()
-	<-ran
+	if err := <-ran; !errors.Is(err, context.Canceled) {
+		t.Errorf("Run: %v, want context.Canceled", err)
+	}
 	eventually(t, "the grandchild has ended", func() bool { return gone(pid) })
 }
 
