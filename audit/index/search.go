@@ -38,6 +38,7 @@ type Query struct {
 	Tool     string    // upstream.tool, or upstream. for all of an upstream, or any prefix that ends in *
 	State    string    // see [calls.State]
 	Outcome  string    // a code of audit.Outcome
+	Outcomes []string  // any of these codes
 	Policy   string    // that determined a decision
 	Approver string    // who voted on it, or settled it
 	Since    time.Time // opened at or after
@@ -51,8 +52,9 @@ type Query struct {
 
 // Page is a part of an answer.
 type Page struct {
-	Calls []Summary
-	Next  string // the cursor of the page after this one; empty at the end
+	Calls  []Summary
+	Folded []calls.Call // the same calls, with all that their events came to
+	Next   string       // the cursor of the page after this one; empty at the end
 }
 
 // Search lists calls, those that the log opened last first. Pages do not shift
@@ -105,6 +107,7 @@ func (q Query) page(ctx context.Context, db *sql.DB, statement string, args []an
 			return Page{}, &unusableError{err}
 		}
 		page.Calls = append(page.Calls, summarize(&c))
+		page.Folded = append(page.Folded, c)
 	}
 	return page, rows.Err()
 }
@@ -143,16 +146,15 @@ func (q Query) statement(after int64) (string, []any, bool) {
 }
 
 func (q Query) columns(w *where, number string) {
-	domains := make([]any, len(q.Domains))
-	for i, d := range q.Domains {
-		domains[i] = d
-	}
-	w.add(`c.domain IN (?`+strings.Repeat(`, ?`, len(domains)-1)+`)`, domains...)
+	w.in(`c.domain`, q.Domains)
 	if q.State != "" {
 		w.add(`c.state = ?`, q.State)
 	}
 	if q.Outcome != "" {
 		w.add(`c.outcome = ?`, q.Outcome)
+	}
+	if len(q.Outcomes) > 0 {
+		w.in(`c.outcome`, q.Outcomes)
 	}
 	if prefix, ok := strings.CutSuffix(q.Tool, "*"); ok && prefix != "" {
 		w.add(`substr(c.tool, 1, length(?)) = ?`, prefix, prefix)
@@ -193,6 +195,15 @@ type where struct {
 
 func (w *where) add(condition string, args ...any) {
 	w.conditions, w.args = append(w.conditions, condition), append(w.args, args...)
+}
+
+// in asks for one of some values, of which there is at least one.
+func (w *where) in(column string, values []string) {
+	args := make([]any, len(values))
+	for i, v := range values {
+		args[i] = v
+	}
+	w.add(column+` IN (?`+strings.Repeat(`, ?`, len(args)-1)+`)`, args...)
 }
 
 // fingerprint is of everything in a query that decides what it finds.
