@@ -177,11 +177,7 @@ func checkLog(t *testing.T, r reader, acknowledged map[string]string) int {
 			t.Fatalf("record %s: %v", record.Position, err)
 		}
 		stands[record.Position.String()] = e.ID
-		for _, name := range []string{audit.PayloadArguments} {
-			if _, err := r.Payload(t.Context(), record.Position, name); err != nil && !errors.Is(err, audit.ErrErased) {
-				t.Fatal(err)
-			}
-		}
+		checkPayload(t, r, record.Position, e)
 	}
 	for at, id := range acknowledged {
 		if stands[at] != id {
@@ -190,6 +186,22 @@ func checkLog(t *testing.T, r reader, acknowledged map[string]string) int {
 	}
 	checkTrees(t, r, trees)
 	return len(records)
+}
+
+// checkPayload checks that an intent's arguments are what it commits to, or erased.
+func checkPayload(t *testing.T, r reader, at audit.Position, e audit.Event) {
+	t.Helper()
+	if e.Type != audit.CallIntent {
+		return
+	}
+	intent, err := audit.DataOf[audit.Intent](e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := r.Payload(t.Context(), at, audit.PayloadArguments)
+	if !errors.Is(err, audit.ErrErased) && (err != nil || !intent.Arguments.Matches(p)) {
+		t.Fatalf("arguments of %s do not match their commitment: %v", at, err)
+	}
 }
 
 func checkTrees(t *testing.T, r reader, trees map[string]*memoryTree) {

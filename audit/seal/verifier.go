@@ -35,8 +35,10 @@ func verifierOf(signerKey string) (Verifier, error) {
 // signature by one of the keys has to be good; others are ignored.
 func open(msg []byte, keys []Verifier) (string, Verifier, error) {
 	list := make([]note.Verifier, 0, len(keys))
+	known := map[string]bool{}
 	for _, k := range keys {
-		if k.verifier != nil {
+		if k.verifier != nil && !known[k.text] {
+			known[k.text] = true
 			list = append(list, k.verifier)
 		}
 	}
