@@ -1,0 +1,164 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker"
+)
+
+const noCall = "there is no call of this id that you may read"
+
+// found is a call as it stands, and where its events are.
+type found struct {
+	call    calls.Call
+	held    *broker.HeldCall // as the broker shows it to the viewer, if it does
+	records []audit.Record   // in the order of the log
+}
+
+// showCall serves GET /v1/calls/{id}.
+func (a *api) showCall(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	if err := parse(r.URL.RawQuery).err; err != nil {
+		return err
+	}
+	f, err := a.find(r.Context(), v, r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, a.detail(r.Context(), v, f))
+	return nil
+}
+
+// find looks a call up for a viewer. What they may not see is not found.
+func (a *api) find(ctx context.Context, v *viewer, id string) (found, error) {
+	if !isCallID(id) {
+		return found{}, notFound(noCall)
+	}
+	var f found
+	if h, err := a.cfg.Broker.Held(ctx, v.id, id); err == nil {
+		f.call, f.held = h.Call, &h
+	} else if broker.AsError(err).Kind != broker.NotFound {
+		return found{}, err
+	}
+	history, err := a.cfg.History.Call(ctx, id)
+	unknown := errors.Is(err, audit.ErrNotFound)
+	switch {
+	case unknown && f.held == nil:
+		return found{}, notFound(noCall)
+	case err != nil && !unknown:
+		return found{}, fmt.Errorf("show call: %w", err)
+	}
+	if f.held == nil && !v.mayRead(broker.SubjectOf(history.Folded)) {
+		return found{}, notFound(noCall)
+	}
+	places := marks(f.call)
+	for _, e := range history.Events {
+		places = append(places, e.Position)
+	}
+	if f.records, err = a.records(ctx, places); err != nil {
+		return found{}, err
+	}
+	if f.held == nil || f.call.State == calls.Closed {
+		f.call = a.fold(ctx, f.records)
+		if f.held == nil && !v.mayRead(broker.SubjectOf(f.call)) { // what the log says counts
+			return found{}, notFound(noCall)
+		}
+	}
+	return f, nil
+}
+
+// marks are the places of events that a call remembers by itself, for calls that
+// the index has not met yet, or not all of.
+func marks(c calls.Call) []audit.Position {
+	all := []audit.Position{c.Opening.At, c.Releasing.At, c.Closing.At}
+	for _, v := range c.Votes {
+		all = append(all, v.At)
+	}
+	return slices.DeleteFunc(all, func(p audit.Position) bool { return p.Log == "" })
+}
+
+// records reads what the log holds at these places, in its order.
+func (a *api) records(ctx context.Context, places []audit.Position) ([]audit.Record, error) {
+	slices.SortFunc(places, func(a, b audit.Position) int { return cmp.Or(cmp.Compare(a.Log, b.Log), cmp.Compare(a.Index, b.Index)) })
+	places = slices.Compact(places)
+	records := make([]audit.Record, 0, len(places))
+	for _, p := range places {
+		r, err := a.cfg.Log.Record(ctx, p)
+		if err != nil {
+			return nil, fmt.Errorf("read event: %w", err)
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// fold is what the records come to. Those that no honest broker wrote change nothing.
+func (a *api) fold(ctx context.Context, records []audit.Record) calls.Call {
+	var c calls.Call
+	for _, r := range records {
+		e, err := r.Event()
+		if err == nil {
+			_, err = c.Apply(e, r.Position)
+		}
+		if err != nil {
+			a.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "event does not fit the protocol",
+				slog.String("position", r.Position.String()), slog.Any("error", err))
+		}
+	}
+	return c
+}
+
+// detail shows a call. Its events and what it answered are for those only who may
+// read it: deciding on a held call takes no more than its arguments.
+func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
+	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
+	if f.held != nil {
+		d.MayVote, d.WhyNot, d.Arguments = f.held.MayVote, f.held.WhyNot, jsontext.Value(f.held.Arguments)
+	}
+	if !v.mayRead(broker.SubjectOf(f.call)) {
+		return d
+	}
+	if d.Arguments == nil {
+		d.Arguments, d.Erased.Arguments = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
+		d.ArgumentsErased = d.Erased.Arguments
+	}
+	d.Output, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
+	for _, r := range f.records {
+		if e, err := r.Event(); err == nil && e.Subject == f.call.ID {
+			d.Events = append(d.Events, CallEvent{Position: r.Position.String(), Cursor: string(r.Next), Event: r.Stored})
+		}
+	}
+	return d
+}
+
+// payload is what an event commits to, if it is still there.
+func (a *api) payload(ctx context.Context, at audit.Position, name string, want *audit.Commitment) (body jsontext.Value, erased bool) {
+	if want == nil || want.Digest == "" || at.Log == "" {
+		return nil, false
+	}
+	p, err := a.cfg.Log.Payload(ctx, at, name)
+	if err == nil && !want.Matches(p) {
+		err = fmt.Errorf("read %s: %w: it is not what its event commits to", name, audit.ErrCorrupt)
+	}
+	body = p.Body
+	switch {
+	case err == nil && body.IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)):
+		return body, false
+	case errors.Is(err, audit.ErrErased):
+		return nil, true
+	case err == nil:
+		err = errors.New("it is not JSON")
+	}
+	a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "payload cannot be shown",
+		slog.String("position", at.String()), slog.String("payload", name), slog.Any("error", err))
+	return nil, false
+}

@@ -1,0 +1,112 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/index"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Defaults of [Config].
+const (
+	DefaultMaxBody = 64 << 10
+	DefaultTimeout = 30 * time.Second
+)
+
+// Broker is the broker as people use it; *broker.Broker is one. Its errors are
+// read by [broker.AsError].
+type Broker interface {
+	Pending(ctx context.Context, viewer *agents.Identity) []broker.HeldCall
+	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
+	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
+	Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error)
+	Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error
+	MayRead(viewer *agents.Identity, s broker.Subject) bool
+	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
+}
+
+// History finds calls; *index.Index is one. It may lag behind the log.
+type History interface {
+	Search(ctx context.Context, q index.Query) (index.Page, error)
+	Call(ctx context.Context, id string) (index.History, error)
+	Agents(ctx context.Context, domains ...string) ([]index.Agent, error)
+}
+
+// Log gives what was recorded; *embedded.Log is one.
+type Log interface {
+	audit.Payloads
+	Record(ctx context.Context, p audit.Position) (audit.Record, error)
+	Sizes(ctx context.Context) (map[string]int64, error)
+	Hashes(ctx context.Context, log string) tlog.HashReader
+}
+
+// Sealer knows the last signed checkpoint of each log; *seal.Sealer is one.
+type Sealer interface {
+	Latest(log string) (note string, c seal.Checkpoint, ok bool)
+}
+
+// Catalogue is what can be called; *tools.Registry is one.
+type Catalogue interface {
+	Tools() []*tools.Tool
+}
+
+// Policies are those in force; *broker.Policies is one.
+type Policies interface {
+	Set() *policy.Set
+	Findings() policy.Findings
+}
+
+// Check is one thing that must be so before requests should come here.
+type Check struct {
+	Name  string
+	Check func(ctx context.Context) error // nil when it is so; what it says is public
+}
+
+// Config is what the API needs. All but Ready, MaxBody and Timeout are required.
+type Config struct {
+	Broker    Broker
+	History   History
+	Log       Log
+	Sealer    Sealer
+	Catalogue Catalogue
+	Policies  Policies
+	Domains   func() []string // every domain that calls are recorded in; the broker's own is added
+
+	Auth    *Authenticator
+	Stream  http.Handler // serves /v1/stream, and authenticates by itself
+	Metrics http.Handler
+	Ready   []Check // asked in order by /readyz
+	Logger  *slog.Logger
+
+	MaxBody int64         // of a request, in bytes
+	Timeout time.Duration // of a request, other than the stream
+}
+
+func (c *Config) complete() error {
+	if c.Broker == nil || c.History == nil || c.Log == nil || c.Sealer == nil || c.Catalogue == nil || c.Policies == nil ||
+		c.Domains == nil || c.Auth == nil || c.Stream == nil || c.Metrics == nil || c.Logger == nil {
+		return errors.New("broker, history, log, sealer, catalogue, policies, domains, auth, stream, metrics and logger are required")
+	}
+	if c.MaxBody < 0 || c.Timeout < 0 {
+		return errors.New("a limit is negative")
+	}
+	if c.MaxBody == 0 {
+		c.MaxBody = DefaultMaxBody
+	}
+	if c.Timeout == 0 {
+		c.Timeout = DefaultTimeout
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package httpapi
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/index"
+	"github.com/deedbroker/deed/broker"
+)
+
+// maxRounds bounds how many pages of the index one request looks through when
+// most of what they hold is not for the viewer: the answer is then short, with a
+// cursor to go on.
+const maxRounds = 8
+
+// listCalls serves GET /v1/calls.
+func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	p := parse(r.URL.RawQuery, "state", "agent", "person", "tool", "domain", "outcome", "code", "policy", "approver",
+		"since", "until", "q", "trace", "limit", "cursor")
+	q := index.Query{
+		Person: p.text("person"), Agent: p.text("agent"), Tool: p.text("tool"), Outcome: p.text("code"), Policy: p.text("policy"),
+		Approver: p.text("approver"), Since: p.time("since"), Until: p.time("until"), Text: p.text("q"), Trace: p.text("trace"),
+		State: p.one("state", "running", "held", "released", "closed"), Limit: p.limit(), After: p.text("cursor"),
+	}
+	outcome := p.one("outcome", outcomeResult, outcomeFailed, outcomeDenied, outcomeExpired, outcomeCancelled, outcomeUnknown)
+	if p.err != nil {
+		return p.err
+	}
+	if q.State == "held" {
+		return a.listHeld(w, r, v, p)
+	}
+	a.narrow(v, &q, p.text("domain"))
+	q.Outcomes = codesOf(outcome)
+	list, err := a.search(r, v, q)
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, list)
+	return nil
+}
+
+// narrow keeps a search to what the viewer may read: the domains that are theirs to
+// read, or else (and whenever they ask for themselves) their own calls in any.
+func (a *api) narrow(v *viewer, q *index.Query, domain string) {
+	all, readable := a.domains(v)
+	own := v.id.Person() && (q.Person == v.id.Principal || (len(readable) == 0 && q.Person == ""))
+	q.Domains = readable
+	if own {
+		q.Domains, q.Person = all, v.id.Principal
+	}
+	if domain != "" {
+		q.Domains = slices.DeleteFunc(slices.Clone(q.Domains), func(d string) bool { return d != domain })
+	}
+}
+
+// search pages through the index until there are as many calls as asked for that the
+// viewer may read, each asked for by itself.
+func (a *api) search(r *http.Request, v *viewer, q index.Query) (List[CallSummary], error) {
+	list := List[CallSummary]{Items: []CallSummary{}}
+	limit := q.Limit
+	for range maxRounds {
+		q.Limit = limit - len(list.Items)
+		found, err := a.cfg.History.Search(r.Context(), q)
+		if err != nil {
+			return list, fmt.Errorf("list calls: %w", err)
+		}
+		for _, c := range found.Folded {
+			if v.mayRead(broker.SubjectOf(c)) {
+				list.Items = append(list.Items, summarize(c))
+			}
+		}
+		list.Next, q.After = found.Next, found.Next
+		if list.Next == "" || len(list.Items) == limit {
+			break
+		}
+	}
+	return list, nil
+}
+
+// listHeld serves the calls that wait for people, the earliest deadline first, from
+// the broker itself.
+func (a *api) listHeld(w http.ResponseWriter, r *http.Request, v *viewer, p *parameters) error {
+	if wrong := p.given("outcome", "code", "approver", "q", "trace"); len(wrong) > 0 {
+		return invalid("held calls cannot be filtered by %s", strings.Join(wrong, ", "))
+	}
+	var items []HeldCall
+	since, until := p.time("since"), p.time("until")
+	for _, h := range a.cfg.Broker.Pending(r.Context(), v.id) {
+		c := held(h)
+		if h.State != calls.Held || !p.wants(c) || c.Opened.Before(since) || (!until.IsZero() && !c.Opened.Before(until)) {
+			continue
+		}
+		items = append(items, c)
+	}
+	key := func(c HeldCall) string { return c.Expires.Format("2006-01-02T15:04:05.000000000") + c.CallID }
+	slices.SortFunc(items, func(a, b HeldCall) int { return cmp.Compare(key(a), key(b)) })
+	list, err := page(items, key, p.limit(), p.text("cursor"))
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, list)
+	return nil
+}
+
+// wants reports whether a held call fits the filters, as the index understands them.
+func (p *parameters) wants(c HeldCall) bool {
+	is := func(name, value string) bool { return p.text(name) == "" || p.text(name) == value }
+	has := func(name string, values []string) bool {
+		return p.text(name) == "" || slices.Contains(values, p.text(name))
+	}
+	return is("person", c.Principal) && is("domain", c.Domain) && has("agent", c.Chain) && has("policy", c.Policies) &&
+		fits(c.Tool, p.text("tool"))
+}
+
+// fits reports whether a tool matches upstream.tool, upstream. or a prefix with *.
+func fits(tool, pattern string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
+		return strings.HasPrefix(tool, prefix)
+	}
+	if strings.HasSuffix(pattern, ".") {
+		return strings.HasPrefix(tool, pattern)
+	}
+	return pattern == "" || pattern == tool
+}

@@ -1,0 +1,155 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/index"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Agent is what the history knows of an agent, in the domains that the viewer may read.
+type Agent struct {
+	Agent      string    `json:"agent"`
+	First      time.Time `json:"first"` // when it first called
+	Last       time.Time `json:"last"`
+	Calls      int64     `json:"calls"`
+	Denied     int64     `json:"denied"`
+	Held       int64     `json:"held"` // now
+	Principals []string  `json:"principals"`
+	Tools      []string  `json:"tools"`
+}
+
+// listAgents serves GET /v1/agents.
+func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	p := parse(r.URL.RawQuery, "limit", "cursor")
+	limit := p.limit()
+	if p.err != nil {
+		return p.err
+	}
+	_, readable := a.domains(v)
+	known, err := a.cfg.History.Agents(r.Context(), readable...)
+	if err != nil {
+		return fmt.Errorf("list agents: %w", err)
+	}
+	held := map[string]int64{}
+	for _, h := range a.cfg.Broker.Pending(r.Context(), v.id) {
+		if chain := h.Intent.Identity.Chain; len(chain) > 0 && slices.Contains(readable, h.Domain) {
+			held[chain[0].ID]++
+		}
+	}
+	items := []Agent{}
+	for _, k := range known {
+		if k.ID != "" {
+			items = append(items, agentOf(k, held[k.ID]))
+		}
+	}
+	slices.SortFunc(items, func(a, b Agent) int { return strings.Compare(a.Agent, b.Agent) })
+	list, err := page(items, func(a Agent) string { return a.Agent }, limit, p.text("cursor"))
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, list)
+	return nil
+}
+
+func agentOf(k index.Agent, held int64) Agent {
+	agent := Agent{Agent: k.ID, First: utc(k.First), Last: utc(k.Last), Held: held, Principals: append([]string{}, k.For...), Tools: append([]string{}, k.Tools...)}
+	agent.Principals = slices.DeleteFunc(agent.Principals, func(p string) bool { return p == "" })
+	for _, n := range k.Outcomes {
+		agent.Calls += n
+	}
+	for _, code := range codesOf(outcomeDenied) {
+		agent.Denied += k.Outcomes[code]
+	}
+	return agent
+}
+
+// Tool is a tool as the registry knows it now.
+type Tool struct {
+	Name        string         `json:"name"`      // upstream.tool
+	WireName    string         `json:"wire_name"` // upstream__tool, as models see it
+	Upstream    string         `json:"upstream"`
+	Domain      string         `json:"domain"`
+	Title       string         `json:"title"`
+	Description string         `json:"description"`
+	Digest      string         `json:"digest"`  // of its definition
+	Finding     string         `json:"finding"` // why it is quarantined; empty if it can be called
+	Annotations Annotations    `json:"annotations"`
+	InputSchema jsontext.Value `json:"input_schema,omitempty"`
+	Visible     bool           `json:"visible"` // this viewer could call it with some arguments
+}
+
+// Annotations are an upstream's hints about a tool, unverified.
+type Annotations struct {
+	ReadOnly    *bool `json:"read_only,omitzero"`
+	Destructive *bool `json:"destructive,omitzero"`
+	Idempotent  *bool `json:"idempotent,omitzero"`
+	OpenWorld   *bool `json:"open_world,omitzero"`
+}
+
+// listTools serves GET /v1/tools: those that the viewer could call, or whose domain
+// they may read.
+func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	p := parse(r.URL.RawQuery, "limit", "cursor")
+	limit := p.limit()
+	if p.err != nil {
+		return p.err
+	}
+	visible := map[string]bool{}
+	for _, t := range a.cfg.Broker.Visible(r.Context(), v.id) {
+		visible[t.Name()] = true
+	}
+	items := []Tool{}
+	for _, t := range a.cfg.Catalogue.Tools() {
+		if visible[t.Name()] || v.mayReadDomain(t.Domain) {
+			items = append(items, toolOf(t, visible[t.Name()]))
+		}
+	}
+	slices.SortFunc(items, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
+	list, err := page(items, func(t Tool) string { return t.Name }, limit, p.text("cursor"))
+	if err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, list)
+	return nil
+}
+
+func toolOf(t *tools.Tool, visible bool) Tool {
+	hints := t.Annotations
+	return Tool{
+		Name: t.Name(), WireName: t.WireName(), Upstream: t.Upstream, Domain: t.Domain, Title: t.Title, Description: t.Description,
+		Digest: t.Digest, Finding: t.Finding, InputSchema: jsontext.Value(t.InputSchema), Visible: visible,
+		Annotations: Annotations{ReadOnly: hints.ReadOnly, Destructive: hints.Destructive, Idempotent: hints.Idempotent, OpenWorld: hints.OpenWorld},
+	}
+}
+
+// Policy is what is in force.
+type Policy struct {
+	PolicySet string   `json:"policy_set"` // digest
+	Files     []string `json:"files"`      // for those who may read the broker's own domain
+	Findings  []string `json:"findings"`   // likewise: what is odd about the policies, and tools that they do not fit
+}
+
+// showPolicy serves GET /v1/policy.
+func (a *api) showPolicy(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	if err := parse(r.URL.RawQuery).err; err != nil {
+		return err
+	}
+	set := a.cfg.Policies.Set()
+	p := Policy{PolicySet: set.Digest(), Files: []string{}, Findings: []string{}}
+	if v.mayReadDomain(audit.OwnDomain) {
+		p.Files = append(p.Files, set.Files()...)
+		for _, f := range a.cfg.Policies.Findings() {
+			p.Findings = append(p.Findings, f.String())
+		}
+	}
+	write(w, http.StatusOK, mediaJSON, p)
+	return nil
+}

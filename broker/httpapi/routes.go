@@ -1,0 +1,107 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/deedbroker/deed/broker"
+)
+
+// api is the state behind the handlers: none but its configuration.
+type api struct{ cfg Config }
+
+// endpoint answers one authenticated request.
+type endpoint func(w http.ResponseWriter, r *http.Request, v *viewer) error
+
+// route is one operation, as the ServeMux and the OpenAPI document name it.
+type route struct {
+	method, path string
+	handler      http.Handler
+}
+
+// New returns the handler of /v1/, /healthz, /readyz and /metrics.
+func New(cfg Config) (http.Handler, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("configure http api: %w", err)
+	}
+	a := &api{cfg: cfg}
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, r := range a.routes() {
+		mux.Handle(r.method+" "+r.path, r.handler)
+		methods[r.path] = append(methods[r.path], r.method)
+	}
+	for path, allowed := range methods {
+		mux.Handle(path, notAllowed(strings.Join(allowed, ", ")))
+	}
+	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
+		WriteProblem(w, problemOf(notFound("there is no such resource; /v1/openapi.json lists them")))
+	})
+	return mux, nil
+}
+
+func (a *api) routes() []route {
+	return []route{
+		{http.MethodGet, "/v1/whoami", a.known(a.whoami)},
+		{http.MethodGet, "/v1/calls", a.known(a.listCalls)},
+		{http.MethodGet, "/v1/calls/{id}", a.known(a.showCall)},
+		{http.MethodDelete, "/v1/calls/{id}", a.known(a.cancelCall)},
+		{http.MethodPost, "/v1/calls/{id}/approvals", a.known(a.voteOnCall)},
+		{http.MethodPost, "/v1/calls/{id}/reconciliation", a.known(a.reconcileCall)},
+		{http.MethodGet, "/v1/agents", a.known(a.listAgents)},
+		{http.MethodGet, "/v1/tools", a.known(a.listTools)},
+		{http.MethodGet, "/v1/policy", a.known(a.showPolicy)},
+		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
+		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},
+		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},
+		{http.MethodGet, "/v1/openapi.json", http.HandlerFunc(showDescription)},
+		{http.MethodGet, "/v1/stream", a.cfg.Stream},
+		{http.MethodGet, "/healthz", http.HandlerFunc(alive)},
+		{http.MethodGet, "/readyz", http.HandlerFunc(a.ready)},
+		{http.MethodGet, "/metrics", a.cfg.Metrics},
+	}
+}
+
+// known lets a request through to h once its caller is known, and turns what h
+// returns into a problem.
+func (a *api) known(h endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := a.cfg.Auth.Require(w, r)
+		if !ok {
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
+		defer cancel()
+		r = r.WithContext(ctx)
+		r.Body = http.MaxBytesReader(w, r.Body, a.cfg.MaxBody)
+		if err := h(w, r, &viewer{id: id, policy: a.cfg.Broker}); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
+	p := problemOf(err)
+	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil {
+		a.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
+			slog.String("route", r.Pattern), slog.String("kind", p.Kind), slog.Any("error", err))
+	}
+	WriteProblem(w, p)
+}
+
+func notAllowed(methods string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Allow", methods)
+		WriteProblem(w, Problem{Status: http.StatusMethodNotAllowed, Kind: broker.Invalid.String(), Detail: "this resource takes " + methods})
+	})
+}
+
+func (a *api) whoami(w http.ResponseWriter, _ *http.Request, v *viewer) error {
+	write(w, http.StatusOK, mediaJSON, WhoIs(v.id))
+	return nil
+}
+
+const mediaJSON = "application/json"

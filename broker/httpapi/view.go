@@ -1,0 +1,204 @@
+package httpapi
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker"
+)
+
+// CallSummary is a call in a list.
+type CallSummary struct {
+	CallID     string    `json:"call_id"`
+	Tool       string    `json:"tool"`
+	Domain     string    `json:"domain"`
+	Principal  string    `json:"principal"` // empty when an agent acts on its own
+	Actor      string    `json:"actor"`     // empty for a person's own call
+	Chain      []string  `json:"chain"`     // all actors, the current one first
+	State      string    `json:"state"`     // running, held, released or closed
+	Outcome    string    `json:"outcome,omitempty"`
+	Code       string    `json:"code,omitempty"`
+	Reason     string    `json:"reason,omitempty"` // why it ended so, in words
+	Opened     time.Time `json:"opened"`
+	Closed     time.Time `json:"closed,omitzero"`
+	DurationMS float64   `json:"duration_ms,omitzero"` // how long the tool ran
+	Policies   []string  `json:"policies"`             // that determined whether it was permitted
+	Effect     string    `json:"effect,omitempty"`     // allow, deny or hold
+	Approvers  []string  `json:"approvers"`            // the roles that the hold waits for
+	Votes      []Vote    `json:"votes"`
+	Expires    time.Time `json:"expires,omitzero"` // of the hold
+	Trace      string    `json:"trace,omitempty"`  // W3C traceparent
+}
+
+// Vote is an approval that counts.
+type Vote struct {
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason,omitempty"`
+}
+
+// HeldCall is a call that waits for people, with everything that they decide on.
+type HeldCall struct {
+	CallSummary
+
+	Digest          string         `json:"digest"`     // what an approval binds to
+	Definition      string         `json:"definition"` // digest of the tool's definition
+	Arguments       jsontext.Value `json:"arguments,omitempty"`
+	ArgumentsErased bool           `json:"arguments_erased"`
+	Reasons         []audit.Reason `json:"reasons"`
+	MayVote         bool           `json:"may_vote"` // this viewer, now
+	WhyNot          string         `json:"why_not,omitempty"`
+	Client          string         `json:"client,omitempty"` // what the client calls itself
+}
+
+// CallDetail is all that is known of a call.
+type CallDetail struct {
+	HeldCall
+
+	Output     jsontext.Value  `json:"output,omitempty"` // a raw MCP CallToolResult
+	Erased     Erased          `json:"erased"`
+	Events     []CallEvent     `json:"events"` // in the order of the log
+	Reconciled *Reconciliation `json:"reconciled,omitempty"`
+}
+
+// Erased says which payloads were there and are gone; their commitments stand.
+type Erased struct {
+	Arguments bool `json:"arguments"`
+	Output    bool `json:"output"`
+}
+
+// CallEvent is one event of a call as it is stored.
+type CallEvent struct {
+	Position string         `json:"position"` // payments/calls@17
+	Cursor   string         `json:"cursor"`   // the stream goes on after it from here
+	Event    jsontext.Value `json:"event"`
+}
+
+// Reconciliation is what a person found out about a call that ended as unknown.
+type Reconciliation struct {
+	Happened bool   `json:"happened"`
+	By       string `json:"by"`
+	Note     string `json:"note,omitempty"`
+}
+
+// outcomes of a closed call, by the event that closed it.
+const (
+	outcomeResult    = "result"
+	outcomeFailed    = "failed"
+	outcomeDenied    = "denied"
+	outcomeExpired   = "expired"
+	outcomeCancelled = "cancelled"
+	outcomeUnknown   = "unknown"
+)
+
+func outcomeOf(t audit.Type) string {
+	switch t {
+	case audit.CallResult:
+		return outcomeResult
+	case audit.CallFailed:
+		return outcomeFailed
+	case audit.CallDenied:
+		return outcomeDenied
+	case audit.CallExpired:
+		return outcomeExpired
+	case audit.CallCancelled:
+		return outcomeCancelled
+	case audit.CallUnknown:
+		return outcomeUnknown
+	default:
+		return ""
+	}
+}
+
+// codesOf are the codes that an outcome can have; nil for no outcome.
+func codesOf(outcome string) []string {
+	switch outcome {
+	case outcomeResult:
+		return []string{audit.CodeOK}
+	case outcomeFailed:
+		return []string{audit.CodeToolError, audit.CodeUpstreamError}
+	case outcomeDenied:
+		return []string{
+			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool,
+			audit.CodeQuarantined, audit.CodeOverloaded,
+		}
+	case outcomeExpired:
+		return []string{audit.CodeExpired}
+	case outcomeCancelled:
+		return []string{audit.CodeClient, audit.CodeChanged, audit.CodeErased, audit.CodeUnacknowledged, audit.CodeShutdown}
+	case outcomeUnknown:
+		return []string{audit.CodeTimeout, audit.CodeUpstream, audit.CodeCrash}
+	default:
+		return nil
+	}
+}
+
+// summarize is a call as lists show it.
+func summarize(c calls.Call) CallSummary {
+	d := decisionOf(c)
+	s := CallSummary{
+		CallID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain, Principal: c.Intent.Identity.Principal, Chain: []string{},
+		State: c.State.String(), Outcome: outcomeOf(c.Closing.Type), Code: c.Outcome.Code, Reason: c.Outcome.Reason,
+		Opened: utc(c.Opening.Time), Closed: utc(c.Closing.Time), DurationMS: c.Outcome.Millis,
+		Policies: []string{}, Effect: string(d.Effect), Approvers: append([]string{}, d.Approvers...),
+		Votes: []Vote{}, Expires: utc(c.Deadline()), Trace: c.Opening.Trace,
+	}
+	for _, a := range c.Intent.Identity.Chain {
+		s.Chain = append(s.Chain, a.ID)
+	}
+	if len(s.Chain) > 0 {
+		s.Actor = s.Chain[0]
+	}
+	for _, r := range d.Reasons {
+		if r.Policy != "" && !slices.Contains(s.Policies, r.Policy) {
+			s.Policies = append(s.Policies, r.Policy)
+		}
+	}
+	for _, v := range c.Votes {
+		s.Votes = append(s.Votes, Vote{By: v.By.Principal, At: utc(v.Time), Reason: v.Reason})
+	}
+	return s
+}
+
+// decisionOf is what policy said of the call when it was made.
+func decisionOf(c calls.Call) audit.Decision {
+	if c.Intent.Decision.Effect == "" && c.Outcome.Decision != nil {
+		return *c.Outcome.Decision
+	}
+	return c.Intent.Decision
+}
+
+// describe is a call with what people decide on, but for its arguments.
+func describe(c calls.Call) HeldCall {
+	return HeldCall{
+		CallSummary: summarize(c), Digest: c.Intent.Digest, Definition: c.Intent.Definition,
+		Reasons: append([]audit.Reason{}, decisionOf(c).Reasons...), Client: c.Intent.Client,
+	}
+}
+
+// held is a held call as the broker shows it to one viewer.
+func held(h broker.HeldCall) HeldCall {
+	v := describe(h.Call)
+	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
+	v.Arguments, v.ArgumentsErased = jsontext.Value(h.Arguments), h.Arguments == nil
+	return v
+}
+
+func reconciliation(r *audit.Reconciliation) *Reconciliation {
+	if r == nil {
+		return nil
+	}
+	return &Reconciliation{Happened: r.Happened, By: r.By.Principal, Note: r.Note}
+}
+
+// isCallID reports whether s can be the id of a call, so that nothing else is looked up.
+func isCallID(s string) bool {
+	return len(s) == 36 && !strings.ContainsFunc(s, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'f') && c != '-'
+	})
+}
