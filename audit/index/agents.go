@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,14 +31,14 @@ func (i *Index) Agents(ctx context.Context, domains ...string) ([]Agent, error) 
 	if len(domains) == 0 {
 		return nil, nil
 	}
-	args := make([]any, len(domains))
-	for k, d := range domains {
-		args[k] = d
+	list, err := json.Marshal(domains)
+	if err != nil {
+		return nil, fmt.Errorf("list agents: %w", err)
 	}
 	found := map[string]*Agent{}
-	err := i.reading(func(db *sql.DB) error {
+	err = i.reading(func(db *sql.DB) error {
 		rows, err := db.QueryContext(ctx, `SELECT agent, principal, tool, outcome, calls, first, last FROM tally
-			WHERE calls > 0 AND domain IN (?`+strings.Repeat(`, ?`, len(args)-1)+`)`, args...)
+			WHERE calls > 0 AND domain IN (SELECT value FROM json_each(?))`, string(list))
 		if err != nil {
 			return err
 		}

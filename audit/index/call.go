@@ -44,7 +44,7 @@ func (i *Index) Call(ctx context.Context, id string) (History, error) {
 		if err := db.QueryRowContext(ctx, `SELECT n, folded FROM calls WHERE id = ?`, id).Scan(&n, &folded); err != nil {
 			return err
 		}
-		if err := json.Unmarshal(folded, &h.Folded); err != nil {
+		if err := json.Unmarshal(folded, &h.Folded); err != nil { //nolint:musttag // written by this version of this package alone
 			return &unusableError{err}
 		}
 		h.Summary = summarize(&h.Folded)

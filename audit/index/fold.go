@@ -180,7 +180,7 @@ func (w *writer) load(ctx context.Context, id string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(folded, &e.call); err != nil {
+	if err := json.Unmarshal(folded, &e.call); err != nil { //nolint:musttag // written by this version of this package alone
 		return nil, &unusableError{fmt.Errorf("call %s: %w", id, err)}
 	}
 	e.tally = tallied(&e.call)

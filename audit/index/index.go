@@ -100,7 +100,7 @@ func (i *Index) remove() error {
 
 // open opens or creates the file. The caller holds mu, or is alone.
 func (i *Index) open(ctx context.Context) error {
-	if f, err := os.OpenFile(i.path, os.O_CREATE|os.O_RDWR, 0o600); err != nil { //nolint:gosec // the index's own path
+	if f, err := os.OpenFile(i.path, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return err
 	} else if err := f.Close(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -104,12 +105,7 @@ func voters(c *calls.Call) []string {
 type distinct []string
 
 func (d *distinct) add(s string) {
-	for _, have := range *d {
-		if have == s {
-			return
-		}
-	}
-	if s != "" {
+	if s != "" && !slices.Contains(*d, s) {
 		*d = append(*d, s)
 	}
 }

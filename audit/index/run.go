@@ -32,7 +32,7 @@ func (i *Index) Run(ctx context.Context, log audit.Log, payloads audit.Payloads)
 	for {
 		err := i.follow(ctx, log, payloads)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // that is how Run is ended
 		}
 		if !isDamage(err) {
 			return fmt.Errorf("run index: %w", err)

@@ -103,7 +103,7 @@ func (q Query) page(ctx context.Context, db *sql.DB, statement string, args []an
 			return Page{}, err
 		}
 		var c calls.Call
-		if err := json.Unmarshal(folded, &c); err != nil {
+		if err := json.Unmarshal(folded, &c); err != nil { //nolint:musttag // written by this version of this package alone
 			return Page{}, &unusableError{err}
 		}
 		page.Calls = append(page.Calls, summarize(&c))
@@ -178,8 +178,12 @@ func (q Query) facets() [][2]string {
 	}
 	var out [][2]string
 	for _, f := range [][2]string{
-		{facetTrace, q.Trace}, {facetVoter, q.Approver}, {facetPolicy, q.Policy},
-		{facetPerson, q.Person}, {kind, tool}, {facetAgent, q.Agent},
+		{facetTrace, q.Trace},
+		{facetVoter, q.Approver},
+		{facetPolicy, q.Policy},
+		{facetPerson, q.Person},
+		{kind, tool},
+		{facetAgent, q.Agent},
 	} {
 		if f[1] != "" {
 			out = append(out, f)
@@ -209,14 +213,13 @@ func (w *where) in(column string, values []string) {
 // fingerprint is of everything in a query that decides what it finds.
 func (q Query) fingerprint() [8]byte {
 	q.Limit, q.After = 0, ""
-	b, _ := json.Marshal(q) // strings and times of this century always marshal
-	sum := sha256.Sum256(b)
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", q))
 	return [8]byte(sum[:8])
 }
 
 func (q Query) cursor(n int64) string {
-	print := q.fingerprint()
-	return base64.RawURLEncoding.EncodeToString(binary.AppendVarint(print[:], n))
+	query := q.fingerprint()
+	return base64.RawURLEncoding.EncodeToString(binary.AppendVarint(query[:], n))
 }
 
 func (q Query) after() (int64, error) {

@@ -23,9 +23,10 @@ const (
 
 // words is the text of a call as the index keeps it: words apart by spaces, those
 // with joiners (payments.refund) whole and in parts.
-type words struct {
-	strings.Builder
-}
+type words struct{ text []byte }
+
+// String is the text.
+func (w *words) String() string { return string(w.text) }
 
 func (w *words) add(texts ...string) {
 	for _, text := range texts {
@@ -42,8 +43,7 @@ func (w *words) add(texts ...string) {
 
 func (w *words) word(s string) {
 	if len(s) <= maxWord {
-		w.WriteString(s)
-		w.WriteByte(' ')
+		w.text = append(append(w.text, s...), ' ')
 	}
 }
 
@@ -85,7 +85,7 @@ func split(text string) []string {
 // each word is quoted. It returns "" if there is no word.
 func match(typed string) string {
 	var terms []string
-	for _, field := range strings.Fields(typed) {
+	for field := range strings.FieldsSeq(typed) {
 		found := split(field)
 		for n, word := range found {
 			if len(terms) == MaxTerms {

@@ -34,11 +34,11 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 		{&w.uncount, `UPDATE tally SET calls = calls - 1 WHERE agent = ? AND domain = ? AND principal = ? AND tool = ? AND outcome = ?`},
 		{&w.at, `UPDATE place SET cursor = ?, records = ?, newest = ?, before = ?, last = ?, digest = ?`},
 	} {
-		stmt, err := tx.PrepareContext(ctx, s.query)
+		stmt, err := tx.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with the transaction
 		if err != nil {
 			return nil, err
 		}
-		*s.stmt = stmt // closed with the transaction
+		*s.stmt = stmt
 	}
 	return w, nil
 }

@@ -59,26 +59,22 @@ func topicsOf(t audit.Type) []string {
 
 // control checks the payloads that events of no call commit to.
 func (v *verifier) control(ctx context.Context, r audit.Record, e audit.Event) {
-	var name string
-	var c audit.Commitment
 	var err error
-	switch e.Type {
-	case audit.PolicyActivated:
+	if e.Type == audit.PolicyActivated {
 		var data audit.Activation
-		data, err = audit.DataOf[audit.Activation](e)
-		name, c = audit.PayloadPolicy, data.Text
-	case audit.ToolPinned:
+		if data, err = audit.DataOf[audit.Activation](e); err == nil {
+			v.payload(ctx, r.Position, audit.PayloadPolicy, data.Text, "")
+		}
+	}
+	if e.Type == audit.ToolPinned {
 		var data audit.Pin
-		data, err = audit.DataOf[audit.Pin](e)
-		name, c = audit.PayloadDefinition, data.Text
-	default:
-		return
+		if data, err = audit.DataOf[audit.Pin](e); err == nil {
+			v.payload(ctx, r.Position, audit.PayloadDefinition, data.Text, "")
+		}
 	}
 	if err != nil {
 		v.find(Finding{Rule: Unparsable, Where: r.Position, Found: err.Error()})
-		return
 	}
-	v.payload(ctx, r.Position, name, c, "")
 }
 
 // payload checks that what stands beside a record is what it commits to.

@@ -27,12 +27,11 @@ func (v *verifier) readControl(ctx context.Context) error {
 		if err != nil {
 			return // the pass over all records reports it
 		}
-		switch e.Type {
-		case audit.ReplicaStarted:
+		if e.Type == audit.ReplicaStarted {
 			v.started(r, e)
-		case audit.KeyRotated:
+		}
+		if e.Type == audit.KeyRotated {
 			v.rotated(r, e)
-		default:
 		}
 	})
 	v.trust()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"slices"
 
 	"github.com/deedbroker/deed/audit"
@@ -176,7 +177,8 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 				first[e.ID] = r.Position
 			}
 		}
-		if e.Topic != audit.TopicCalls || !(p.suspects[e.Subject] || reopened[p.fingerprint(e.Subject)]) {
+		suspect := p.suspects[e.Subject] || reopened[p.fingerprint(e.Subject)]
+		if e.Topic != audit.TopicCalls || !suspect {
 			return
 		}
 		call := fresh[e.Subject]
@@ -192,9 +194,7 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 		}
 	}
 	err := p.v.everything(ctx, visit)
-	for id, call := range fresh {
-		p.open[id] = call
-	}
+	maps.Copy(p.open, fresh)
 	return err
 }
 

@@ -131,14 +131,16 @@ func (v *verifier) readAll(ctx context.Context) error {
 	for _, n := range v.sizes {
 		total += n
 	}
+	var after audit.Position // the record that comes next, as far as the last one tells
 	for r, err := range v.source.Read(ctx, "") {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			v.note("reading in order stopped, the rest was read record by record: " + err.Error())
+			v.find(Finding{Rule: Unreadable, Where: after, Expected: "records in order up to the end", Found: err.Error()})
 			return v.readSingly(ctx)
 		}
+		after = audit.Position{Log: r.Position.Log, Index: r.Position.Index + 1}
 		if v.log(r.Position.Log).beyond(r) {
 			continue // written since Verify was called
 		}

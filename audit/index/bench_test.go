@@ -1,0 +1,75 @@
+package index_test
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/audittest"
+	"github.com/deedbroker/deed/audit/index"
+)
+
+const benchCalls = 20_000
+
+func manyCalls(b *testing.B) *history {
+	b.Helper()
+	h := newHistory(b)
+	var writers sync.WaitGroup
+	for w := range 64 {
+		writers.Go(func() {
+			for n := w; n < benchCalls; n += 64 {
+				id := audittest.NewID()
+				e := audittest.Intent(id, fmt.Sprintf(`{"amount":%d,"note":"refund number-%d of customer-%d for a broken kettle"}`, n, n, n%500))
+				for _, e := range []audit.Event{e, audittest.Result(id, `{"ok":true}`)} {
+					if _, err := h.log.Append(b.Context(), e); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	writers.Wait()
+	return h
+}
+
+// BenchmarkFold is how fast an index is built from a log.
+func BenchmarkFold(b *testing.B) {
+	h := manyCalls(b)
+	for b.Loop() {
+		i, err := index.Open(b.Context(), filepath.Join(b.TempDir(), index.FileName), slog.New(slog.DiscardHandler))
+		if err != nil {
+			b.Fatal(err)
+		}
+		h.catchUp(i)
+		if err := i.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)*2*benchCalls/b.Elapsed().Seconds(), "records/s")
+}
+
+// BenchmarkSearch is a page of 50 among many calls.
+func BenchmarkSearch(b *testing.B) {
+	i := manyCalls(b).indexed(filepath.Join(b.TempDir(), index.FileName))
+	domains := []string{audittest.Domain}
+	for name, q := range map[string]index.Query{
+		"newest":              {Domains: domains},
+		"rare word":           {Domains: domains, Text: "number-4711"},
+		"common word":         {Domains: domains, Text: "kettle"},
+		"word with filters":   {Domains: domains, Text: "customer-17", Person: "alice", State: "closed", Tool: audittest.Tool},
+		"person and agent":    {Domains: domains, Person: "alice", Agent: "copilot"},
+		"filter that is rare": {Domains: domains, State: "held"},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := i.Search(b.Context(), q); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
