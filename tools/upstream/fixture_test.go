@@ -146,7 +146,7 @@ func child(t *testing.T, mode string, change func(*upstream.StdioConfig)) *upstr
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := upstream.StdioConfig{Command: self, Env: map[string]string{fixtureVariable: mode}}
+	c := upstream.StdioConfig{Command: self, Env: map[string]string{fixtureVariable: mode, "GORACE": "atexit_sleep_ms=0"}}
 	if change != nil {
 		change(&c)
 	}

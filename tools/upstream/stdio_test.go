@@ -172,7 +172,7 @@ func TestTheEnvironmentIsMinimal(t *testing.T) {
 			t.Errorf("HOME is %s, want the configured one", value)
 		}
 	}
-	allowed := []string{"PATH", "HOME", "LANG", "TMPDIR", "GIVEN", fixtureVariable}
+	allowed := []string{"PATH", "HOME", "LANG", "TMPDIR", "GIVEN", "GORACE", fixtureVariable}
 	for _, name := range names {
 		if !slices.Contains(allowed, name) {
 			t.Errorf("the process has %s in its environment", name)
