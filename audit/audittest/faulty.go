@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"github.com/deedbroker/deed/audit"
@@ -67,14 +68,7 @@ func (f *Faulty) Inject(fault Fault) (remove func()) {
 
 // OfType fits events of these types.
 func OfType(types ...audit.Type) func(audit.Event) bool {
-	return func(e audit.Event) bool {
-		for _, t := range types {
-			if e.Type == t {
-				return true
-			}
-		}
-		return false
-	}
+	return func(e audit.Event) bool { return slices.Contains(types, e.Type) }
 }
 
 func (f *Faulty) drop(fault *Fault) {

@@ -91,13 +91,12 @@ func (b *bench) append(t *testing.T, e audit.Event) audit.Position {
 	return p
 }
 
-// call appends an intent and its result, and returns where they stand.
-func (b *bench) call(t *testing.T) (id string, at [2]audit.Position) {
+// call appends an intent and its result, and returns where the two stand.
+func (b *bench) call(t *testing.T) [2]audit.Position {
 	t.Helper()
-	id = NewID()
-	at[0] = b.append(t, Intent(id, `{"amount":1}`))
-	at[1] = b.append(t, Result(id, `{"ok":true}`))
-	return id, at
+	id := NewID()
+	intent := b.append(t, Intent(id, `{"amount":1}`))
+	return [2]audit.Position{intent, b.append(t, Result(id, `{"ok":true}`))}
 }
 
 func (b *bench) all(t *testing.T) []audit.Record {

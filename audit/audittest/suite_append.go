@@ -16,6 +16,7 @@ import (
 )
 
 func testOrder(t *testing.T, b *bench) {
+	t.Helper()
 	id := NewID()
 	want := []audit.Type{audit.CallIntent, audit.CallApproval, audit.CallApproval, audit.CallReleased, audit.CallResult}
 	for _, kind := range want {
@@ -31,6 +32,7 @@ func testOrder(t *testing.T, b *bench) {
 }
 
 func testPositions(t *testing.T, b *bench) {
+	t.Helper()
 	next := map[string]int64{}
 	for i := range 30 {
 		e := Denied(NewID())
@@ -70,6 +72,7 @@ func event(t *testing.T, r audit.Record) audit.Event {
 }
 
 func testConcurrent(t *testing.T, b *bench) {
+	t.Helper()
 	const writers, each = 32, 25
 	ids := make([][]string, writers)
 	at := make([][]audit.Position, writers)
@@ -112,6 +115,7 @@ func testConcurrent(t *testing.T, b *bench) {
 }
 
 func testStored(t *testing.T, b *bench) {
+	t.Helper()
 	want := Intent(NewID(), `{"amount":1}`)
 	want.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	expires := want.Time.Add(time.Hour)
@@ -134,6 +138,7 @@ func testStored(t *testing.T, b *bench) {
 }
 
 func testInvalid(t *testing.T, b *bench) {
+	t.Helper()
 	for name, change := range map[string]func(*audit.Event){
 		"no id":             func(e *audit.Event) { e.ID = "" },
 		"other specversion": func(e *audit.Event) { e.SpecVersion = "0.3" },
@@ -175,6 +180,7 @@ func checkEmpty(t *testing.T, b *bench) {
 }
 
 func testOversize(t *testing.T, b *bench) {
+	t.Helper()
 	big := Intent(NewID(), `{}`)
 	big.Data = json.RawMessage(`"` + strings.Repeat("x", audit.MaxEventBytes) + `"`)
 	fat := Intent(NewID(), `{}`)
@@ -188,6 +194,7 @@ func testOversize(t *testing.T, b *bench) {
 }
 
 func testEndedContext(t *testing.T, b *bench) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := b.Append(ctx, Denied(NewID()))
@@ -200,6 +207,7 @@ func testEndedContext(t *testing.T, b *bench) {
 // testCancelled ends contexts while appends are under way: whatever the error
 // promises has to be so.
 func testCancelled(t *testing.T, b *bench) {
+	t.Helper()
 	const n = 200
 	type attempt struct {
 		id  string
@@ -237,6 +245,7 @@ func testCancelled(t *testing.T, b *bench) {
 }
 
 func testPayloads(t *testing.T, b *bench) {
+	t.Helper()
 	want := []audit.Payload{
 		audit.NewPayload(audit.PayloadArguments, []byte(`{"amount":1}`)),
 		{Name: "empty", MediaType: "text/plain", Salt: bytes.Repeat([]byte{7}, audit.SaltBytes), Body: []byte{}},
@@ -269,6 +278,7 @@ func testPayloads(t *testing.T, b *bench) {
 }
 
 func testErase(t *testing.T, b *bench) {
+	t.Helper()
 	payloads := []audit.Payload{audit.NewPayload("a", []byte("first")), audit.NewPayload("b", []byte("second"))}
 	at := b.append(t, NewEvent(audit.CallIntent, NewID(), struct{}{}, payloads...))
 	before := b.all(t)
@@ -298,7 +308,8 @@ func testErase(t *testing.T, b *bench) {
 }
 
 func testReopen(t *testing.T, b *bench) {
-	_, at := b.call(t)
+	t.Helper()
+	at := b.call(t)
 	for round := range 3 {
 		before := b.all(t)
 		b.reopen(t)
@@ -320,6 +331,7 @@ func testReopen(t *testing.T, b *bench) {
 }
 
 func testClosed(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	var wg sync.WaitGroup
 	var followErr error

@@ -13,6 +13,7 @@ import (
 )
 
 func testReadEnd(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	reading := b.Read(t.Context(), "")
 	b.call(t)
@@ -23,6 +24,7 @@ func testReadEnd(t *testing.T, b *bench) {
 }
 
 func testResume(t *testing.T, b *bench) {
+	t.Helper()
 	for range 20 {
 		b.call(t)
 	}
@@ -42,6 +44,7 @@ func testResume(t *testing.T, b *bench) {
 }
 
 func testForeignCursor(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	for _, c := range []audit.Cursor{"?", "not a cursor", "e", "0", "-1", "\x00"} {
 		if got, err := Take(b.Read(t.Context(), c), -1); err == nil {
@@ -54,6 +57,7 @@ func testForeignCursor(t *testing.T, b *bench) {
 }
 
 func testReadStops(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	if got, err := Take(b.Read(t.Context(), ""), 1); err != nil || len(got) != 1 {
 		t.Errorf("a consumer of one record got %d (%v)", len(got), err)
@@ -66,6 +70,7 @@ func testReadStops(t *testing.T, b *bench) {
 }
 
 func testFollow(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	var followed []audit.Record
 	var err error
@@ -98,6 +103,7 @@ func testFollow(t *testing.T, b *bench) {
 }
 
 func testFollowResume(t *testing.T, b *bench) {
+	t.Helper()
 	for range 5 {
 		b.call(t)
 	}
@@ -114,6 +120,7 @@ func testFollowResume(t *testing.T, b *bench) {
 }
 
 func testFollowEnds(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -132,6 +139,7 @@ func testFollowEnds(t *testing.T, b *bench) {
 }
 
 func testFollowers(t *testing.T, b *bench) {
+	t.Helper()
 	const followers, calls = 32, 40
 	var wg sync.WaitGroup
 	got := make([][]audit.Record, followers)
@@ -155,6 +163,7 @@ func testFollowers(t *testing.T, b *bench) {
 }
 
 func testCopies(t *testing.T, b *bench) {
+	t.Helper()
 	b.call(t)
 	before := b.all(t)
 	for _, reading := range []audit.Record{before[0], first(t, b)} {

@@ -20,7 +20,11 @@ func BenchmarkAppend(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer l.Close()
+			defer func() {
+				if err := l.Close(); err != nil {
+					b.Error(err)
+				}
+			}()
 			appendAtOnce(b, l, writers)
 			s := l.Stats()
 			b.ReportMetric(float64(s.Appends)/float64(s.Batches), "events/commit")
@@ -59,7 +63,11 @@ func BenchmarkFollow(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer l.Close()
+			defer func() {
+				if err := l.Close(); err != nil {
+					b.Error(err)
+				}
+			}()
 			var wg sync.WaitGroup
 			for range followers {
 				wg.Go(func() { followTo(b, l, b.N) })

@@ -35,7 +35,7 @@ func runChild() bool {
 		return false
 	}
 	if err := appendForever(dir); err != nil {
-		fmt.Fprintln(os.Stdout, "error", err)
+		_, _ = fmt.Fprintln(os.Stdout, "error", err) // the parent reads it or is gone
 	}
 	return true
 }
@@ -55,8 +55,12 @@ func appendForever(dir string) error {
 		_ = out.Flush()
 	}
 	say("ready")
-	if os.Getenv(childHold) != "" {
+	switch {
+	case os.Getenv(childHold) != "":
 		select {}
+	case os.Getenv(childBreak) != "":
+		appendUntilBroken(ctx, l, say)
+		return l.Close()
 	}
 	var wg sync.WaitGroup
 	for w := range 8 {

@@ -69,7 +69,7 @@ func (k *keeper) run() {
 }
 
 func (k *keeper) fold() {
-	row, err := k.conn.ints("PRAGMA wal_checkpoint(PASSIVE)")
+	row, err := k.conn.ints(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
 	switch {
 	case err == nil:
 		k.pages.Store(row[1])

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -191,11 +192,7 @@ func (l *Log) Payload(ctx context.Context, p audit.Position, name string) (audit
 func (l *Log) Sizes(context.Context) (map[string]int64, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	sizes := make(map[string]int64, len(l.sizes))
-	for name, size := range l.sizes {
-		sizes[name] = size
-	}
-	return sizes, nil
+	return maps.Clone(l.sizes), nil
 }
 
 // Hashes is [Reader.Hashes].

@@ -95,7 +95,7 @@ func checkFile(ctx context.Context, path, name string) error {
 	if err != nil {
 		return fileError(path, err)
 	}
-	fresh, err := c.checkIdentity(path)
+	fresh, err := c.checkIdentity(ctx, path)
 	if err == nil && fresh {
 		err = fmt.Errorf("%w: %s holds no log", audit.ErrCorrupt, path)
 	}
@@ -182,14 +182,14 @@ func openWriter(ctx context.Context, path string) (*connection, error) {
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	if err := c.prepareFile(path); err != nil {
+	if err := c.prepareFile(ctx, path); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
-func (c *connection) prepareFile(path string) error {
-	fresh, err := c.checkIdentity(path)
+func (c *connection) prepareFile(ctx context.Context, path string) error {
+	fresh, err := c.checkIdentity(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -201,19 +201,19 @@ func (c *connection) prepareFile(path string) error {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA busy_timeout = 0",
 	} {
-		if err := c.exec(pragma); err != nil {
+		if err := c.exec(ctx, pragma); err != nil {
 			return fileError(path, err)
 		}
 	}
 	if fresh {
-		if err := c.create(); err != nil {
+		if err := c.create(ctx); err != nil {
 			return fileError(path, err)
 		}
 		return syncDir(filepath.Dir(path))
 	}
 	// Writing the version again costs one commit and tells now, not at the first
 	// call, whether the disk takes writes. A full disk is no reason not to open.
-	if err := c.exec(fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil && !isFull(err) {
+	if err := c.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil && !isFull(err) {
 		return fileError(path, err)
 	}
 	return nil
@@ -221,10 +221,10 @@ func (c *connection) prepareFile(path string) error {
 
 // checkIdentity reports whether the file is still empty, and an error if it holds
 // anything but a log of this schema.
-func (c *connection) checkIdentity(path string) (fresh bool, _ error) {
+func (c *connection) checkIdentity(ctx context.Context, path string) (fresh bool, _ error) {
 	var got [3]int64
 	for i, query := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema"} {
-		row, err := c.ints(query)
+		row, err := c.ints(ctx, query)
 		if err != nil {
 			return false, fileError(path, err)
 		}
@@ -243,14 +243,14 @@ func (c *connection) checkIdentity(path string) (fresh bool, _ error) {
 	return false, nil
 }
 
-func (c *connection) create() error {
+func (c *connection) create(ctx context.Context) error {
 	statements := append([]string{"BEGIN IMMEDIATE"}, schema[:]...)
 	statements = append(statements,
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
 		"COMMIT")
 	for _, s := range statements {
-		if err := c.exec(s); err != nil {
+		if err := c.exec(ctx, s); err != nil {
 			return err
 		}
 	}

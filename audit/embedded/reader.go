@@ -52,7 +52,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.hash, `SELECT substr(r.hashes, ?, 32) FROM records r WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ?`},
 		{&r.payload, `SELECT mediatype, salt, body FROM payloads WHERE id >= ? AND id < ? AND name = ?`},
 	} {
-		stmt, err := r.db.PrepareContext(ctx, s.query)
+		stmt, err := r.db.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with db
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -25,9 +26,9 @@ type space struct {
 	path string
 }
 
-func openSpace(l *Log, c *connection) (space, error) {
+func openSpace(ctx context.Context, l *Log, c *connection) (space, error) {
 	s := space{log: l, conn: c, path: filepath.Join(filepath.Dir(l.path), ReserveName)}
-	if err := s.limit(l.options.MaxFileBytes - l.options.ReserveBytes); err != nil {
+	if err := s.limit(ctx, l.options.MaxFileBytes-l.options.ReserveBytes); err != nil {
 		return s, fileError(l.path, err)
 	}
 	info, err := os.Stat(s.path)
@@ -36,7 +37,7 @@ func openSpace(l *Log, c *connection) (space, error) {
 	}
 	if err := s.allocate(); err != nil {
 		l.full.Store(true) // the writer goes on trying
-		return s, s.limit(l.options.MaxFileBytes)
+		return s, s.limit(ctx, l.options.MaxFileBytes)
 	}
 	return s, nil
 }
@@ -49,7 +50,7 @@ func (s *space) release() bool {
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.poison(fmt.Errorf("release reserve: %w", err))
 	}
-	if err := s.limit(s.log.options.MaxFileBytes); err != nil {
+	if err := s.limit(context.Background(), s.log.options.MaxFileBytes); err != nil {
 		s.log.poison(err)
 	}
 	return true
@@ -64,7 +65,7 @@ func (s *space) restore() {
 	if err := s.allocate(); err != nil {
 		return
 	}
-	if err := s.limit(s.log.options.MaxFileBytes - s.log.options.ReserveBytes); err != nil {
+	if err := s.limit(context.Background(), s.log.options.MaxFileBytes-s.log.options.ReserveBytes); err != nil {
 		s.log.poison(err)
 		return
 	}
@@ -78,11 +79,11 @@ func (s *space) hasQuota() bool {
 	if s.log.options.MaxFileBytes == 0 {
 		return true
 	}
-	pages, err := s.conn.ints("PRAGMA page_count")
+	pages, err := s.conn.ints(context.Background(), "PRAGMA page_count")
 	if err != nil {
 		return false
 	}
-	free, err := s.conn.ints("PRAGMA freelist_count")
+	free, err := s.conn.ints(context.Background(), "PRAGMA freelist_count")
 	if err != nil {
 		return false
 	}
@@ -92,11 +93,11 @@ func (s *space) hasQuota() bool {
 func (s *space) headroom() int64 { return s.log.options.ReserveBytes / 4 }
 
 // limit sets the quota, if there is one.
-func (s *space) limit(bytes int64) error {
+func (s *space) limit(ctx context.Context, bytes int64) error {
 	if s.log.options.MaxFileBytes == 0 {
 		return nil
 	}
-	_, err := s.conn.ints(fmt.Sprintf("PRAGMA max_page_count = %d", bytes/pageBytes))
+	_, err := s.conn.ints(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", bytes/pageBytes))
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 
@@ -17,9 +18,7 @@ import (
 // dsn names the database file to the driver, whatever characters its path has.
 func dsn(path, mode string, more url.Values, pragmas ...string) string {
 	q := url.Values{"mode": {mode}, "_pragma": pragmas, "_dqs": {"0"}, "_error_rc": {"1"}}
-	for k, v := range more {
-		q[k] = v
-	}
+	maps.Copy(q, more)
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String()
 }
 
@@ -74,22 +73,22 @@ func (s *statement) run(args ...driver.Value) error {
 }
 
 // exec runs a statement once.
-func (c *connection) exec(query string) error {
+func (c *connection) exec(ctx context.Context, query string) error {
 	e, ok := c.conn.(driver.ExecerContext)
 	if !ok {
 		return errors.New("the SQLite driver has no ExecerContext")
 	}
-	_, err := e.ExecContext(context.Background(), query, nil)
+	_, err := e.ExecContext(ctx, query, nil)
 	return err
 }
 
 // ints reads the first row of a query whose columns are all integers.
-func (c *connection) ints(query string) ([]int64, error) {
+func (c *connection) ints(ctx context.Context, query string) ([]int64, error) {
 	q, ok := c.conn.(driver.QueryerContext)
 	if !ok {
 		return nil, errors.New("the SQLite driver has no QueryerContext")
 	}
-	rows, err := q.QueryContext(context.Background(), query, nil)
+	rows, err := q.QueryContext(ctx, query, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -73,7 +73,7 @@ func newWriter(ctx context.Context, l *Log, c *connection, k *keeper, last int64
 		return nil, err
 	}
 	var err error
-	w.space, err = openSpace(l, c)
+	w.space, err = openSpace(ctx, l, c)
 	return w, err
 }
 

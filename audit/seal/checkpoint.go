@@ -13,7 +13,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 )
 
-// ErrSignature: a note is not signed by a key that was asked for, or not as it stands.
+// ErrSignature says that a note is not signed by a key that was asked for, or not as it stands.
 var ErrSignature = errors.New("signature does not verify")
 
 // maxNoteBytes bounds the notes that are opened.

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-// ErrProof: a proof does not prove what it should.
+// ErrProof says that a proof does not prove what it should.
 var ErrProof = errors.New("proof does not hold")
 
 // Inclusion proves that a record is in a tree (RFC 6962 section 2.1.1).

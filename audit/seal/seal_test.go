@@ -20,11 +20,11 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newKey(t testing.TB, tenant string) *seal.Key {
-	t.Helper()
-	k, err := seal.CreateKey(filepath.Join(t.TempDir(), "keys", "key"), tenant)
+func newKey(tb testing.TB, tenant string) *seal.Key {
+	tb.Helper()
+	k, err := seal.CreateKey(filepath.Join(tb.TempDir(), "keys", "key"), tenant)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
