@@ -44,6 +44,7 @@ type Config struct {
 	Tenant    string
 	Replica   string // this process's name among those that share the log
 	Version   string
+	Key       string // the verifier key of the log's checkpoints
 	Log       audit.Log
 	Payloads  audit.Payloads
 	Catalogue Catalogue
@@ -166,6 +167,9 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	}
 	return nil
 }
+
+// Start is the end of the log as Open found it.
+func (b *Broker) Start() audit.Cursor { return b.cursor }
 
 // drain waits for running calls, then cuts off what is left.
 func (b *Broker) drain(grace time.Duration) {

@@ -38,6 +38,9 @@ func (b *Broker) recover(ctx context.Context) error {
 			b.strange(ctx, rec, err)
 		}
 	}
+	if _, err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
+		return err
+	}
 	if err := b.seed(ctx, h.pins); err != nil {
 		return err
 	}

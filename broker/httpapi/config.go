@@ -72,6 +72,8 @@ type Policies interface {
 type Check struct {
 	Name  string
 	Check func(ctx context.Context) error // nil when it is so; what it says is public
+	// Advisory: it is said, and does not make the broker unready.
+	Advisory bool
 }
 
 // Config is what the API needs. All but Ready, MaxBody and Timeout are required.

@@ -35,7 +35,8 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 	for _, c := range a.cfg.Ready {
 		result := CheckResult{Name: c.Name, OK: true}
 		if err := c.Check(ctx); err != nil {
-			result.OK, result.Detail, ready.Ready = false, err.Error(), false
+			result.OK, result.Detail = false, err.Error()
+			ready.Ready = ready.Ready && c.Advisory
 		}
 		ready.Checks = append(ready.Checks, result)
 	}

@@ -1,0 +1,91 @@
+package server
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/console"
+	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/broker/live"
+	"github.com/deedbroker/deed/broker/mcpapi"
+)
+
+// openEdges makes what agents, people and operators talk to.
+func (s *Server) openEdges(context.Context) error {
+	if s.opt.Metrics == nil {
+		s.opt.Metrics = http.NotFoundHandler()
+	}
+	var err error
+	if s.mcp, err = mcpapi.New(mcpapi.Config{
+		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(),
+		Upstreams: func() []string { return slices.Sorted(maps.Keys(s.cfg.Upstreams)) },
+		Reject:    s.broker.Reject, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
+		Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
+	}); err != nil {
+		return err
+	}
+	if s.console, err = console.New(console.Config{
+		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger,
+	}); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *Server) issuers() []string {
+	var urls []string
+	for _, i := range s.cfg.Issuers {
+		urls = append(urls, i.URL)
+	}
+	return urls
+}
+
+// api makes what people and scripts use.
+func (s *Server) openAPI(context.Context) error {
+	auth, err := httpapi.NewAuthenticator(httpapi.AuthConfig{
+		Verifier: s.verifier, Sessions: s.console, URL: s.cfg.URL, Reject: s.broker.Reject, Logger: s.opt.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if s.hub, err = live.New(live.Config{
+		Log: s.log, Start: s.broker.Start(), Auth: auth, Policy: s.broker,
+		Epoch: func() any { return s.policies.Set() }, Opening: s.opening,
+		URL: s.cfg.URL, Logger: s.opt.Logger, Meter: s.opt.Meter, Limits: live.Limits{MaxViewers: s.cfg.Limits.Viewers},
+	}); err != nil {
+		return err
+	}
+	s.api, err = httpapi.New(httpapi.Config{
+		Broker: s.broker, History: s.index, Log: s.log, Sealer: s.sealer, Catalogue: s.registry, Policies: s.policies,
+		Domains: func() []string { return slices.Sorted(maps.Keys(s.cfg.Domains)) },
+		Auth:    auth, Stream: s.hub, Metrics: s.opt.Metrics, Ready: s.checks(), Logger: s.opt.Logger,
+	})
+	return err
+}
+
+// routes is everything that is served. The paths of the edges do not overlap; what
+// is nobody's is the console's.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/mcp", s.mcp)
+	mux.Handle("/mcp/", s.mcp)
+	mux.Handle("/.well-known/", s.mcp)
+	mux.Handle("/v1/", s.api)
+	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
+		mux.Handle(path, s.api)
+	}
+	mux.Handle("/", s.console)
+	return mux
+}
+
+// opening finds whose call it is, for viewers of records that follow its opening.
+func (s *Server) opening(ctx context.Context, callID string) (broker.Subject, error) {
+	h, err := s.index.Call(ctx, callID)
+	if err != nil {
+		return broker.Subject{}, err
+	}
+	return broker.SubjectOf(h.Folded), nil
+}

@@ -1,0 +1,71 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/oidc"
+)
+
+// swappable is the verifier in force: a reload puts another in its place while
+// requests go on.
+type swappable struct {
+	now  atomic.Pointer[oidc.Verifier]
+	next chan *oidc.Verifier
+}
+
+func newSwappable(v *oidc.Verifier) *swappable {
+	s := &swappable{next: make(chan *oidc.Verifier)}
+	s.now.Store(v)
+	return s
+}
+
+// Verify implements [agents.Verifier].
+func (s *swappable) Verify(ctx context.Context, token string) (*agents.Identity, error) {
+	return s.now.Load().Verify(ctx, token)
+}
+
+// replace puts v in force once it knows its issuers' keys, or has tried for a while.
+func (s *swappable) replace(ctx context.Context, v *oidc.Verifier) error {
+	select {
+	case s.next <- v:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run keeps the verifier in force up to date until ctx is done.
+func (s *swappable) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	start := func(v *oidc.Verifier) (end func()) {
+		one, end := context.WithCancel(ctx)
+		g.Go(func() error {
+			if err := v.Run(one); err != nil {
+				return fmt.Errorf("verify tokens: %w", err)
+			}
+			return nil
+		})
+		return end
+	}
+	end := start(s.now.Load())
+	for {
+		select {
+		case <-ctx.Done():
+			end()
+			return g.Wait()
+		case v := <-s.next:
+			before := end
+			end = start(v)
+			ready, stop := context.WithTimeout(ctx, readyWait)
+			_ = v.WaitReady(ready) // an issuer that is down answers for itself, in /readyz
+			stop()
+			s.now.Store(v)
+			before()
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/deedbroker/deed/agents/oidc"
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/index"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/config"
+	"github.com/deedbroker/deed/broker/console"
+	"github.com/deedbroker/deed/broker/live"
+	"github.com/deedbroker/deed/broker/mcpapi"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+)
+
+// Grace is how long running calls may take to end when the server stops.
+const Grace = 20 * time.Second
+
+// Names in a data directory, beside those of the log and the index.
+const (
+	KeyFile     = "keys/checkpoints.key"
+	KnownPubKey = "keys/checkpoints.pub" // the verifier key, for whoever copies it to where the operator cannot change it
+)
+
+// Options are what a server needs beside its configuration.
+type Options struct {
+	Version string
+	Replica string // its name among those that share the log; DefaultReplica if empty
+	Logger  *slog.Logger
+	Meter   metric.Meter // nil: no metrics
+	Tracer  trace.Tracer // nil: traces are passed on, none are made
+	Metrics http.Handler // serves /metrics
+}
+
+// DefaultReplica is the name of the only replica of an embedded log.
+const DefaultReplica = "main"
+
+// Server is a broker ready to serve.
+type Server struct {
+	cfg      *config.Config
+	opt      Options
+	listener net.Listener
+	http     *http.Server
+
+	log      *embedded.Log
+	index    *index.Index
+	sealer   *seal.Sealer
+	key      *seal.Key
+	registry *tools.Registry
+	policies *broker.Policies
+	broker   *broker.Broker
+	verifier *swappable
+	hub      *live.Hub
+	mcp      *mcpapi.Handler
+	api      http.Handler
+	console  *console.Console
+
+	toolsChanged func()      // tells MCP clients; set once, before Run
+	serving      atomic.Bool // between the start of Run and the order to stop
+	closers      []func() error
+}
+
+// Open opens the log and whatever stands on it, type-checks the policies, closes what
+// a crash left open and starts to listen. Nothing is served before Run. An error
+// leaves nothing open.
+func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err error) {
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Replica == "" {
+		opt.Replica = DefaultReplica
+	}
+	s := &Server{cfg: cfg, opt: opt}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	for _, step := range []func(context.Context) error{
+		s.openLog, s.openTools, s.openBroker, s.openIdentity, s.openEdges, s.openAPI, s.listen,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("open server: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// VerifierKey is the public key that the log's checkpoints are signed with.
+func (s *Server) VerifierKey() string { return s.key.Verifier().String() }
+
+func (s *Server) source() string { return "deed://" + s.cfg.Tenant + "/" + s.opt.Replica }
+
+func (s *Server) openLog(ctx context.Context) error {
+	var err error
+	if s.log, err = embedded.Open(ctx, s.cfg.Data, embedded.Options{}); err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.log.Close)
+	if s.key, err = seal.LoadOrCreateKey(filepath.Join(s.cfg.Data, KeyFile), s.cfg.Tenant); err != nil {
+		return err
+	}
+	if s.sealer, err = seal.NewSealer(seal.Config{
+		Log: s.log, Trees: s.log, Key: s.key, Tenant: s.cfg.Tenant, Source: s.source(), Logger: s.opt.Logger,
+	}); err != nil {
+		return err
+	}
+	s.index, err = index.Open(ctx, filepath.Join(s.cfg.Data, index.FileName), s.opt.Logger)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, s.index.Close)
+	return nil
+}
+
+func (s *Server) openBroker(ctx context.Context) error {
+	var err error
+	s.broker, err = broker.Open(ctx, broker.Config{
+		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
+		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
+		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(),
+		Logger:        s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
+	})
+	return err
+}
+
+func (s *Server) openIdentity(context.Context) error {
+	v, err := newVerifier(s.cfg, s.opt.Logger)
+	if err != nil {
+		return err
+	}
+	s.verifier = newSwappable(v)
+	return nil
+}
+
+func newVerifier(cfg *config.Config, logger *slog.Logger) (*oidc.Verifier, error) {
+	c := oidc.Config{
+		Audience: cfg.Audience(), Agents: map[string][]string{},
+		Skew: cfg.Limits.ClockSkew.Duration, MaxLifetime: cfg.Limits.TokenLifetime.Duration, Logger: logger,
+	}
+	for _, i := range cfg.Issuers {
+		c.Issuers = append(c.Issuers, oidc.Issuer{
+			URL: i.URL, Prefix: i.Prefix, PeopleClients: i.PeopleClients,
+			Algorithms: i.Algorithms, AllowPlainType: i.AllowPlainType,
+			Claims: oidc.Claims{
+				Roles: i.Claims.Roles, Agent: i.Claims.Agent,
+				ServiceAccount: oidc.ServiceAccount{Claim: i.Claims.ServiceAccount.Claim, Value: i.Claims.ServiceAccount.Value},
+			},
+		})
+	}
+	for name, a := range cfg.Agents {
+		c.Agents[name] = a.Roles
+	}
+	return oidc.New(c)
+}
+
+func (s *Server) listen(ctx context.Context) error {
+	var err error
+	s.listener, err = new(net.ListenConfig).Listen(ctx, "tcp", s.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	s.closers = append(s.closers, func() error {
+		if err := s.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return nil
+}
+
+// close gives back what was opened, the latest first.
+func (s *Server) close() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// policyFiles reads the files that the configuration names.
+func policyFiles(cfg *config.Config) ([]policy.File, error) {
+	paths, err := cfg.PolicyFiles()
+	if err != nil {
+		return nil, err
+	}
+	return policy.Load(paths, "")
+}

@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/config"
+	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/files"
+	"github.com/deedbroker/deed/tools/ledger"
+	"github.com/deedbroker/deed/tools/upstream"
+)
+
+// openTools reads the policies and registers the upstreams. These start with Run.
+func (s *Server) openTools(ctx context.Context) error {
+	text, err := policyFiles(s.cfg)
+	if err != nil {
+		return err
+	}
+	if s.policies, err = broker.NewPolicies(text, policyOptions(s.cfg)); err != nil {
+		return err
+	}
+	s.registry = tools.NewRegistry(tools.RegistryOptions{
+		Logger: s.opt.Logger, Review: s.policies.Review, OnChange: s.onToolsChanged,
+	})
+	for _, name := range slices.Sorted(maps.Keys(s.cfg.Upstreams)) {
+		u := s.cfg.Upstreams[name]
+		made, err := s.upstream(ctx, name, u)
+		if err != nil {
+			return fmt.Errorf("upstream %s: %w", name, err)
+		}
+		if err := s.registry.Add(name, u.Domain, made, tools.Options{Timeout: u.Timeout.Duration, Concurrency: u.Concurrency}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func policyOptions(cfg *config.Config) policy.Options {
+	return policy.Options{
+		Upstreams:   slices.Sorted(maps.Keys(cfg.Upstreams)),
+		DefaultHold: cfg.Holds.Expires.Duration,
+	}
+}
+
+// onToolsChanged records new definitions, and tells clients.
+func (s *Server) onToolsChanged(ts []*tools.Tool) {
+	ctx := context.Background()
+	if err := s.broker.Pin(ctx, ts); err != nil {
+		s.opt.Logger.LogAttrs(ctx, slog.LevelError, "tool definitions not recorded", slog.Any("error", err))
+	}
+	s.toolsChanged()
+}
+
+func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (tools.Upstream, error) {
+	switch u.Kind() {
+	case config.KindCommand:
+		return upstream.NewStdio(upstream.StdioConfig{
+			Command: u.Command[0], Args: u.Command[1:], Dir: u.Dir, Env: u.Env,
+			MaxAnswer: int(s.cfg.Limits.Answer), Logger: s.opt.Logger.With(slog.String("upstream", name)),
+		})
+	case config.KindHTTP:
+		return s.httpUpstream(u)
+	case config.KindBuiltin:
+		return s.builtin(ctx, u)
+	case config.KindUnknown:
+	}
+	return nil, fmt.Errorf("it is neither a command, a url nor a builtin")
+}
+
+func (s *Server) httpUpstream(u config.Upstream) (tools.Upstream, error) {
+	headers := map[string]string{}
+	for name, value := range u.Headers {
+		text, err := value.Resolve()
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", name, err)
+		}
+		headers[name] = text
+	}
+	if u.Auth != nil {
+		secret, err := u.Auth.Secret.Resolve()
+		if err != nil {
+			return nil, fmt.Errorf("auth.secret: %w", err)
+		}
+		headers["Authorization"] = "Bearer " + secret
+	}
+	return upstream.NewHTTP(upstream.HTTPConfig{URL: u.URL, Headers: headers, MaxAnswer: int(s.cfg.Limits.Answer)})
+}
+
+func (s *Server) builtin(ctx context.Context, u config.Upstream) (tools.Upstream, error) {
+	switch u.Builtin {
+	case config.BuiltinFiles:
+		f, err := files.Open(u.Dir, files.Options{})
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, f.Close)
+		return f, nil
+	case config.BuiltinLedger:
+		l, err := ledger.Open(ctx, filepath.Join(u.Dir, "ledger.db"))
+		if err != nil {
+			return nil, err
+		}
+		s.closers = append(s.closers, l.Close)
+		return l, nil
+	default:
+		return nil, fmt.Errorf("there is no builtin %q", u.Builtin)
+	}
+}
