@@ -27,7 +27,7 @@ const (
 	DefaultWriteWait             = 10 * time.Second
 	DefaultPingEvery             = 20 * time.Second
 	DefaultCursorEvery           = 5 * time.Second
-	DefaultBatchEvery            = 20 * time.Millisecond
+	DefaultBatchEvery            = 50 * time.Millisecond
 	DefaultResolveWait           = 5 * time.Second
 )
 
