@@ -73,7 +73,7 @@ func (k *keeper) fold() {
 	switch {
 	case err == nil:
 		k.pages.Store(row[1])
-	case isBusy(err), isFull(err): // the next wish will do
+	case passes(err): // the next wish will do
 	default:
 		k.log.poison(fmt.Errorf("checkpoint: %w", err))
 	}
@@ -91,9 +91,12 @@ func (w *writer) fold(checkpoint *statement) error {
 // errUnfolded: some of the write-ahead log is still read.
 var errUnfolded = errors.New("readers hold the write-ahead log")
 
+// passes tells whether a checkpoint failed for a reason that goes away by itself.
+func passes(err error) bool { return errors.Is(err, errUnfolded) || isBusy(err) || isFull(err) }
+
 // checkFold poisons the log if a checkpoint failed for good.
 func (w *writer) checkFold(err error) {
-	if err != nil && !errors.Is(err, errUnfolded) && !isBusy(err) && !isFull(err) {
+	if err != nil && !passes(err) {
 		w.log.poison(fmt.Errorf("checkpoint: %w", err))
 	}
 }

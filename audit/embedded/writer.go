@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -156,7 +157,9 @@ func (w *writer) tidy() {
 		w.space.restore()
 	}
 	if w.residue {
-		w.residue = w.fold(w.truncate) != nil
+		err := w.fold(w.truncate)
+		w.residue = err != nil
+		w.checkFold(err)
 	}
 }
 
@@ -387,10 +390,16 @@ func (w *writer) publish(batch []*request) {
 // finish folds the write-ahead log into the file and closes the connection. The
 // readers must be closed by then.
 func (w *writer) finish() error {
+	var err error
 	if w.log.broken.Load() == nil {
-		if err := w.fold(w.truncate); err != nil && !isBusy(err) {
-			return fmt.Errorf("%w: %w", fileError(w.log.path, err), w.conn.close())
+		// What cannot be folded now, for want of room or because somebody reads it,
+		// is as durable where it stands.
+		if err = w.fold(w.truncate); passes(err) {
+			err = nil
 		}
 	}
-	return w.conn.close()
+	if err = errors.Join(err, w.conn.close()); err != nil {
+		return fileError(w.log.path, err)
+	}
+	return nil
 }
