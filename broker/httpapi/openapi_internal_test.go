@@ -1,0 +1,227 @@
+package httpapi
+
+import (
+	"bytes"
+	"flag"
+	"net/http"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+var update = flag.Bool("update", false, "write openapi.json anew")
+
+// operation says of a route what its handler does not: the words, the parameters and
+// the types. The document is made from these, the routes and the Go types.
+type operation struct {
+	summary string
+	query   []parameter
+	body    any
+	answer  any    // an any of a Go type; nil for what media says
+	media   string // application/json unless set
+	open    bool   // needs no credentials
+	status  string // 200 unless set
+	list    any    // the alternative answer
+}
+
+type parameter struct{ name, kind, about string }
+
+var (
+	limitAndCursor = []parameter{
+		{"limit", "integer", "items on a page: 50 unless given, at most 500"},
+		{"cursor", "string", "the next of the page before"},
+	}
+	filters = append([]parameter{
+		{"state", "string", "running, held, released or closed; held calls are answered by the broker itself, each with what is decided on, and not filtered by outcome, code, approver, q or trace"},
+		{"agent", "string", "anywhere in the chain"},
+		{"person", "string", "on whose behalf; one's own name finds one's own calls in every domain"},
+		{"tool", "string", "upstream.tool, upstream. for all of an upstream, or a prefix that ends in *"},
+		{"domain", "string", "one of those that the viewer may read"},
+		{"outcome", "string", "result, failed, denied, expired, cancelled or unknown"},
+		{"code", "string", "a single code of an outcome, such as policy or timeout"},
+		{"policy", "string", "the id of a policy that determined a decision"},
+		{"approver", "string", "who voted on it, or settled it"},
+		{"since", "string", "opened at or after this time (RFC 3339)"},
+		{"until", "string", "opened before this time (RFC 3339)"},
+		{"q", "string", "all of these words; one that ends in * is a prefix"},
+		{"trace", "string", "a trace id (W3C Trace Context)"},
+	}, limitAndCursor...)
+)
+
+var operations = map[string]operation{
+	"GET /v1/whoami":                     {summary: "Who the credentials stand for", answer: WhoAmI{}},
+	"GET /v1/calls":                      {summary: "Calls that the viewer may read, the last opened first; a page can be shorter than asked for while next is there", query: filters, answer: List[CallSummary]{}, list: List[HeldCall]{}},
+	"GET /v1/calls/{id}":                 {summary: "All that is known of a call", answer: CallDetail{}},
+	"DELETE /v1/calls/{id}":              {summary: "Withdraw a held call of one's own", query: []parameter{{"reason", "string", "why"}}, answer: CallDetail{}},
+	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call; only people can", body: Approval{}, answer: CallDetail{}},
+	"POST /v1/calls/{id}/reconciliation": {summary: "Record what a person found out about a call that ended as unknown", body: Finding{}, answer: CallDetail{}},
+	"GET /v1/agents":                     {summary: "Agents seen in the domains that the viewer may read", query: limitAndCursor, answer: List[Agent]{}},
+	"GET /v1/tools":                      {summary: "Tools that the viewer could call, or whose domain they may read", query: limitAndCursor, answer: List[Tool]{}},
+	"GET /v1/policy":                     {summary: "The policies in force", answer: Policy{}},
+	"GET /v1/checkpoint":                 {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
+	"GET /v1/proof/inclusion":            {summary: "Proof that a record is in its log (RFC 6962)", query: []parameter{{"position", "string", "such as payments/calls@17"}}, answer: Inclusion{}},
+	"GET /v1/proof/consistency": {summary: "Proof that a log only grew (RFC 6962)", query: []parameter{
+		{"log", "string", "such as payments/calls"}, {"from", "integer", "the earlier size"}, {"to", "integer", "the later size; that of the last checkpoint unless given"}}, answer: Consistency{}},
+	"GET /v1/openapi.json": {summary: "This document", open: true, media: mediaJSON},
+	"GET /v1/stream": {summary: "WebSocket of records as they are stored. The server sends text frames: hello {viewer, cursor, live}, record {cursor, position, event}, " +
+		"caught_up {cursor} once everything before the connection has been sent, and cursor {cursor} while records are withheld. It closes with 4000 too slow: resume from your cursor, 4001 token expired: log in again, 4002 bad cursor, or 1001 going away. " +
+		"A cookie needs an Origin of the console's own", query: []parameter{{"cursor", "string", "resume after it; start for the beginning; without one from the live end"}}, status: "101"},
+	"GET /healthz": {summary: "200 while the process is alive", open: true, media: "text/plain"},
+	"GET /readyz":  {summary: "Whether requests should come here: 200, or 503 and why not", open: true, answer: Readiness{}},
+	"GET /metrics": {summary: "Metrics in Prometheus' format", open: true, media: "text/plain"},
+}
+
+// TestTheDocumentDescribesTheAPI makes the document from routes and types and compares.
+func TestTheDocumentDescribesTheAPI(t *testing.T) {
+	t.Parallel()
+	d := document{schemas: map[string]any{}}
+	paths := map[string]any{}
+	for _, r := range (&api{cfg: Config{Stream: http.NotFoundHandler(), Metrics: http.NotFoundHandler()}}).routes() {
+		o, ok := operations[r.method+" "+r.path]
+		if !ok {
+			t.Errorf("%s %s is not described", r.method, r.path)
+		}
+		if paths[r.path] == nil {
+			paths[r.path] = map[string]any{}
+		}
+		paths[r.path].(map[string]any)[strings.ToLower(r.method)] = d.operation(r, o)
+	}
+	d.schema(reflect.TypeFor[Problem]())
+	doc := map[string]any{
+		"openapi": "3.1.0",
+		"info":    map[string]any{"title": "Deed", "version": "1", "description": "The JSON API of a Deed broker. Errors are RFC 9457 problems. Times are RFC 3339 with nanoseconds, in UTC."},
+		"paths":   paths,
+		"components": map[string]any{
+			"schemas": d.schemas,
+			"securitySchemes": map[string]any{
+				"bearer":  map[string]any{"type": "http", "scheme": "bearer", "description": "an access token with the audience {url}/mcp"},
+				"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-deed", "description": "the console's session; deed_session over http on loopback"},
+			},
+			"responses": map[string]any{"problem": map[string]any{"description": "an error (RFC 9457)",
+				"content": map[string]any{"application/problem+json": map[string]any{"schema": ref("Problem")}}}},
+		},
+	}
+	want, err := json.Marshal(doc, json.Deterministic(true), jsontext.WithIndent(" "))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, '\n')
+	if *update {
+		if err := os.WriteFile("openapi.json", want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	} else if !bytes.Equal(want, description) {
+		t.Errorf("openapi.json is not what routes and types say; run the test with -update (-want +got):\n%s", cmp.Diff(string(want), string(description)))
+	}
+}
+
+type document struct{ schemas map[string]any }
+
+func ref(name string) map[string]any { return map[string]any{"$ref": "#/components/schemas/" + name} }
+
+func (d document) operation(r route, o operation) map[string]any {
+	params := []any{}
+	if strings.Contains(r.path, "{id}") {
+		params = append(params, map[string]any{"name": "id", "in": "path", "required": true, "description": "the call's id", "schema": map[string]any{"type": "string"}})
+	}
+	for _, p := range o.query {
+		params = append(params, map[string]any{"name": p.name, "in": "query", "description": p.about, "schema": map[string]any{"type": p.kind}})
+	}
+	answer := map[string]any{"description": "as asked"}
+	if o.media == "" {
+		o.media = mediaJSON
+	}
+	if o.status == "" {
+		o.status = "200"
+		answer["content"] = map[string]any{o.media: map[string]any{"schema": d.answer(o)}}
+	}
+	out := map[string]any{"summary": o.summary, "parameters": params, "responses": map[string]any{o.status: answer}}
+	if !o.open {
+		out["security"] = []any{map[string]any{"bearer": []any{}}, map[string]any{"session": []any{}}}
+		out["responses"].(map[string]any)["default"] = map[string]any{"$ref": "#/components/responses/problem"}
+	}
+	if o.body != nil {
+		out["requestBody"] = map[string]any{"required": true, "content": map[string]any{mediaJSON: map[string]any{"schema": d.schema(reflect.TypeOf(o.body))}}}
+	}
+	return out
+}
+
+func (d document) answer(o operation) any {
+	switch {
+	case o.answer == nil && o.media == mediaJSON:
+		return map[string]any{"type": "object"}
+	case o.answer == nil:
+		return map[string]any{"type": "string"}
+	case o.list != nil:
+		return map[string]any{"anyOf": []any{d.schema(reflect.TypeOf(o.answer)), d.schema(reflect.TypeOf(o.list))}}
+	default:
+		return d.schema(reflect.TypeOf(o.answer))
+	}
+}
+
+// schema is a JSON Schema of a Go type, as package json encodes it.
+func (d document) schema(t reflect.Type) any {
+	switch t {
+	case reflect.TypeFor[time.Time]():
+		return map[string]any{"type": "string", "format": "date-time"}
+	case reflect.TypeFor[tlog.Hash]():
+		return map[string]any{"type": "string", "contentEncoding": "base64"}
+	case reflect.TypeFor[jsontext.Value]():
+		return map[string]any{}
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return d.schema(t.Elem())
+	case reflect.String:
+		return map[string]any{"type": "string"}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Int, reflect.Int64:
+		return map[string]any{"type": "integer"}
+	case reflect.Float64:
+		return map[string]any{"type": "number"}
+	case reflect.Slice:
+		return map[string]any{"type": "array", "items": d.schema(t.Elem())}
+	case reflect.Struct:
+		if strings.Contains(t.Name(), "[") { // a list is described in place
+			return d.object(t)
+		}
+		if _, done := d.schemas[t.Name()]; !done {
+			d.schemas[t.Name()] = nil
+			d.schemas[t.Name()] = d.object(t)
+		}
+		return ref(t.Name())
+	default:
+		panic("no schema for " + t.String())
+	}
+}
+
+func (d document) object(t reflect.Type) any {
+	properties, required := map[string]any{}, []string{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || name == "" {
+			continue
+		}
+		properties[name] = d.schema(f.Type)
+		if options == "" {
+			required = append(required, name)
+		}
+	}
+	if t == reflect.TypeFor[Approval]() {
+		required = slices.DeleteFunc(required, func(n string) bool { return n == "reason" })
+	}
+	if t == reflect.TypeFor[Finding]() {
+		required = slices.DeleteFunc(required, func(n string) bool { return n == "note" })
+	}
+	slices.Sort(required)
+	return map[string]any{"type": "object", "properties": properties, "required": required}
+}
