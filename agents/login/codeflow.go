@@ -67,12 +67,29 @@ func (c *Client) codeFlow(ctx context.Context, request CodeRequest) (*Token, err
 	if err != nil {
 		return nil, err
 	}
-	form := request.form("authorization_code")
+	return c.post(ctx, request.redemption(Code{Code: Secret(code), Redirect: redirect, Verifier: Secret(verifier)}))
+}
+
+// Code is what a person came back with from a provider, and what belongs to it.
+type Code struct {
+	Code     Secret
+	Redirect string // the redirect URI of the authorization request
+	Verifier Secret // of PKCE (RFC 7636 section 4.1)
+}
+
+// Redeem trades a code for a token (RFC 6749 section 4.1.3), for those who have
+// received the browser themselves.
+func (c *Client) Redeem(ctx context.Context, code Code, target Target) (*Token, error) {
+	return c.grant(ctx, "redeem code", target.redemption(code))
+}
+
+func (t Target) redemption(code Code) url.Values {
+	form := t.form("authorization_code")
 	form.Del("scope")
-	form.Set("code", code)
-	form.Set("redirect_uri", redirect)
-	form.Set("code_verifier", verifier)
-	return c.post(ctx, form)
+	form.Set("code", string(code.Code))
+	form.Set("redirect_uri", code.Redirect)
+	form.Set("code_verifier", string(code.Verifier))
+	return form
 }
 
 type callbackResult struct {

@@ -1,0 +1,116 @@
+// The broker's JSON API, as the page uses it.
+
+import { parseExact } from './json.js';
+
+/** Members that are shown exactly as they were sent. */
+const EXACT = ['arguments', 'output', 'event'];
+const TIMEOUT = 20_000;
+const PAGE = 500;
+const MAX_PAGES = 4;
+
+/** An answer that is a problem (RFC 9457), or none at all. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message for people
+   * @param {number} status 0: no answer
+   * @param {string} kind what the page branches on
+   */
+  constructor(message, status, kind) {
+    super(message);
+    this.status = status;
+    this.kind = kind;
+  }
+}
+
+/** How far the broker's clock is ahead of this machine's, in milliseconds. */
+let ahead = 0;
+
+/** The time as the broker has it. */
+export function now() {
+  return Date.now() + ahead;
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ */
+async function request(method, path, body) {
+  /** @type {RequestInit} */
+  const init = { method, headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(TIMEOUT), redirect: 'error' };
+  if (body !== undefined) {
+    init.headers = { ...init.headers, 'Content-Type': 'application/json' };
+    init.body = JSON.stringify(body);
+  }
+  let response, text;
+  try {
+    response = await fetch(path, init);
+    text = await response.text();
+  } catch {
+    throw new ApiError('The broker cannot be reached.', 0, 'unreachable');
+  }
+  keepTime(response.headers.get('Date'));
+  let value;
+  try {
+    value = parseExact(text, EXACT);
+  } catch {
+    value = {};
+  }
+  if (!response.ok) {
+    throw new ApiError(value.detail || value.title || `The broker answered ${response.status}.`, response.status, value.kind ?? '');
+  }
+  return value;
+}
+
+/**
+ * Differences of less than two seconds are as likely the network's, and the header's.
+ * @param {string|null} date
+ */
+function keepTime(date) {
+  const theirs = Date.parse(date ?? '');
+  if (Number.isNaN(theirs)) return;
+  const difference = theirs + 500 - Date.now();
+  ahead = Math.abs(difference) < 2000 ? 0 : difference;
+}
+
+/** @param {string} id */
+const path = (id) => `/v1/calls/${encodeURIComponent(id)}`;
+
+export const api = {
+  /** @returns {Promise<import('./types.js').Viewer>} */
+  whoami: () => request('GET', '/v1/whoami'),
+
+  /** @returns {Promise<import('./types.js').HeldCall[]>} */
+  async held() {
+    const all = [];
+    let cursor = '';
+    for (let page = 0; page < MAX_PAGES; page++) {
+      const list = await request('GET', `/v1/calls?state=held&limit=${PAGE}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      all.push(...list.items);
+      cursor = list.next ?? '';
+      if (!cursor) break;
+    }
+    return all;
+  },
+
+  /** @returns {Promise<import('./types.js').Call[]>} */
+  async recent() {
+    return (await request('GET', '/v1/calls?limit=200')).items;
+  },
+
+  /**
+   * @param {string} id
+   * @returns {Promise<import('./types.js').CallDetail>}
+   */
+  call: (id) => request('GET', path(id)),
+
+  /**
+   * @param {string} id
+   * @param {'approve'|'deny'} verdict
+   * @param {string} digest that was shown
+   * @param {string} reason
+   * @returns {Promise<import('./types.js').CallDetail>}
+   */
+  decide: (id, verdict, digest, reason) => request('POST', `${path(id)}/approvals`, { verdict, digest, reason }),
+};

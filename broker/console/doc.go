@@ -1,0 +1,16 @@
+// Package console is where people watch what agents do and decide on held calls: a
+// page of plain ES modules, embedded as it was written, and the login behind it.
+//
+// The page talks to the broker's JSON API and its stream, and to nothing else: the
+// Content-Security-Policy lets it load and reach only its own origin, run only its
+// own files, and make no markup of strings. Nothing that an agent or a tool wrote
+// is ever more than text.
+//
+// People log in by authorization code with PKCE at one of the configured issuers
+// (OpenID Connect Core section 3.1, RFC 7636, RFC 9207). The code is redeemed here:
+// no token reaches the browser, and none is kept. What is kept is the identity that
+// the token proved, in a bounded table in memory, under the digest of a random
+// cookie, for as long as the token would have lived. [Console.Identity] resolves it.
+// What is under way between the broker and the issuer is sealed into a cookie of its
+// own, so that logins which nobody finishes cost nothing.
+package console
