@@ -1,0 +1,120 @@
+package demo
+
+import (
+	"context"
+	_ "embed" // the demo's policy and sample file
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	issuer "github.com/deedbroker/deed/agents/demo"
+	"github.com/deedbroker/deed/broker/config"
+)
+
+var (
+	//go:embed files/policy.cedar
+	policyText []byte
+	//go:embed files/welcome.txt
+	welcome []byte
+)
+
+// Names in the demo's data directory.
+const (
+	ConfigFile  = "deed.yaml"
+	SecretsFile = "secrets.json" // with which the CLI gets tokens; see agents/demo
+	policyFile  = "policy/demo.cedar"
+	sandbox     = "files"
+	ledgerDir   = "ledger"
+)
+
+// prepare writes what is not there yet, and the configuration, which says where this
+// run listens.
+func prepare(o Options) (*config.Config, error) {
+	for _, dir := range []string{"", "policy", sandbox, filepath.Join(sandbox, "notes"), ledgerDir} {
+		if err := os.MkdirAll(filepath.Join(o.Data, dir), 0o700); err != nil {
+			return nil, fmt.Errorf("prepare demo: %w", err)
+		}
+	}
+	if err := os.Chmod(o.Data, 0o700); err != nil { //nolint:gosec // a directory: x is needed
+		return nil, fmt.Errorf("prepare demo: %w", err)
+	}
+	for name, text := range map[string][]byte{policyFile: policyText, sandbox + "/welcome.txt": welcome} {
+		if err := writeNew(filepath.Join(o.Data, name), text); err != nil {
+			return nil, fmt.Errorf("prepare demo: %w", err)
+		}
+	}
+	path := filepath.Join(o.Data, ConfigFile)
+	if err := os.WriteFile(path, []byte(configText(o)), 0o600); err != nil {
+		return nil, fmt.Errorf("prepare demo: %w", err)
+	}
+	return config.Load(path)
+}
+
+// writeNew keeps what a user has changed.
+func writeNew(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // below the data directory
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	return errors.Join(err, f.Close())
+}
+
+func configText(o Options) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Written by deed demo at each start. The policy beside it is yours to change.
+listen: %[1]s
+url: http://%[1]s
+tenant: demo
+data: .
+issuers:
+  - url: %[2]s
+    people_clients: [%[3]s]
+policies: [policy/*.cedar]
+domains:
+  source:   { retention: 1y, payload_retention: 30d, readers: [auditor, lead] }
+  payments: { retention: 7y, payload_retention: 90d, readers: [auditor, lead] }
+upstreams:
+  files:    { domain: source, builtin: files, dir: %[4]s }
+  payments: { domain: payments, builtin: ledger, dir: %[5]s }
+agents:
+`, o.Listen, issuerURL(o), strings.Join(issuer.PeopleClients(), ", "), sandbox, ledgerDir)
+	for _, a := range issuer.DefaultAgents() {
+		fmt.Fprintf(&b, "  %s: { roles: [assistant], owner: demo, purpose: shows what a broker is for }\n", a.ID)
+	}
+	return b.String()
+}
+
+func issuerURL(o Options) string { return "http://" + o.Issuer + "/demo" }
+
+// startIssuer starts the demo issuer and leaves its secrets for the CLI.
+func startIssuer(ctx context.Context, o Options, cfg *config.Config) (*issuer.Server, error) {
+	s, err := issuer.Start(ctx, issuer.Config{
+		URL: issuerURL(o), Resources: []string{cfg.Audience()}, ConsoleRedirects: []string{cfg.URL + "/callback"},
+		Users: issuer.DefaultUsers(), Agents: issuer.DefaultAgents(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, issuer.SaveSecrets(filepath.Join(o.Data, SecretsFile), s.Secrets())
+}
+
+// freePort settles an address whose port is 0, since it stands in tokens and URLs
+// before anybody listens.
+func freePort(ctx context.Context, addr string) (string, error) {
+	if !strings.HasSuffix(addr, ":0") {
+		return addr, nil
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return "", fmt.Errorf("find a free port: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}

@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/verify"
+)
+
+func newVerifyCommand(env *environment) *cobra.Command {
+	var keys, kept []string
+	var options verify.Options
+	c := &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Prove that a history is complete and untouched",
+		Long: `Check a data directory offline: every record against the signed checkpoints, every call
+against the protocol, every payload against its commitment. DIR is the demo's data if
+left out. The broker may be running.
+
+Give the broker's public key by --key. Without it, the key that the log itself names is
+used: that finds accidents, but not somebody who rewrote everything and signed anew.
+
+The exit code is 0 if nothing was found, 1 if something was, and 2 if there is no history
+to check.`,
+		Example: `  deed verify
+  deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…'
+  deed verify --json | jq .findings`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	flags := c.Flags()
+	flags.StringArrayVar(&keys, "key", nil, "a verifier `key` to trust; may be repeated")
+	flags.StringArrayVar(&kept, "checkpoint", nil, "a `file` with a signed checkpoint that was kept elsewhere; may be repeated")
+	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
+	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
+	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		var err error
+		if options.Keys, err = parseKeys(keys); err != nil {
+			return err
+		}
+		if options.Kept, err = readNotes(kept); err != nil {
+			return err
+		}
+		dir, err := env.historyDir(args)
+		if err != nil {
+			return err
+		}
+		return env.verify(cmd.Context(), dir, options)
+	}
+	return c
+}
+
+func parseKeys(texts []string) ([]seal.Verifier, error) {
+	var keys []seal.Verifier
+	for _, text := range texts {
+		k, err := seal.ParseVerifier(text)
+		if err != nil {
+			return nil, withHint(usage("--key is not a verifier key: %w", err), "it looks like deed/acme+1f8b2c3d+AZ…")
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func readNotes(paths []string) ([]string, error) {
+	var notes []string
+	for _, path := range paths {
+		note, err := readFile(path)
+		if err != nil {
+			return nil, usage("read checkpoint: %w", err)
+		}
+		notes = append(notes, string(note))
+	}
+	return notes, nil
+}
+
+// historyDir is the directory with the log that args name, or the demo's.
+func (e *environment) historyDir(args []string) (string, error) {
+	if len(args) == 1 {
+		return logDir(args[0])
+	}
+	dir, err := e.demoDir()
+	if err != nil {
+		return "", err
+	}
+	return logDir(dir)
+}
+
+// logDir is where the log of a data directory is.
+func logDir(data string) (string, error) {
+	for _, dir := range []string{data, filepath.Join(data, "log")} {
+		if _, err := os.Stat(filepath.Join(dir, embedded.FileName)); err == nil {
+			return dir, nil
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", usage("look for a log: %w", err)
+		}
+	}
+	return "", withHint(usage("there is no log in %s", data), "name the data directory of a broker, `data` in its deed.yaml; `deed demo` makes one")
+}
+
+func (e *environment) verify(ctx context.Context, dir string, options verify.Options) error {
+	reader, err := embedded.OpenReadOnly(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reader.Close() }() // it was only read
+	shown := false
+	if e.interactive && !e.json {
+		options.Progress = func(done, total int64) {
+			shown = true
+			e.say("\rchecked %d of %d records", done, total)
+		}
+	}
+	report, err := verify.Verify(ctx, reader, options)
+	if shown {
+		e.say("\r%*s\r", 60, "")
+	}
+	if err != nil {
+		return err
+	}
+	if e.json {
+		if err := e.printJSON(report); err != nil {
+			return err
+		}
+	} else {
+		e.printReport(dir, report)
+	}
+	if !report.OK() {
+		return silent(exitFailed)
+	}
+	return nil
+}
+
+func (e *environment) printReport(dir string, r *verify.Report) {
+	for _, f := range r.Findings {
+		e.printf("finding: %s\n", plain(f.String()))
+	}
+	if r.Omitted > 0 {
+		e.printf("and %d findings more\n", r.Omitted)
+	}
+	t := newTable(e.stdout, "LOG", "RECORDS", "SEALED", "CHECKPOINTS", "LAST CHECKPOINT")
+	for _, l := range r.Logs {
+		t.row(plain(l.Log), fmt.Sprint(l.Size), fmt.Sprint(l.Sealed), fmt.Sprint(l.Checkpoints), when(l.LastCheckpoint, time.Now()))
+	}
+	t.flush()
+	e.printf("%d records, %d calls (%d open), %d payloads (%d erased), %d checkpoints in %s\n",
+		r.Records, r.Calls, r.OpenCalls, r.Payloads, r.Erased, r.Checkpoints, r.Duration.Round(time.Millisecond))
+	for _, k := range r.Keys {
+		e.printf("signed by %s\n", plain(k.String()))
+	}
+	for _, n := range r.Notes {
+		e.printf("note: %s\n", plain(n))
+	}
+	if r.OK() {
+		e.printf("verified: the history in %s is complete and untouched\n", plain(dir))
+		return
+	}
+	e.printf("NOT verified: %d findings in %s\n", int64(len(r.Findings))+r.Omitted, plain(dir))
+}
