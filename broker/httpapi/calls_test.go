@@ -63,8 +63,10 @@ func TestAHeldCallIsShownDecidedAndRemembered(t *testing.T) {
 	for _, e := range d.Events {
 		types = append(types, strings.Split(strings.SplitN(string(e.Event), `"type":"`, 2)[1], `"`)[0])
 	}
-	want := []string{"dev.deed.call.intent.v1", "dev.deed.call.vote-refused.v1", "dev.deed.call.vote-refused.v1", "dev.deed.call.vote-refused.v1",
-		"dev.deed.call.approval.v1", "dev.deed.call.released.v1", "dev.deed.call.result.v1"}
+	want := []string{
+		"dev.deed.call.intent.v1", "dev.deed.call.vote-refused.v1", "dev.deed.call.vote-refused.v1", "dev.deed.call.vote-refused.v1",
+		"dev.deed.call.approval.v1", "dev.deed.call.released.v1", "dev.deed.call.result.v1",
+	}
 	if diff := cmp.Diff(want, types); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}

@@ -21,8 +21,10 @@ func decode(r *http.Request, into any) error {
 	}
 	body, err := io.ReadAll(r.Body)
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &refusal{Status: http.StatusRequestEntityTooLarge, Kind: broker.Invalid.String(),
-			Detail: "the body is larger than " + byteCount(tooLarge.Limit)}
+		return &refusal{
+			Status: http.StatusRequestEntityTooLarge, Kind: broker.Invalid.String(),
+			Detail: "the body is larger than " + byteCount(tooLarge.Limit),
+		}
 	}
 	if err != nil {
 		return invalid("the body did not arrive")

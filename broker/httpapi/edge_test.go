@@ -1,11 +1,15 @@
 package httpapi_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
@@ -45,8 +49,10 @@ func TestWithoutGoodCredentialsNothingIsAnswered(t *testing.T) {
 		"provider trouble":   {header("Authorization", "Bearer bad-provider_trouble"), want{503, "", agents.ProviderTrouble}},
 		"verifier fails":     {header("Authorization", "Bearer broken"), want{500, "", ""}},
 	}
-	for _, kind := range []agents.Kind{agents.Malformed, agents.UnknownIssuer, agents.BadAlgorithm, agents.UnknownKey, agents.BadSignature, agents.WrongAudience,
-		agents.WrongType, agents.Expired, agents.NotYetValid, agents.TooLong, agents.NoSubject, agents.BadChain, agents.SenderBound} {
+	for _, kind := range []agents.Kind{
+		agents.Malformed, agents.UnknownIssuer, agents.BadAlgorithm, agents.UnknownKey, agents.BadSignature, agents.WrongAudience,
+		agents.WrongType, agents.Expired, agents.NotYetValid, agents.TooLong, agents.NoSubject, agents.BadChain, agents.SenderBound,
+	} {
 		tests["token: "+string(kind)] = struct {
 			header http.Header
 			want   want
@@ -218,7 +224,7 @@ func TestTheStreamOfARealBroker(t *testing.T) {
 		ws, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(r.server.URL, "http")+"/v1/stream?cursor=start",
 			http.Header{"Authorization": {"Bearer " + who}})
 		must(t, err)
-		defer ws.Close()
+		defer func() { _ = ws.Close() }()
 		var got []string
 		for caughtUp := false; !caughtUp || len(got) < count; {
 			var m struct {
@@ -254,5 +260,23 @@ func TestTheStreamOfARealBroker(t *testing.T) {
 	}
 	if got := types("erin", 0); len(got) != 0 {
 		t.Errorf("erin sees %v", got)
+	}
+}
+
+func TestABodyThatDoesNotArriveIsGivenUp(t *testing.T) {
+	t.Parallel()
+	r := startWithin(t, 300*time.Millisecond)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(r.server.URL, "http://"))
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "POST /v1/calls/00000000-0000-7000-8000-000000000000/approvals HTTP/1.1\r\nHost: x\r\n"+
+		"Authorization: Bearer bob\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+	must(t, err)
+	must(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	must(t, err)
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("answered %s", resp.Status)
 	}
 }

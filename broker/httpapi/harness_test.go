@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
@@ -52,6 +54,8 @@ var (
 	erin    = brokertest.Person("erin")
 	copilot = brokertest.Through(alice, "copilot")
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // verifier knows tokens by name, and refuses others by the kind that they name.
 type verifier map[string]*agents.Identity
@@ -94,6 +98,12 @@ type rig struct {
 
 func start(t *testing.T) *rig {
 	t.Helper()
+	return startWithin(t, httpapi.DefaultTimeout)
+}
+
+// startWithin gives each request so much time.
+func startWithin(t *testing.T, timeout time.Duration) *rig {
+	t.Helper()
 	r := &rig{t: t, Rig: brokertest.Start(t, brokertest.Options{
 		Policies: policies, HoldWait: 10 * time.Millisecond,
 		Upstreams: map[string]tools.Upstream{"desk": toolstest.NewFake()},
@@ -130,7 +140,7 @@ func start(t *testing.T) *rig {
 		Broker: r.Broker, History: r.index, Log: r.Log, Sealer: r.sealer, Catalogue: r.Registry, Policies: r.Policies,
 		Domains: func() []string { return []string{"desk"} }, Auth: auth, Stream: hub,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "metrics") }),
-		Ready:   []httpapi.Check{{Name: "log", Check: func(context.Context) error { return r.ready }}}, Logger: logger, MaxBody: 4096,
+		Ready:   []httpapi.Check{{Name: "log", Check: func(context.Context) error { return r.ready }}}, Logger: logger, MaxBody: 4096, Timeout: timeout,
 	})
 	must(t, err)
 	r.server = httptest.NewServer(handler)

@@ -69,7 +69,8 @@ var operations = map[string]operation{
 	"GET /v1/checkpoint":                 {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
 	"GET /v1/proof/inclusion":            {summary: "Proof that a record is in its log (RFC 6962)", query: []parameter{{"position", "string", "such as payments/calls@17"}}, answer: Inclusion{}},
 	"GET /v1/proof/consistency": {summary: "Proof that a log only grew (RFC 6962)", query: []parameter{
-		{"log", "string", "such as payments/calls"}, {"from", "integer", "the earlier size"}, {"to", "integer", "the later size; that of the last checkpoint unless given"}}, answer: Consistency{}},
+		{"log", "string", "such as payments/calls"}, {"from", "integer", "the earlier size"}, {"to", "integer", "the later size; that of the last checkpoint unless given"},
+	}, answer: Consistency{}},
 	"GET /v1/openapi.json": {summary: "This document", open: true, media: mediaJSON},
 	"GET /v1/stream": {summary: "WebSocket of records as they are stored. The server sends text frames: hello {viewer, cursor, live}, record {cursor, position, event}, " +
 		"caught_up {cursor} once everything before the connection has been sent, and cursor {cursor} while records are withheld. It closes with 4000 too slow: resume from your cursor, 4001 token expired: log in again, 4002 bad cursor, or 1001 going away. " +
@@ -105,8 +106,10 @@ func TestTheDocumentDescribesTheAPI(t *testing.T) {
 				"bearer":  map[string]any{"type": "http", "scheme": "bearer", "description": "an access token with the audience {url}/mcp"},
 				"session": map[string]any{"type": "apiKey", "in": "cookie", "name": "__Host-deed", "description": "the console's session; deed_session over http on loopback"},
 			},
-			"responses": map[string]any{"problem": map[string]any{"description": "an error (RFC 9457)",
-				"content": map[string]any{"application/problem+json": map[string]any{"schema": ref("Problem")}}}},
+			"responses": map[string]any{"problem": map[string]any{
+				"description": "an error (RFC 9457)",
+				"content":     map[string]any{"application/problem+json": map[string]any{"schema": ref("Problem")}},
+			}},
 		},
 	}
 	want, err := json.Marshal(doc, json.Deterministic(true), jsontext.WithIndent(" "))
@@ -177,7 +180,7 @@ func (d document) schema(t reflect.Type) any {
 	case reflect.TypeFor[jsontext.Value]():
 		return map[string]any{}
 	}
-	switch t.Kind() {
+	switch t.Kind() { //nolint:exhaustive // the kinds that the API uses; others panic
 	case reflect.Pointer:
 		return d.schema(t.Elem())
 	case reflect.String:

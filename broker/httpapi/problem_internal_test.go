@@ -23,8 +23,10 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 	seen := map[string]bool{}
 	for k := broker.Kind(0); k <= broker.OutcomeUnknown; k++ {
 		w := httptest.NewRecorder()
-		WriteProblem(w, problemOf(fmt.Errorf("wrapped: %w", &broker.Error{Kind: k, Op: "op", Public: "for you", Err: errors.New("not for you"), CallID: "c", Retry: 1500 * time.Millisecond,
-			Decision: &audit.Decision{Reasons: []audit.Reason{{Policy: "p", Effect: "forbid"}}}})))
+		WriteProblem(w, problemOf(fmt.Errorf("wrapped: %w", &broker.Error{
+			Kind: k, Op: "op", Public: "for you", Err: errors.New("not for you"), CallID: "c", Retry: 1500 * time.Millisecond,
+			Decision: &audit.Decision{Reasons: []audit.Reason{{Policy: "p", Effect: "forbid"}}},
+		})))
 		var p Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			t.Fatal(err)

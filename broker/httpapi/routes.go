@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/deedbroker/deed/broker"
 )
@@ -75,12 +77,23 @@ func (a *api) known(h endpoint) http.Handler {
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), a.cfg.Timeout)
 		defer cancel()
+		defer a.hurry(w)()
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, a.cfg.MaxBody)
 		if err := h(w, r, &viewer{id: id, policy: a.cfg.Broker}); err != nil {
 			a.fail(w, r, err)
 		}
 	})
+}
+
+// hurry bounds how long a client may take to send a request and to take its answer.
+// What it returns takes the bound off the connection, for requests to come.
+func (a *api) hurry(w http.ResponseWriter) (done func()) {
+	c, due := http.NewResponseController(w), time.Now().Add(a.cfg.Timeout)
+	if errors.Join(c.SetReadDeadline(due), c.SetWriteDeadline(due.Add(a.cfg.Timeout))) != nil {
+		return func() {} // not a connection of a real server
+	}
+	return func() { _ = c.SetWriteDeadline(time.Time{}) } //nolint:errcheck // the connection is gone, and its deadline with it
 }
 
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {

@@ -66,8 +66,8 @@ func (v *viewer) unread(err error) error {
 	case v.ctx.Err() != nil:
 		return v.ctx.Err()
 	case errors.Is(err, audit.ErrNotFound):
-		return endBadCursor
+		return errBadCursor
 	}
 	v.hub.cfg.Logger.LogAttrs(v.ctx, slog.LevelError, "log cannot be read for a viewer", slog.Any("error", err))
-	return endTrouble
+	return errTrouble
 }

@@ -78,7 +78,7 @@ func (c *gathering) send(p []byte) (int, error) {
 // hurry gives what is being written, and all that follows, no more than wait.
 func (c *gathering) hurry(wait time.Duration) {
 	c.writeWait.Store(int64(wait))
-	_ = c.Conn.SetWriteDeadline(time.Now().Add(wait)) //nolint:errcheck // of a connection that is closed already
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(wait)) // closed already: nothing is written any more
 }
 
 // hijacker gives the upgrader a gathering connection.

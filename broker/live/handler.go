@@ -45,13 +45,13 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	key := id.Key()
-	if err := h.enter(r.Context(), key); err != nil {
+	ctx, key := r.Context(), id.Key()
+	if err := h.enter(ctx, key); err != nil {
 		full(w, err)
 		return
 	}
 	code := websocket.CloseAbnormalClosure
-	defer func() { h.leave(r.Context(), key, code) }()
+	defer func() { h.leave(ctx, key, code) }()
 	code = h.serve(w, r, id)
 }
 
@@ -120,5 +120,5 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, id *agents.Identity)
 		return websocket.CloseAbnormalClosure
 	}
 	v := newViewer(h, ws, hj.conn, r, id)
-	return v.run()
+	return v.run() //nolint:contextcheck // a stream lives until the hub ends, or its reader
 }

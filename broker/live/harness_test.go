@@ -48,11 +48,11 @@ func (m *memory) add(log string, stored []byte) audit.Record {
 	return r
 }
 
-func (m *memory) event(t testing.TB, e audit.Event) audit.Record {
-	t.Helper()
+func (m *memory) event(tb testing.TB, e audit.Event) audit.Record {
+	tb.Helper()
 	b, err := json.Marshal(e)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m.add(e.LogName(), b)
 }
@@ -179,8 +179,8 @@ type rig struct {
 	stop func()
 }
 
-func start(t testing.TB, adjust func(*live.Config)) *rig {
-	t.Helper()
+func start(tb testing.TB, adjust func(*live.Config)) *rig {
+	tb.Helper()
 	r := &rig{log: newMemory(), gate: &gate{expires: time.Now().Add(time.Hour), revoked: map[string]agents.Kind{}, hidden: map[string]bool{}}}
 	cfg := live.Config{
 		Log: r.log, Auth: r.gate, Policy: r.gate, Epoch: r.Epoch, URL: "https://deed.example",
@@ -193,7 +193,7 @@ func start(t testing.TB, adjust func(*live.Config)) *rig {
 	}
 	var err error
 	if r.hub, err = live.New(cfg); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := httptest.NewServer(r.hub)
 	r.url = "ws" + strings.TrimPrefix(server.URL, "http")
@@ -203,11 +203,11 @@ func start(t testing.TB, adjust func(*live.Config)) *rig {
 	r.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
-			t.Errorf("run hub: %v", err)
+			tb.Errorf("run hub: %v", err)
 		}
 		server.Close()
 	})
-	t.Cleanup(r.stop)
+	tb.Cleanup(r.stop)
 	return r
 }
 
@@ -225,39 +225,39 @@ type message struct {
 }
 
 type client struct {
-	t  testing.TB
+	tb testing.TB
 	ws *websocket.Conn
 }
 
-func dial(t testing.TB, url, cursor string, header http.Header) (*client, *http.Response, error) {
-	t.Helper()
+func dial(tb testing.TB, url, cursor string, header http.Header) (*client, *http.Response, error) {
+	tb.Helper()
 	if cursor != "" {
 		url += "?cursor=" + cursor
 	}
-	ws, resp, err := websocket.DefaultDialer.DialContext(t.Context(), url, header)
+	ws, resp, err := websocket.DefaultDialer.DialContext(tb.Context(), url, header)
 	if err != nil {
 		return nil, resp, err
 	}
-	t.Cleanup(func() { _ = ws.Close() })
-	return &client{t, ws}, resp, nil
+	tb.Cleanup(func() { _ = ws.Close() })
+	return &client{tb, ws}, resp, nil
 }
 
 func as(name string) http.Header { return http.Header{"Authorization": {"Bearer " + name}} }
 
-func (r *rig) watch(t testing.TB, name, cursor string) *client {
-	t.Helper()
-	c, resp, err := dial(t, r.url, cursor, as(name))
+func (r *rig) watch(tb testing.TB, name, cursor string) *client {
+	tb.Helper()
+	c, resp, err := dial(tb, r.url, cursor, as(name))
 	if err != nil {
-		t.Fatalf("dial: %v (%v)", err, resp)
+		tb.Fatalf("dial: %v (%v)", err, resp)
 	}
 	return c
 }
 
 func (c *client) next() message {
-	c.t.Helper()
+	c.tb.Helper()
 	m, err := c.read()
 	if err != nil {
-		c.t.Fatalf("read frame: %v", err)
+		c.tb.Fatalf("read frame: %v", err)
 	}
 	return m
 }
@@ -276,18 +276,18 @@ func (c *client) read() (message, error) {
 
 // ready reads the first frames of a viewer at the live end.
 func (c *client) ready() {
-	c.t.Helper()
+	c.tb.Helper()
 	if m := c.next(); m.Type != "hello" {
-		c.t.Fatalf("first frame is %q, want hello", m.Type)
+		c.tb.Fatalf("first frame is %q, want hello", m.Type)
 	}
 	if m := c.next(); m.Type != "caught_up" {
-		c.t.Fatalf("second frame is %q, want caught_up", m.Type)
+		c.tb.Fatalf("second frame is %q, want caught_up", m.Type)
 	}
 }
 
 // record is the next frame that holds a record.
 func (c *client) record() message {
-	c.t.Helper()
+	c.tb.Helper()
 	for {
 		if m := c.next(); m.Type == "record" {
 			return m
@@ -297,13 +297,13 @@ func (c *client) record() message {
 
 // end reads until the connection is closed, and returns the code.
 func (c *client) end() (int, string) {
-	c.t.Helper()
+	c.tb.Helper()
 	for {
 		if _, err := c.read(); err != nil {
 			if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 				return e.Code, e.Text
 			}
-			c.t.Fatalf("connection ended without a close frame: %v", err)
+			c.tb.Fatalf("connection ended without a close frame: %v", err)
 		}
 	}
 }

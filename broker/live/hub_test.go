@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+	goleak.VerifyTestMain(m)
 }
 
 func TestAViewerGetsNewRecordsExactlyAsTheyAreStored(t *testing.T) {
@@ -134,10 +134,10 @@ func TestRecordsOfCallsOpenedLongAgoAreDecidedByTheirTool(t *testing.T) {
 	r := start(t, func(c *live.Config) {
 		c.Limits.MaxViewers = 1
 		c.Opening = func(_ context.Context, id string) (broker.Subject, error) {
-			switch {
-			case id == known:
+			switch id {
+			case known:
 				return broker.Subject{Domain: audittest.Domain, Tool: audittest.Tool}, nil
-			case id == late:
+			case late:
 				if asked++; asked > 1 {
 					return broker.Subject{Domain: audittest.Domain, Tool: audittest.Tool}, nil
 				}
@@ -383,7 +383,7 @@ func TestThatWhichIsNoWebSocketIsToldSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusUpgradeRequired || resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("answered %s %s", resp.Status, resp.Header.Get("Content-Type"))
 	}
@@ -393,8 +393,10 @@ func TestConfigurationIsChecked(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	good := func() live.Config {
-		return live.Config{Log: r.log, Auth: r.gate, Policy: r.gate, Epoch: r.Epoch, URL: "https://deed.example", Logger: discard(),
-			Opening: func(context.Context, string) (broker.Subject, error) { return broker.Subject{}, nil }}
+		return live.Config{
+			Log: r.log, Auth: r.gate, Policy: r.gate, Epoch: r.Epoch, URL: "https://deed.example", Logger: discard(),
+			Opening: func(context.Context, string) (broker.Subject, error) { return broker.Subject{}, nil },
+		}
 	}
 	if _, err := live.New(good()); err != nil {
 		t.Fatal(err)

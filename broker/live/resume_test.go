@@ -2,7 +2,6 @@ package live_test
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"testing"
@@ -12,7 +11,7 @@ import (
 	"github.com/deedbroker/deed/broker/live"
 )
 
-func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // TestResumingLosesAndRepeatsNothing disconnects viewers at random while records are
 // appended, with a tail so short that they must go back to the log now and then.

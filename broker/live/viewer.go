@@ -35,12 +35,12 @@ type ending struct {
 func (e *ending) Error() string { return fmt.Sprintf("close %d: %s", e.code, e.text) }
 
 var (
-	endTooSlow   = &ending{CloseTooSlow, "too slow: resume from your cursor"}
-	endExpired   = &ending{CloseExpired, "token expired: log in again"}
-	endRefused   = &ending{CloseExpired, "token not accepted any more: log in again"}
-	endBadCursor = &ending{CloseBadCursor, "bad cursor: it is not one of this log"}
-	endShutdown  = &ending{websocket.CloseGoingAway, "going away: resume from your cursor"}
-	endTrouble   = &ending{websocket.CloseInternalServerErr, "the log cannot be read now: resume from your cursor"}
+	errTooSlow   = &ending{CloseTooSlow, "too slow: resume from your cursor"}
+	errExpired   = &ending{CloseExpired, "token expired: log in again"}
+	errRefused   = &ending{CloseExpired, "token not accepted any more: log in again"}
+	errBadCursor = &ending{CloseBadCursor, "bad cursor: it is not one of this log"}
+	errShutdown  = &ending{websocket.CloseGoingAway, "going away: resume from your cursor"}
+	errTrouble   = &ending{websocket.CloseInternalServerErr, "the log cannot be read now: resume from your cursor"}
 )
 
 // viewer is one connection. All but its reader is one goroutine, the one that calls run.
@@ -80,7 +80,7 @@ func (v *viewer) run() int {
 	hurried := context.AfterFunc(v.hub.live, func() { v.conn.hurry(farewellWait) })
 	defer hurried()
 	end := v.stream()
-	if errors.Is(end, endTooSlow) {
+	if errors.Is(end, errTooSlow) {
 		v.hub.metrics.tooSlow()
 	}
 	code := v.farewell(end, done)
@@ -116,7 +116,7 @@ func (v *viewer) farewell(end error, done <-chan struct{}) int {
 		if v.hub.live.Err() == nil {
 			return websocket.CloseNoStatusReceived // the viewer left, or its connection is stuck
 		}
-		why = endShutdown
+		why = errShutdown
 	}
 	if v.conn.release() != nil {
 		return why.code
@@ -138,7 +138,7 @@ func (v *viewer) farewell(end error, done <-chan struct{}) int {
 func (v *viewer) stream() error {
 	from, live, err := startOf(v.req.URL.RawQuery)
 	if err != nil {
-		return endBadCursor
+		return errBadCursor
 	}
 	n, end := v.hub.tail.end()
 	if live {
@@ -172,7 +172,7 @@ func (v *viewer) follow(n uint64) error {
 		bell := v.hub.tail.wait()
 		var ok bool
 		if batch, ok = v.hub.tail.after(n, batch[:0]); !ok {
-			return endTooSlow
+			return errTooSlow
 		}
 		if len(batch) == 0 {
 			if err := v.idle(bell); err != nil {
@@ -255,7 +255,7 @@ func (v *viewer) tend() error {
 	case v.ctx.Err() != nil:
 		return v.ctx.Err()
 	case !now.Before(v.id.Expires):
-		return endExpired
+		return errExpired
 	}
 	if !now.Before(v.nextPing) {
 		v.nextPing = now.Add(v.hub.cfg.Limits.PingEvery)
@@ -279,7 +279,7 @@ func (v *viewer) recheck() error {
 	defer cancel()
 	err := v.hub.cfg.Auth.Recheck(ctx, v.req)
 	if r, ok := errors.AsType[*agents.Rejection](err); ok && r.Kind != agents.ProviderTrouble {
-		return endRefused
+		return errRefused
 	}
 	if err != nil {
 		v.hub.cfg.Logger.LogAttrs(v.ctx, slog.LevelWarn, "viewer's credentials cannot be checked again", slog.Any("error", err))

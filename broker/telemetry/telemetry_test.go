@@ -47,7 +47,7 @@ func TestLogLinesNameTraceAndCall(t *testing.T) {
 		out.Reset()
 		return line
 	}
-	tel.Logger.With("replica", "one").LogAttrs(ctx, slog.LevelInfo, "done")
+	tel.Logger.With(slog.String("replica", "one")).LogAttrs(ctx, slog.LevelInfo, "done")
 	if line := logged(); line["trace_id"] != "0af7651916cd43dd8448eb211c80319c" || line["call_id"] != "call-1" || line["replica"] != "one" {
 		t.Errorf("line = %v", line)
 	}
@@ -112,8 +112,10 @@ func TestWithoutAnEndpointTracesPassThrough(t *testing.T) {
 		t.Errorf("traceparent %q (recording %t), want it as it came", carrier["traceparent"], span.IsRecording())
 	}
 	span.End()
-	fresh, _ := tel.Tracer.Start(t.Context(), "call")
-	other, _ := tel.Tracer.Start(t.Context(), "call")
+	fresh, span := tel.Tracer.Start(t.Context(), "call")
+	span.End()
+	other, span := tel.Tracer.Start(t.Context(), "call")
+	span.End()
 	a, b := trace.SpanContextFromContext(fresh), trace.SpanContextFromContext(other)
 	if !a.IsValid() || a.TraceID() == b.TraceID() || a.IsSampled() {
 		t.Errorf("fresh traces %v and %v", a, b)
