@@ -29,6 +29,9 @@ func decode(r *http.Request, into any) error {
 	if err != nil {
 		return invalid("the body did not arrive")
 	}
+	if jsontext.Value(body).Kind() != '{' {
+		return invalid("the body is not a JSON object")
+	}
 	return fault(json.Unmarshal(body, into, json.RejectUnknownMembers(true)))
 }
 

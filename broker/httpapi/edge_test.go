@@ -160,6 +160,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		"vote, member twice":     {"POST", some + "/approvals", `{"verdict":"approve","verdict":"deny"}`, 400},
 		"vote, another case":     {"POST", some + "/approvals", `{"Verdict":"approve"}`, 400},
 		"vote, wrong type":       {"POST", some + "/approvals", `{"verdict":1}`, 400},
+		"vote, null":             {"POST", some + "/approvals", `null`, 400},
 		"vote, trailing":         {"POST", some + "/approvals", `{} {}`, 400},
 		"vote, too large":        {"POST", some + "/approvals", `{"reason":"` + strings.Repeat("a", 5000) + `"}`, 413},
 		"vote, no body":          {"POST", some + "/approvals", "", 415},

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -108,6 +109,24 @@ func FuzzBearer(f *testing.F) {
 		token, refused := bearer(map[string][]string{"Authorization": {value}})
 		if (refused == nil) != isToken68(token) || len(token) > maxToken {
 			t.Errorf("%q gives %q, %v", value, token, refused)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{`{"verdict":"approve","digest":"d","reason":"r"}`, `{}`, `{"x":1}`, `{"verdict":1}`, `[]`, `{"verdict":"a","verdict":"b"}`, "\xff", `{} {}`, `null`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", bytes.NewReader(body))
+		r.Header.Set("Content-Type", mediaJSON)
+		var into Approval
+		err := decode(r, &into)
+		if err != nil && broker.AsError(err).Kind != broker.Invalid {
+			t.Errorf("%q: %v", body, err)
+		}
+		if err == nil && !json.Valid(body) {
+			t.Errorf("%q is no JSON, and accepted", body)
 		}
 	})
 }

@@ -93,7 +93,7 @@ func (a *api) hurry(w http.ResponseWriter) (done func()) {
 	if errors.Join(c.SetReadDeadline(due), c.SetWriteDeadline(due.Add(a.cfg.Timeout))) != nil {
 		return func() {} // not a connection of a real server
 	}
-	return func() { _ = c.SetWriteDeadline(time.Time{}) } //nolint:errcheck // the connection is gone, and its deadline with it
+	return func() { _ = c.SetWriteDeadline(time.Time{}) } // gone already: so is its deadline
 }
 
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {

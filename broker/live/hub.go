@@ -139,12 +139,12 @@ func (h *Hub) lookBack(ctx context.Context) {
 }
 
 func (h *Hub) leave(ctx context.Context, key string, code int) {
-	h.metrics.ended(ctx, code)
+	defer h.viewers.Done()
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.total--
 	if h.by[key]--; h.by[key] == 0 {
 		delete(h.by, key)
 	}
-	h.viewers.Done()
+	h.mu.Unlock()
+	h.metrics.ended(ctx, code)
 }
