@@ -5,7 +5,7 @@
 
 const CALL_EVENT = /^dev\.deed\.call\.([a-z-]+)\.v1$/;
 const OUTCOMES = new Set(['result', 'failed', 'denied', 'expired', 'cancelled', 'unknown']);
-const RANK = { running: 1, held: 1, released: 2, closed: 3 };
+const RANK = { running: 1, held: 2, released: 3, closed: 4 };
 
 /**
  * What an event is about: intent, approval, released, an outcome; empty for events of no call.

@@ -89,7 +89,7 @@ function addRecords(state, records) {
     marks.set(log, index);
     const id = record.event.subject;
     if (!kindOf(record.event) || !id) continue;
-    const call = apply(calls.get(id), record.event);
+    const call = apply(calls.get(id) ?? held.get(id), record.event);
     if (!call) continue;
     calls.set(id, call);
     const card = held.get(id);

@@ -1,0 +1,305 @@
+// The page: it joins the store, the stream, the API and the views.
+
+import { ApiError, api, now } from './api.js';
+import { Feed } from './feed.js';
+import { EXPLAINED, commandOf } from './keys.js';
+import { foreign, h, setAttribute, setText, show } from './render.js';
+import { counts, initial, reduce, waits } from './store.js';
+import { span } from './time.js';
+import { callView } from './views/call.js';
+import { inboxView } from './views/inbox.js';
+import { liveView } from './views/live.js';
+
+/** How often the held calls are read anyway: not every approver may read the stream of what they decide. */
+const POLL = 10_000;
+const SETTLE = 150;
+/** A clock that jumped this far was asleep. */
+const ASLEEP = 15_000;
+const STALE = 3000;
+
+/**
+ * @param {string} id
+ * @returns {any}
+ */
+const $ = (id) => document.getElementById(id);
+
+let state = initial();
+/** @type {any} */
+let view = null;
+let drawing = false;
+
+/** @param {import('./store.js').Action} action */
+function dispatch(action) {
+  state = reduce(state, action);
+  if (drawing) return;
+  drawing = true;
+  queueMicrotask(() => {
+    drawing = false;
+    draw();
+  });
+}
+
+const feed = new Feed(
+  {
+    open: (cursor) => new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/stream${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ''}`),
+    later: (work, ms) => setTimeout(work, ms),
+    cancel: (timer) => clearTimeout(timer),
+    now: () => Date.now(),
+    random: () => Math.random(),
+  },
+  {
+    records(records) {
+      dispatch({ type: 'records', records });
+      if (records.some((r) => r.event.data?.decision?.effect === 'hold' || state.held.has(r.event.subject))) refreshSoon(SETTLE);
+    },
+    link(link) {
+      const recovered = link.status === 'live' && state.link.status !== 'live';
+      dispatch({ type: 'link', link });
+      if (recovered) refreshSoon(0);
+    },
+    viewer: (viewer) => dispatch({ type: 'viewer', viewer }),
+    lost: () => void checkLogin(),
+    reset() {
+      dispatch({ type: 'reset' });
+      void loadHistory();
+      refreshSoon(0);
+    },
+  },
+);
+
+/** @type {any} */
+let planned = null;
+let refreshing = false;
+let again = false;
+
+/** @param {number} ms */
+function refreshSoon(ms) {
+  clearTimeout(planned);
+  planned = setTimeout(refresh, ms);
+}
+
+/** Reads the held calls; once more if it was asked for meanwhile. */
+async function refresh() {
+  if (refreshing) {
+    again = true;
+    return;
+  }
+  refreshing = true;
+  again = false;
+  clearTimeout(planned);
+  try {
+    dispatch({ type: 'held', calls: await api.held(), at: Date.now() });
+    await settleVanished();
+  } catch (e) {
+    failed(e);
+  } finally {
+    refreshing = false;
+  }
+  refreshSoon(again || missing() ? SETTLE * 3 : POLL);
+}
+
+let patience = 5;
+
+/** Whether the stream told of a held call that the broker's list did not have yet. */
+function missing() {
+  const some = [...state.calls.values()].some((c) => waits(c) && !state.held.has(c.call_id) && Date.parse(c.expires ?? '') > now());
+  patience = some ? patience - 1 : 5;
+  return some && patience > 0;
+}
+
+/** Finds out what became of cards that are not held any more, where no event told. */
+async function settleVanished() {
+  const gone = [...state.held.values()].filter((c) => c.state === 'released' && !asked.has(c.call_id));
+  for (const { call_id: id } of gone.slice(0, 20)) {
+    asked.add(id);
+    try {
+      dispatch({ type: 'call', call: await api.call(id) });
+    } catch (e) {
+      if (!(e instanceof ApiError && e.status === 404)) throw e; // not found: all that is known is that it is decided
+    }
+  }
+}
+
+/** @type {Set<string>} */
+const asked = new Set();
+
+/** @param {unknown} e */
+function failed(e) {
+  if (!(e instanceof ApiError)) throw e;
+  if (e.status === 401) showLogin();
+  else dispatch({ type: 'inbox failed', error: e.message });
+}
+
+async function loadHistory() {
+  try {
+    dispatch({ type: 'history', calls: await api.recent() });
+  } catch (e) {
+    if (!(e instanceof ApiError)) throw e; // the live view goes on without
+  }
+}
+
+async function checkLogin() {
+  try {
+    dispatch({ type: 'viewer', viewer: await api.whoami() });
+  } catch (e) {
+    failed(e);
+  }
+}
+
+/** @type {import('./views/card.js').Decide} */
+async function decide(call, verdict, reason) {
+  try {
+    dispatch({ type: 'call', call: await api.decide(call.call_id, verdict, call.digest, reason) });
+  } catch (e) {
+    if (e instanceof ApiError && e.status === 401) showLogin();
+    throw e;
+  } finally {
+    refreshSoon(SETTLE);
+  }
+}
+
+const page = {
+  decide,
+  viewer: () => state.viewer?.principal ?? '',
+  forget(/** @type {string[]} */ ids) {
+    for (const id of ids) asked.delete(id);
+    dispatch({ type: 'forget', ids });
+  },
+};
+
+function route() {
+  if (!state.viewer) return;
+  const [path, query] = location.hash.slice(1).split('?');
+  const call = /^\/calls\/([^/]+)$/.exec(path);
+  if (call) open(callView(decodeURIComponent(call[1]), page));
+  else if (path === '/live') open(liveView({ filter: new URLSearchParams(query).get('q') ?? '', setFilter }));
+  else open(inboxView(page));
+  for (const [id, here] of /** @type {[string, boolean][]} */ ([['to-inbox', !call && path !== '/live'], ['to-live', path === '/live']])) {
+    setAttribute($(id), 'aria-current', here ? 'page' : false);
+  }
+}
+
+/** @param {string} q */
+function setFilter(q) {
+  history.replaceState(null, '', q ? `#/live?q=${encodeURIComponent(q)}` : '#/live');
+}
+
+/** @param {any} next */
+function open(next) {
+  view = next;
+  $('main').replaceChildren(view.element);
+  draw();
+}
+
+function draw() {
+  if (!state.viewer) return;
+  view?.update(state);
+  const { waiting, mine } = counts(state);
+  setText($('count'), String(waiting));
+  show($('count'), waiting > 0);
+  document.title = `${waiting > 0 ? `(${waiting}) ` : ''}${view?.title ?? ''} - Deed`;
+  announce(waiting, mine);
+  $('who').replaceChildren(foreign(state.viewer.principal), state.viewer.roles.length > 0 ? h('small', {}, foreign(state.viewer.roles.join(', '))) : '');
+  show($('me'), true);
+  drawLink();
+}
+
+/** Says how far what is shown can be relied on. */
+function drawLink() {
+  const { status, since, retryAt } = state.link;
+  const at = Date.now();
+  const text = state.inbox.error && status === 'live' ? 'behind' : status === 'waiting' || status === 'connecting' ? 'not live' : status;
+  setText($('link-text'), text);
+  setAttribute($('link'), 'data-status', text);
+  const stale = status !== 'live' && at - liveUntil > STALE;
+  const retry = retryAt && retryAt > at ? ` Next try in ${span(retryAt - at + 999)}.` : '';
+  show($('banner'), Boolean(state.viewer) && (stale || state.inbox.error !== ''));
+  if (status === 'live') liveUntil = at;
+  setText($('banner'), stale && status === 'catching up' ? 'Catching up: what you see is behind.'
+    : stale ? `Not live for ${span(at - Math.min(liveUntil, since || at))}: what you see may have changed.${retry}` : state.inbox.error);
+}
+
+let liveUntil = Date.now();
+let announced = '';
+/** @type {any} */
+let announcing = null;
+
+/**
+ * Tells people who listen how many calls wait, once it stays so for a moment.
+ * @param {number} waiting
+ * @param {number} mine
+ */
+function announce(waiting, mine) {
+  const text = waiting === 0 ? 'No call waits.' : `${waiting} ${waiting === 1 ? 'call waits' : 'calls wait'}, ${mine} for you.`;
+  if (text === announced) return;
+  announced = text;
+  clearTimeout(announcing);
+  announcing = setTimeout(() => setText($('announcer'), text), 1000);
+}
+
+function showLogin() {
+  feed.stop();
+  clearTimeout(planned);
+  state = initial();
+  view = null;
+  show($('me'), false);
+  show($('banner'), false);
+  setText($('link-text'), 'logged out');
+  setAttribute($('link'), 'data-status', 'logged out');
+  document.title = 'Log in - Deed';
+  const next = location.hash.startsWith('#/') ? `?next=${encodeURIComponent(location.hash.slice(1))}` : '';
+  $('main').replaceChildren(h('section', { class: 'welcome' }, h('h1', {}, 'See what agents do, and decide on what waits'),
+    h('p', { class: 'muted' }, 'You decide as yourself: log in with the account that your policies know.'),
+    h('p', {}, h('a', { class: 'button primary', href: `/login${next}`, id: 'log-in' }, 'Log in'))));
+}
+
+function listen() {
+  addEventListener('hashchange', () => {
+    if (location.hash !== '#main') route();
+  });
+  addEventListener('online', () => feed.status !== 'live' && state.viewer && feed.connect());
+  document.addEventListener('visibilitychange', () => {
+    if (document.visibilityState === 'visible' && state.viewer) refreshSoon(0);
+  });
+  document.addEventListener('keydown', onKey);
+  $('skip').addEventListener('click', (/** @type {Event} */ e) => {
+    e.preventDefault();
+    $('main').focus();
+  });
+  $('help-button').addEventListener('click', () => $('help').showModal());
+  $('help-keys').append(...EXPLAINED.flatMap(([keys, what]) => [h('dt', {}, h('kbd', {}, keys)), h('dd', {}, what)]));
+  let before = Date.now();
+  setInterval(() => {
+    const at = Date.now();
+    if (at - before > ASLEEP && state.viewer && feed.status !== 'ended') feed.connect();
+    before = at;
+    if (!state.viewer) return;
+    view?.tick();
+    drawLink();
+  }, 1000);
+}
+
+/** @param {KeyboardEvent} e */
+function onKey(e) {
+  const command = commandOf(e, { tag: document.activeElement?.tagName ?? '', dialog: $('help').open });
+  if (!command || !state.viewer) return;
+  if (command === 'help') $('help').showModal();
+  else if (!view?.command(command)) return;
+  e.preventDefault();
+}
+
+async function start() {
+  listen();
+  await checkLogin();
+  if (!state.viewer) {
+    if (state.inbox.error) setTimeout(() => location.reload(), POLL);
+    setText($('banner'), state.inbox.error);
+    show($('banner'), state.inbox.error !== '');
+    return;
+  }
+  route();
+  feed.connect();
+  void loadHistory();
+}
+
+void start();

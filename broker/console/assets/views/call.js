@@ -1,0 +1,126 @@
+// Everything about one call.
+
+import { ApiError, api } from '../api.js';
+import { kindOf } from '../calls.js';
+import { foreign, h, setText, show } from '../render.js';
+import { duration, span } from '../time.js';
+import { Card } from './card.js';
+import { cardCommand } from './inbox.js';
+import { jsonView } from './json.js';
+import { chip, digestView, moment, parties, reasonList } from './parts.js';
+
+/** @typedef {import('../types.js').CallDetail} CallDetail */
+
+/**
+ * @param {string} id
+ * @param {{decide: import('./card.js').Decide, viewer: () => string}} page
+ */
+export function callView(id, page) {
+  const error = h('p', { class: 'error', role: 'alert' });
+  const body = h('div', { class: 'call' });
+  const loading = h('p', { class: 'muted' }, 'Loading…');
+  const element = h('section', { 'aria-label': 'one call' }, h('p', {}, h('a', { href: '#/' }, '← Waiting')), error, loading, body);
+  /** @type {Card|undefined} */
+  let card;
+  let seen = '';
+  let turn = 0;
+  void load();
+  return { element, update, tick: () => card?.tick(), command: (/** @type {import('../keys.js').Command} */ c) => c !== 'open' && cardCommand(card, c), title: 'Call' };
+
+  /** @param {import('../store.js').State} state */
+  function update(state) {
+    const call = state.calls.get(id) ?? state.held.get(id);
+    const now = call ? `${call.state} ${call.votes.length} ${call.outcome ?? ''}` : '';
+    const changed = seen !== '' && now !== seen;
+    if (now) seen = now;
+    if (changed) void load();
+  }
+
+  async function load() {
+    const mine = ++turn;
+    try {
+      const detail = await api.call(id);
+      if (mine === turn) fill(detail);
+    } catch (e) {
+      if (mine === turn) setText(error, e instanceof ApiError ? e.message : 'The page failed to show this call.');
+    }
+    show(loading, false);
+  }
+
+  /** @param {CallDetail} d */
+  function fill(d) {
+    setText(error, '');
+    if (d.state === 'held' && d.digest) {
+      if (card) card.update(d);
+      else card = new Card(d, { ...page, link: false });
+    } else {
+      card = undefined;
+    }
+    const asking = card?.element.contains(document.activeElement);
+    const parts = [card ? card.element : summary(d), facts(d), timeline(d)];
+    if (asking && body.firstChild === parts[0]) { // leave the card, with its focus, where it is
+      for (const old of [...body.childNodes].slice(1)) old.remove();
+      body.append(...parts.slice(1));
+    } else {
+      body.replaceChildren(...parts);
+    }
+  }
+}
+
+/** @param {CallDetail} d */
+function summary(d) {
+  return h('article', { class: 'card' },
+    h('header', {}, h('h1', {}, foreign(d.tool)), chip(d)),
+    h('p', { class: 'who' }, 'For ', parties(d)),
+    d.reason ? h('p', {}, foreign(d.reason)) : null,
+    d.reasons.length > 0 ? h('div', { class: 'why' }, h('h3', {}, 'Policies'), reasonList(d.reasons)) : null,
+    h('div', { class: 'arguments' }, h('h3', {}, 'Exact arguments'), payload(d.arguments, d.erased.arguments, 'exact arguments')),
+    h('div', { class: 'arguments' }, h('h3', {}, 'Answer'), payload(d.output, d.erased.output, 'what the tool answered')),
+    d.reconciled ? h('p', {}, `${d.reconciled.by} found that it ${d.reconciled.happened ? 'did' : 'did not'} happen. `, foreign(d.reconciled.note ?? '')) : null);
+}
+
+/**
+ * @param {import('../types.js').Exact|undefined} body
+ * @param {boolean} erased
+ * @param {string} label
+ */
+function payload(body, erased, label) {
+  if (body) return jsonView(body.text, label).element;
+  return h('p', { class: 'muted' }, erased ? 'It has been erased; the record of it stands.' : 'There is none that you may see.');
+}
+
+/** @param {CallDetail} d */
+function facts(d) {
+  /** @type {[string, Node|string|undefined][]} */
+  const rows = [
+    ['Call', h('code', {}, d.call_id)], ['Domain', foreign(d.domain)], ['Opened', moment(d.opened)], ['Ended', d.closed ? moment(d.closed) : undefined],
+    ['Ran for', d.duration_ms === undefined ? undefined : duration(d.duration_ms)], ['Digest', d.digest ? digestView(d.digest) : undefined],
+    ['Definition', d.definition ? h('code', { class: 'digest' }, d.definition) : undefined],
+    ['Client', d.client ? foreign(d.client) : undefined], ['Trace', d.trace ? foreign(d.trace, { class: 'foreign digest' }) : undefined],
+  ];
+  return h('dl', { class: 'facts' }, ...rows.filter(([, v]) => v !== undefined).flatMap(([name, v]) => [h('dt', {}, name), h('dd', {}, v)]));
+}
+
+/** @type {Record<string, string>} */
+const STEPS = {
+  intent: 'Recorded before anything was done', approval: 'Approved', 'vote-refused': 'A vote that did not count', released: 'Released to run', result: 'Answered',
+  failed: 'Failed', denied: 'Denied', expired: 'Expired', cancelled: 'Cancelled', unknown: 'Outcome unknown', reconciled: 'Settled by a person',
+};
+
+/** @param {CallDetail} d */
+function timeline(d) {
+  if (d.events.length === 0) return h('p', { class: 'muted' }, 'The events of this call are not for you to see, or not indexed yet.');
+  const start = Date.parse(d.opened);
+  return h('div', {}, h('h2', {}, 'Timeline'), h('ol', { class: 'timeline' }, ...d.events.map((e) => {
+    const event = e.event.value();
+    const by = event.data?.by?.principal;
+    const after = Date.parse(event.time) - start;
+    return h('li', {},
+      h('div', { class: 'step' },
+        h('strong', {}, STEPS[kindOf(event)] ?? 'Event'), by ? h('span', {}, ' by ', foreign(by)) : null,
+        h('span', { class: 'after' }, after > 0 ? `+ ${after < 1000 ? `${after} ms` : span(after)}` : '')),
+      event.data?.decision?.effect ? h('p', {}, 'Policy said ', h('code', {}, foreign(event.data.decision.effect))) : null,
+      event.data?.reason ? h('p', {}, foreign(String(event.data.reason))) : null,
+      h('details', {}, h('summary', {}, foreign(e.position)), jsonView(e.event.text, 'stored event').element));
+  })));
+}
