@@ -40,14 +40,13 @@ before it is done, and can be proved later.
 Try it:  deed demo`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 	}
 	root.SetIn(env.stdin)
 	root.SetOut(env.stdout)
 	root.SetErr(env.stderr)
 	flags := root.PersistentFlags()
 	flags.StringVar(&env.url, "url", "", "the broker (default $DEED_URL, else "+defaultURL+")")
-	flags.StringVar(&env.token, "token", "", "access token (default $DEED_TOKEN, else what `deed login` saved)")
+	flags.StringVar(&env.token, "token", "", "access token (default $DEED_TOKEN, else what deed login saved)")
 	flags.StringVar(&env.as, "as", "", "sign in as this `user` at a demo on this machine: alice, bob or carol")
 	flags.BoolVar(&env.json, "json", false, "print JSON")
 	root.AddGroup(
@@ -56,9 +55,10 @@ Try it:  deed demo`,
 		&cobra.Group{ID: groupDecide, Title: "Decide:"},
 		&cobra.Group{ID: groupReview, Title: "Review:"},
 	)
-	add(root, groupCall, newToolsCommand(env), newCallCommand(env), newTokenCommand(env), newLoginCommand(env), newLogoutCommand(env))
+	add(root, groupServe, newConfigCommand(env), newPolicyCommand(env), newDoctorCommand(env))
+	add(root, groupCall, newToolsCommand(env), newCallCommand(env), newStdioCommand(env), newTokenCommand(env), newLoginCommand(env), newLogoutCommand(env))
 	add(root, groupDecide, newPendingCommand(env), newApproveCommand(env), newDenyCommand(env), newCancelCommand(env), newReconcileCommand(env))
-	add(root, groupReview, newVerifyCommand(env))
+	add(root, groupReview, newHistoryCommand(env), newShowCommand(env), newReplayCommand(env), newAgentsCommand(env), newVerifyCommand(env), newExportCommand(env))
 	root.AddCommand(newVersionCommand(env))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
