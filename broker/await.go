@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -19,13 +20,11 @@ const progressEvery = 5 * time.Second
 // principal through the same agents only. An outcome can be asked for again; it is
 // given from the log, never by running the tool once more.
 func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, waiting func(Pending)) (*Reply, error) {
-	h := b.holds.get(callID)
-	if h != nil {
-		if c, _ := h.snapshot(); callerOf(c.Intent.Identity) != callerOf(recorded(id)) {
-			h = nil
-		}
+	if err := b.admit(ctx, "await "+clip(callID, 64), id); err != nil {
+		return nil, err
 	}
-	if h == nil {
+	h := b.holds.get(callID)
+	if h == nil || h.caller != id.Key() {
 		return nil, &Error{Kind: NotFound, Op: "await " + clip(callID, 64),
 			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end"}
 	}
@@ -41,8 +40,11 @@ func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Re
 	for {
 		c, changed := h.snapshot()
 		if !c.Open() {
-			b.holds.take(h)
-			return b.outcome(ctx, h, c)
+			reply, err := b.outcome(ctx, c)
+			if ctx.Err() == nil && (err == nil || AsError(err).Kind != Internal) { // it reaches somebody
+				b.holds.take(h)
+			}
+			return reply, err
 		}
 		p := pending(c)
 		if waiting != nil {
@@ -55,7 +57,7 @@ func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Re
 			return &Reply{CallID: c.ID, Pending: &p}, nil
 		case <-ctx.Done():
 			return &Reply{CallID: c.ID, Pending: &p}, nil
-		case <-b.live.Done():
+		case <-b.flights.stopping:
 			return &Reply{CallID: c.ID, Pending: &p}, nil
 		}
 	}
@@ -70,7 +72,7 @@ func pending(c calls.Call) Pending {
 }
 
 // outcome says how a held call ended.
-func (b *Broker) outcome(ctx context.Context, h *hold, c calls.Call) (*Reply, error) {
+func (b *Broker) outcome(ctx context.Context, c calls.Call) (*Reply, error) {
 	op := "call " + c.Intent.Tool
 	fail := func(k Kind, format string, args ...any) (*Reply, error) {
 		return nil, &Error{Kind: k, Op: op, CallID: c.ID, Decision: c.Outcome.Decision, Public: fmt.Sprintf(format, args...)}
@@ -80,7 +82,10 @@ func (b *Broker) outcome(ctx context.Context, h *hold, c calls.Call) (*Reply, er
 		if c.Outcome.Output == nil {
 			return fail(Upstream, "%s", c.Outcome.Reason)
 		}
-		answer, err := b.answer(ctx, h, c)
+		answer, err := b.answer(ctx, c)
+		if rpc, ok := errors.AsType[*tools.RPCError](err); ok {
+			return fail(Upstream, "%s", refusedText(rpc))
+		}
 		if errors.Is(err, audit.ErrErased) {
 			return fail(NotFound, "the call was run, but its output has been erased since")
 		}
@@ -89,26 +94,37 @@ func (b *Broker) outcome(ctx context.Context, h *hold, c calls.Call) (*Reply, er
 		}
 		return &Reply{CallID: c.ID, Answer: answer}, nil
 	case audit.CallDenied:
+		if c.Outcome.By == nil { // no honest broker leaves this out
+			return fail(Denied, "denied: %s", c.Outcome.Reason)
+		}
 		return fail(Denied, "denied by %s: %s", c.Outcome.By.Principal, c.Outcome.Reason)
 	case audit.CallExpired:
 		return fail(Lapsed, "nobody decided before %s; it was not executed. Call again to ask once more", c.Deadline().Format(time.RFC3339))
 	case audit.CallCancelled:
 		return fail(Lapsed, "cancelled, not executed: %s", c.Outcome.Reason)
 	default: // unknown
-		return fail(OutcomeUnknown, "%s", unknownText)
+		kind, text := afterUnknown(c)
+		return fail(kind, "%s", text)
 	}
 }
 
 const unknownText = "the tool may have acted, but its outcome is not known; do not call again before a person has looked and recorded what happened"
 
-// answer is what the tool said: from memory if it ran here, else from the log.
-func (b *Broker) answer(ctx context.Context, h *hold, c calls.Call) (tools.Answer, error) {
-	h.mu.Lock()
-	kept := h.answer
-	h.mu.Unlock()
-	if kept != nil {
-		return *kept, nil
+// afterUnknown is what is known of a call that was closed as unknown: nothing, until a person has looked.
+func afterUnknown(c calls.Call) (Kind, string) {
+	switch {
+	case c.Reconciled == nil:
+		return OutcomeUnknown, unknownText
+	case c.Reconciled.Happened:
+		return OutcomeUnknown, "a person has looked: the tool did act, its answer is lost; do not call again"
+	default:
+		return Lapsed, "a person has looked: the tool did not act; calling again is safe"
 	}
+}
+
+// answer is what the tool said, as the log has it. If the upstream refused the call
+// the error is its *tools.RPCError.
+func (b *Broker) answer(ctx context.Context, c calls.Call) (tools.Answer, error) {
 	p, err := b.cfg.Payloads.Payload(ctx, c.Closing.At, audit.PayloadOutput)
 	if err != nil {
 		return tools.Answer{}, fmt.Errorf("read output: %w", err)
@@ -116,5 +132,12 @@ func (b *Broker) answer(ctx context.Context, h *hold, c calls.Call) (tools.Answe
 	if !c.Outcome.Output.Matches(p) {
 		return tools.Answer{}, fmt.Errorf("read output: %w: it is not what %s commits to", audit.ErrCorrupt, c.Closing.At)
 	}
-	return tools.Answer{Raw: p.Body, IsError: c.Closing.Type == audit.CallFailed}, nil
+	if c.Outcome.Code != audit.CodeUpstreamError {
+		return tools.Answer{Raw: p.Body, IsError: c.Closing.Type == audit.CallFailed}, nil
+	}
+	var refused refusedCall
+	if err := json.Unmarshal(p.Body, &refused); err != nil {
+		return tools.Answer{}, fmt.Errorf("read output: %w", err)
+	}
+	return tools.Answer{}, &tools.RPCError{Code: refused.Error.Code, Message: refused.Error.Message, Data: refused.Error.Data}
 }

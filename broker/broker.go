@@ -107,8 +107,8 @@ type Broker struct {
 
 	rejections *rejections
 
-	cursor audit.Cursor   // where following starts; set by Open
-	work   sync.WaitGroup // executions and releases under way
+	cursor audit.Cursor // where following starts; set by Open
+	work   tasks        // requests, executions and releases under way
 	live   context.Context
 	stop   context.CancelFunc
 }
@@ -147,7 +147,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 
 // Run follows the log, releases and expires held calls until ctx is done. It then
 // waits up to grace for the calls that are running; those that are not done by
-// then are recorded as unknown. Held calls stay held.
+// then are recorded as unknown. Held calls stay held, and whoever waits for one is
+// told so at once. If the log cannot be read any more Run ends likewise, with an error.
 func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g, follow := errgroup.WithContext(context.WithoutCancel(ctx))
 	following, endFollow := context.WithCancel(follow)
@@ -162,7 +163,9 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	}
 	b.drain(grace)
 	endFollow()
-	if err := g.Wait(); err != nil {
+	err := g.Wait()
+	<-b.work.none() // what the last records led to
+	if err != nil {
 		return fmt.Errorf("run broker: %w", err)
 	}
 	return nil
@@ -171,21 +174,15 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 // Start is the end of the log as Open found it.
 func (b *Broker) Start() audit.Cursor { return b.cursor }
 
-// drain waits for running calls, then cuts off what is left.
+// drain lets nothing new begin, waits for running calls, then cuts off what is left.
 func (b *Broker) drain(grace time.Duration) {
 	b.flights.close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		b.flights.up.Wait()
-		b.work.Wait()
-	}()
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
-	case <-done:
+	case <-b.work.none():
 	case <-t.C:
 	}
 	b.stop()
-	<-done
+	<-b.work.none()
 }

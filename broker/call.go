@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 
@@ -30,12 +32,15 @@ type call struct {
 	start  time.Time
 }
 
+// held reports whether policy holds the call for people.
+func (c *call) held() bool { return c.intent.Decision.Effect == audit.Hold }
+
 // callKey tells whether two requests are the same call by the same caller.
 type callKey [sha256.Size]byte
 
-func keyOf(caller, tool, idempotency string, args []byte) callKey {
+func keyOf(in audit.Intent, args []byte) callKey {
 	h := sha256.New()
-	for _, part := range []string{caller, tool, idempotency} {
+	for _, part := range []string{callerOf(in.Identity), in.Tool, in.Definition, in.IdempotencyKey} {
 		fmt.Fprintf(h, "%d:%s", len(part), part)
 	}
 	h.Write(args)
@@ -55,7 +60,7 @@ func (b *Broker) Call(ctx context.Context, r Request) (*Reply, error) {
 	reply, err := b.walk(ctx, c)
 	b.metrics.called(ctx, c, err)
 	if err != nil {
-		span.RecordError(err)
+		span.SetStatus(codes.Error, AsError(err).Kind.String()) // the cause may quote an upstream
 		return nil, err
 	}
 	return reply, nil
@@ -63,13 +68,13 @@ func (b *Broker) Call(ctx context.Context, r Request) (*Reply, error) {
 
 // walk is the way of a call, top to bottom.
 func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
-	if err := b.limits.allow(c.req.Identity); err != nil {
+	if err := b.admit(ctx, "call "+clip(c.req.Tool, maxToolName), c.req.Identity); err != nil {
 		return nil, err
 	}
 	if err := b.resolve(c); err != nil {
 		return nil, b.refuse(ctx, c, err)
 	}
-	if h := b.holds.same(c.key); h != nil {
+	if h := b.holds.same(c.key, time.Now()); h != nil {
 		return b.await(ctx, h, c.req.Waiting)
 	}
 	if err := b.authorise(c); err != nil {
@@ -79,6 +84,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer b.work.done()
 	defer b.flights.land(c.id)
 	if f.held {
 		return b.hold(ctx, c, f)
@@ -93,15 +99,20 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 // trace continues the caller's trace, or starts one.
 func (b *Broker) trace(ctx context.Context, c *call) (context.Context, trace.Span) {
 	tc := propagation.TraceContext{}
-	if c.req.TraceParent != "" {
-		ctx = tc.Extract(ctx, propagation.MapCarrier{"traceparent": c.req.TraceParent})
-	}
-	ctx, span := b.cfg.Tracer.Start(ctx, "call "+c.req.Tool, trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("deed.call_id", c.id), attribute.String("deed.tool", c.req.Tool)))
+	ctx, span := b.cfg.Tracer.Start(continued(ctx, c.req.TraceParent), "call", trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("deed.call_id", c.id), attribute.String("deed.tool", clip(c.req.Tool, maxToolName))))
 	carrier := propagation.MapCarrier{}
 	tc.Inject(ctx, carrier)
 	c.trace = carrier["traceparent"]
 	return ctx, span
+}
+
+// continued is ctx in the trace of a W3C traceparent, if there is one.
+func continued(ctx context.Context, traceParent string) context.Context {
+	if traceParent == "" {
+		return ctx
+	}
+	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{"traceparent": traceParent})
 }
 
 // refusal is why a call goes no further.
@@ -131,7 +142,7 @@ func (b *Broker) resolve(c *call) *refusal {
 	c.stored = audit.NewPayload(audit.PayloadArguments, c.args.Canonical)
 	c.intent.Arguments = c.stored.Commitment()
 	c.intent.Digest = audit.CallDigest(c.intent)
-	c.key = keyOf(callerOf(c.intent.Identity), t.Name(), c.req.IdempotencyKey, c.args.Canonical)
+	c.key = keyOf(c.intent, c.args.Canonical)
 	if err := t.Validate(c.args); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
@@ -143,7 +154,7 @@ const maxToolName = 200
 // clip bounds a string that a stranger chose.
 func clip(s string, n int) string {
 	if len(s) > n {
-		return s[:n] + "…"
+		return strings.ToValidUTF8(s[:n], "") + "…"
 	}
 	return s
 }
@@ -184,39 +195,58 @@ func unavailable(op, callID string, err error) *Error {
 	return e
 }
 
-// open writes the intent. When it returns without an error the intent is durable.
+// open writes the intent. When it returns without an error the intent is durable,
+// and the call counts as a task until it is landed.
 func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 	op := "call " + c.intent.Tool
-	held := c.intent.Decision.Effect == audit.Hold
-	f, ok := b.flights.start(c, held)
-	if !ok {
-		return nil, &Error{Kind: Overloaded, Op: op, Public: "the broker is stopping, and nothing was done; call again", Retry: 5 * time.Second}
-	}
-	ctx, span := b.cfg.Tracer.Start(ctx, "record intent")
-	_, err := b.write(ctx, audit.CallIntent, b.callOf(c.id, c.domain, &c.intent, c.trace), c.intent, c.stored)
-	span.End()
-	switch {
-	case err == nil:
-		return f, nil
-	case errors.Is(err, audit.ErrUncertain):
-		if b.flights.abandon(c.id) {
-			b.closeAbandoned(ctx, c)
+	b.work.add()
+	f, err := b.flights.start(c)
+	if err != nil {
+		b.unreserve(c)
+		b.work.done()
+		if errors.Is(err, errStopping) {
+			return nil, &Error{Kind: Overloaded, Op: op, Err: err, Public: "the broker is stopping, and nothing was done; call again", Retry: 5 * time.Second}
 		}
+		return nil, unavailable(op, c.id, err)
 	}
-	b.flights.land(c.id)
+	recording, span := b.cfg.Tracer.Start(ctx, "record intent")
+	_, err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored)
+	span.End()
+	if err == nil {
+		return f, nil
+	}
+	defer b.work.done()
+	defer b.flights.drop(c.id)
+	if errors.Is(err, audit.ErrUncertain) && b.flights.abandon(c.id) {
+		b.giveUp(f)
+	} else {
+		b.unreserve(c)
+	}
 	return nil, unavailable(op, c.id, err)
 }
 
-// closeAbandoned cancels a call whose intent was stored after its caller had been refused.
-func (b *Broker) closeAbandoned(ctx context.Context, c *call) {
-	out := audit.Outcome{Code: audit.CodeUnacknowledged, Reason: "its record was acknowledged too late; it was not executed"}
-	b.closing(ctx, audit.CallCancelled, b.callOf(c.id, c.domain, &c.intent, c.trace), out)
+// unreserve gives back the room of a call that is not going to be held.
+func (b *Broker) unreserve(c *call) {
+	if c.held() {
+		b.holds.free(callerOf(c.intent.Identity))
+	}
 }
 
-// closing writes an event that ends a call and that nobody waits for.
-func (b *Broker) closing(ctx context.Context, t audit.Type, a about, out audit.Outcome) {
-	if _, err := b.write(ctx, t, a, out); err != nil {
-		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "closing event not recorded",
-			slog.String("call_id", a.callID), slog.String("type", string(t)), slog.Any("error", err))
+// giveUp closes a call that the follower has met, though its acknowledgement did
+// not come in time. A held one is closed by those who decide on it, so that no
+// release can be under way meanwhile.
+func (b *Broker) giveUp(f *flight) {
+	if !f.held {
+		b.owe(audit.CallCancelled, f.where, outcomeUnacknowledged())
+		return
+	}
+	select {
+	case <-f.folded:
+	case <-b.live.Done():
+		return
+	}
+	if h := b.holds.get(f.where.callID); h != nil {
+		h.withdraw()
+		b.consider(h)
 	}
 }

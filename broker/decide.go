@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit"
-	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
 )
@@ -21,7 +20,7 @@ func (b *Broker) authorise(c *call) *refusal {
 	case audit.Allow:
 		return nil
 	case audit.Hold:
-		if !b.holds.room(callerOf(c.intent.Identity), b.cfg.MaxHolds, b.cfg.MaxHoldsPerCaller) {
+		if !b.holds.reserve(callerOf(c.intent.Identity), b.cfg.MaxHolds, b.cfg.MaxHoldsPerCaller) {
 			return &refusal{kind: Overloaded, code: audit.CodeOverloaded, decision: &d,
 				public: "too many calls are waiting for approval; wait for some of them to be decided"}
 		}
@@ -58,15 +57,6 @@ func links(who audit.Identity) []policy.Link {
 		l = append(l, policy.Link{Kind: policy.Agent, ID: a.ID, Roles: a.Roles})
 	}
 	return l
-}
-
-// approvals counts the votes of a held call as policies see them.
-func approvals(c calls.Call) policy.Approvals {
-	a := policy.Approvals{Count: len(c.Votes)}
-	for _, v := range c.Votes {
-		a.Roles = append(a.Roles, v.By.Roles...)
-	}
-	return a
 }
 
 func refusalOfPolicy(err error) *refusal {

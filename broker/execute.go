@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/tools"
 )
@@ -28,30 +31,83 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args jso
 	defer cancel()
 	defer context.AfterFunc(b.live, cancel)()
 
-	run, span := b.cfg.Tracer.Start(run, "execute "+r.intent.Tool)
+	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
 	answer, err := t.Call(run, tools.Call{ID: r.id, Arguments: args, TraceParent: r.trace, Notify: notify})
 	took := time.Since(start)
 	span.End()
 
-	typ, out, fail := judge(r, answer, err)
+	typ, out, fail := b.judge(r, answer, err)
 	out.Millis = float64(took.Microseconds()) / 1000
-	var payloads []audit.Payload
-	if err == nil {
-		p := audit.NewPayload(audit.PayloadOutput, answer.Raw)
-		commitment := p.Commitment()
-		out.Output, payloads = &commitment, []audit.Payload{p}
-	}
-	if _, err := b.write(run, typ, b.callOf(r.id, r.domain, r.intent, r.trace), out, payloads...); err != nil {
-		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "outcome not recorded", slog.String("call_id", r.id), slog.Any("error", err))
-		return tools.Answer{}, &Error{Kind: OutcomeUnknown, Op: "call " + r.intent.Tool, CallID: r.id, Err: err,
-			Public: "the tool ran, but its outcome could not be recorded; do not call again before a person has looked"}
+	if unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err)); unrecorded != nil {
+		return tools.Answer{}, unrecorded
 	}
 	return answer, fail
 }
 
+// recordOutcome writes what came of a call. An answer that is not on record is not given.
+func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, out audit.Outcome, said []byte) *Error {
+	where := b.callOf(r.id, r.domain, r.intent, r.trace)
+	fail := &Error{Kind: OutcomeUnknown, Op: "call " + r.intent.Tool, CallID: r.id,
+		Public: "the tool ran, but its outcome could not be recorded; do not call again before a person has looked"}
+	var payloads []audit.Payload
+	if said != nil {
+		p := audit.NewPayload(audit.PayloadOutput, said)
+		commitment := p.Commitment()
+		out.Output, payloads = &commitment, []audit.Payload{p}
+	}
+	_, err := b.write(ctx, typ, where, out, payloads...)
+	if err == nil {
+		return nil
+	}
+	b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "outcome not recorded", slog.String("call_id", r.id), slog.Any("error", err))
+	fail.Err = err
+	if errors.Is(err, audit.ErrTooLarge) { // then the record says that much
+		fail.Kind, fail.Public = Upstream, "the tool ran, but its answer is too large to be recorded and therefore not given; ask it for less"
+		out.Output, out.Reason, payloads = nil, fail.Public, nil
+		if _, err = b.write(ctx, typ, where, out); err == nil {
+			return fail
+		}
+	}
+	b.owe(typ, where, out, payloads...)
+	return fail
+}
+
+// refusedCall is how an upstream's JSON-RPC error is recorded: apart from the event,
+// since it may quote the arguments.
+type refusedCall struct {
+	Error struct {
+		Code    int             `json:"code"`
+		Message string          `json:"message"`
+		Data    json.RawMessage `json:"data,omitempty"`
+	} `json:"error"`
+}
+
+// output is what the upstream said, to be recorded; nil if it said nothing.
+func output(answer tools.Answer, err error) []byte {
+	if err == nil {
+		return answer.Raw
+	}
+	rpc, ok := errors.AsType[*tools.RPCError](err)
+	if !ok {
+		return nil
+	}
+	var refused refusedCall
+	refused.Error.Code, refused.Error.Message, refused.Error.Data = rpc.Code, rpc.Message, rpc.Data
+	said, err := json.Marshal(refused)
+	if err != nil { // its data is no JSON
+		refused.Error.Data = nil
+		said, _ = json.Marshal(refused) // a number and a string always marshal
+	}
+	return said
+}
+
+func refusedText(rpc *tools.RPCError) string {
+	return "the upstream refused the call: " + clip(rpc.Message, maxReason)
+}
+
 // judge says what a tool's answer or error means for the record and for the caller.
-func judge(r running, answer tools.Answer, err error) (audit.Type, audit.Outcome, *Error) {
+func (b *Broker) judge(r running, answer tools.Answer, err error) (audit.Type, audit.Outcome, *Error) {
 	fail := &Error{Op: "call " + r.intent.Tool, CallID: r.id, Err: err}
 	if err == nil {
 		if answer.IsError {
@@ -60,13 +116,17 @@ func judge(r running, answer tools.Answer, err error) (audit.Type, audit.Outcome
 		return audit.CallResult, audit.Outcome{Code: audit.CodeOK}, nil
 	}
 	if rpc, ok := errors.AsType[*tools.RPCError](err); ok {
-		fail.Kind, fail.Public = Upstream, fmt.Sprintf("the upstream refused the call: %s", clip(rpc.Message, maxReason))
-		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: fail.Public}, fail
+		fail.Kind, fail.Public = Upstream, refusedText(rpc)
+		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: fmt.Sprintf("the upstream refused the call, with code %d", rpc.Code)}, fail
 	}
 	switch {
 	case errors.Is(err, tools.ErrChanged):
 		fail.Kind, fail.Public = Lapsed, "the tool changed just now, and nothing was done; list the tools again"
 		return audit.CallCancelled, audit.Outcome{Code: audit.CodeChanged, Reason: fail.Public}, fail
+	case errors.Is(err, tools.ErrNotSent) && b.live.Err() != nil:
+		fail.Kind, fail.Public = Overloaded, "the broker is stopping, and nothing was done; call again"
+		fail.Retry = 5 * time.Second
+		return audit.CallCancelled, audit.Outcome{Code: audit.CodeShutdown, Reason: fail.Public}, fail
 	case errors.Is(err, tools.ErrNotSent):
 		fail.Kind, fail.Public = Upstream, "the upstream could not be reached, and nothing was done; calling again is safe"
 		fail.Retry = 5 * time.Second
@@ -74,6 +134,9 @@ func judge(r running, answer tools.Answer, err error) (audit.Type, audit.Outcome
 	case errors.Is(err, context.DeadlineExceeded):
 		fail.Kind, fail.Public = OutcomeUnknown, "the tool did not answer in time; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeTimeout, Reason: fail.Public}, fail
+	case b.live.Err() != nil:
+		fail.Kind, fail.Public = OutcomeUnknown, "the broker was stopped while the tool ran; "+unknownText
+		return audit.CallUnknown, audit.Outcome{Code: audit.CodeCrash, Reason: fail.Public}, fail
 	default: // ErrUncertain
 		fail.Kind, fail.Public = OutcomeUnknown, "the upstream went away while the tool ran; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeUpstream, Reason: fail.Public}, fail

@@ -1,9 +1,9 @@
 package broker
 
 import (
-	"cmp"
 	"context"
-	"slices"
+	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
 
@@ -12,24 +12,34 @@ import (
 	"github.com/deedbroker/deed/tools"
 )
 
-// Bounds of what is kept of held calls that have ended, so that their callers can
-// still pick up the outcome from memory.
-const (
-	maxEnded = 10_000
-	keepFor  = 24 * time.Hour
-)
+// maxKeptArguments is how large arguments may be, in bytes, to be kept in memory
+// while their call is held. Larger ones are read from the log each time.
+const maxKeptArguments = 16 << 10
 
 // hold is a held call: its state as folded from the log, and who waits for it here.
 type hold struct {
-	mu       sync.Mutex
-	call     calls.Call      // guarded by mu
-	changed  chan struct{}   // guarded by mu: closed and replaced at each change
-	answer   *tools.Answer   // guarded by mu: what the tool said, if it ran here
-	args     tools.Arguments // guarded by mu: read from the log when first needed
-	key      callKey         // zero until args are known
-	taken    bool            // guarded by mu: a caller has been given the outcome
-	deciding bool            // guarded by mu: consider is at work
-	again    bool            // guarded by mu: consider must look once more
+	id     string
+	caller string
+
+	mu        sync.Mutex
+	call      calls.Call      // guarded by mu
+	changed   chan struct{}   // guarded by mu: closed and replaced at each change
+	args      json.RawMessage // guarded by mu: canonical; nil if they stand only in the log
+	deciding  bool            // guarded by mu: consider is at work
+	again     bool            // guarded by mu: consider must look once more
+	withdrawn bool            // guarded by mu: its caller was told that nothing was done
+	releasing bool            // guarded by mu: a release of ours may be in the log
+
+	key   callKey // guarded by holds.mu: zero until the arguments are known
+	place int     // guarded by holds.mu: in the order of deadlines; -1 if not there
+}
+
+func newHold(c calls.Call, args json.RawMessage, key callKey) *hold {
+	h := &hold{id: c.ID, caller: callerOf(c.Intent.Identity), call: c, changed: make(chan struct{}), key: key, place: -1}
+	if c.Open() && len(args) <= maxKeptArguments {
+		h.args = args
+	}
+	return h
 }
 
 // snapshot is the call's state now, and a channel that closes when it changes.
@@ -48,130 +58,30 @@ func (h *hold) apply(e audit.Event, at audit.Position) (counted bool, err error)
 		close(h.changed)
 		h.changed = make(chan struct{})
 	}
+	if !h.call.Open() {
+		h.args = nil // nobody needs them any more; the log has them
+	}
 	return counted, err
 }
 
-func (h *hold) setAnswer(a tools.Answer) {
+// withdraw keeps the call from being released from here.
+func (h *hold) withdraw() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.answer = &a
+	h.withdrawn = true
 }
 
-// holds are the held calls that are open, and those that ended lately.
-type holds struct {
-	mu    sync.Mutex
-	byID  map[string]*hold  // guarded by mu
-	byKey map[callKey]*hold // guarded by mu: the latest call of that key whose outcome nobody took
-}
-
-func newHolds() *holds {
-	return &holds{byID: map[string]*hold{}, byKey: map[callKey]*hold{}}
-}
-
-func (hs *holds) get(id string) *hold {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	return hs.byID[id]
-}
-
-// add starts to keep a held call, with its arguments if they are at hand.
-func (hs *holds) add(c calls.Call, args tools.Arguments, key callKey) *hold {
-	h := &hold{call: c, changed: make(chan struct{}), args: args, key: key}
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	hs.byID[c.ID] = h
-	if key != (callKey{}) {
-		hs.byKey[key] = h
-	}
-	return h
-}
-
-// same finds the call that a repeated request means: held, running, or ended with
-// an outcome that nobody has taken.
-func (hs *holds) same(key callKey) *hold {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	return hs.byKey[key]
-}
-
-// take marks the outcome as given to its caller: the next equal request is a new call.
-func (hs *holds) take(h *hold) {
+// markReleasing notes that a release of ours may be in the log from now on.
+func (h *hold) markReleasing() {
 	h.mu.Lock()
-	h.taken = true
-	h.mu.Unlock()
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	if hs.byKey[h.key] == h {
-		delete(hs.byKey, h.key)
-	}
+	defer h.mu.Unlock()
+	h.releasing = true
 }
 
-// open lists the holds that are not closed, the earliest deadline first.
-func (hs *holds) open() []*hold {
-	hs.mu.Lock()
-	all := make([]*hold, 0, len(hs.byID))
-	for _, h := range hs.byID {
-		all = append(all, h)
-	}
-	hs.mu.Unlock()
-	type due struct {
-		h  *hold
-		at time.Time
-	}
-	var open []due
-	for _, h := range all {
-		if c, _ := h.snapshot(); c.Open() {
-			open = append(open, due{h, c.Deadline()})
-		}
-	}
-	slices.SortFunc(open, func(a, b due) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.h.call.ID, b.h.call.ID)) })
-	sorted := make([]*hold, len(open))
-	for i, d := range open {
-		sorted[i] = d.h
-	}
-	return sorted
-}
-
-// voted lists the open holds that have approvals, for those cast while nobody was there to act on them.
-func (hs *holds) voted() []*hold {
-	return slices.DeleteFunc(hs.open(), func(h *hold) bool {
-		c, _ := h.snapshot()
-		return len(c.Votes) == 0
-	})
-}
-
-// room reports whether caller may have one more call held.
-func (hs *holds) room(caller string, total, each int) bool {
-	n, mine := 0, 0
-	for _, h := range hs.open() {
-		n++
-		c, _ := h.snapshot()
-		if callerOf(c.Intent.Identity) == caller {
-			mine++
-		}
-	}
-	return n < total && mine < each
-}
-
-// forget drops calls that ended long ago, or too many of them.
-func (hs *holds) forget(now time.Time) {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	var ended []*hold
-	for _, h := range hs.byID {
-		if c, _ := h.snapshot(); !c.Open() {
-			ended = append(ended, h)
-		}
-	}
-	slices.SortFunc(ended, func(a, b *hold) int { return b.call.Closing.Time.Compare(a.call.Closing.Time) })
-	for i, h := range ended {
-		if i >= maxEnded || now.Sub(h.call.Closing.Time) > keepFor {
-			delete(hs.byID, h.call.ID)
-			if hs.byKey[h.key] == h {
-				delete(hs.byKey, h.key)
-			}
-		}
-	}
+func (h *hold) flags() (withdrawn, releasing bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.withdrawn, h.releasing
 }
 
 // callerOf is agents.Identity.Key of a recorded identity.
@@ -187,17 +97,53 @@ func callerOf(id audit.Identity) string {
 func (b *Broker) hold(ctx context.Context, c *call, f *flight) (*Reply, error) {
 	select {
 	case <-f.folded: // so that whoever learns of the call can find it
+		if h := b.holds.get(c.id); h != nil {
+			return b.await(ctx, h, c.req.Waiting)
+		}
+		return nil, &Error{Kind: Internal, Op: "hold " + c.intent.Tool, CallID: c.id, Public: "the call could not be held, and nothing was done"}
+	case <-ctx.Done():
+	case <-b.flights.stopping:
 	case <-b.live.Done():
-		return nil, &Error{Kind: LogUnavailable, Op: "hold " + c.intent.Tool, CallID: c.id,
-			Public: "the broker is stopping; the call stays held and can be picked up with deed__await"}
 	}
-	return b.await(ctx, b.holds.get(c.id), c.req.Waiting)
+	d := c.intent.Decision
+	return &Reply{CallID: c.id, Pending: &Pending{
+		CallID: c.id, Tool: c.intent.Tool, Approvers: d.Approvers, Expires: *d.Expires, Reasons: d.Reasons, Waited: time.Since(c.start),
+	}}, nil
 }
 
-// rekey names the requests that mean h, once its arguments are known.
-func (hs *holds) rekey(h *hold, key callKey) {
-	hs.mu.Lock()
-	defer hs.mu.Unlock()
-	h.key = key
-	hs.byKey[key] = h
+// canonical are the exact arguments of a held call, from memory or from the log,
+// where they are checked against what the intent commits to.
+func (b *Broker) canonical(ctx context.Context, h *hold, c calls.Call) (json.RawMessage, error) {
+	h.mu.Lock()
+	args := h.args
+	h.mu.Unlock()
+	if args != nil {
+		return args, nil
+	}
+	p, err := b.cfg.Payloads.Payload(ctx, c.Opening.At, audit.PayloadArguments)
+	if err != nil {
+		return nil, fmt.Errorf("read arguments: %w", err)
+	}
+	if !c.Intent.Arguments.Matches(p) {
+		return nil, fmt.Errorf("read arguments: %w: they are not what the intent commits to", audit.ErrCorrupt)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.call.Open() && len(p.Body) <= maxKeptArguments {
+		h.args = p.Body
+	}
+	return p.Body, nil
+}
+
+// arguments are the exact arguments of a held call, parsed.
+func (b *Broker) arguments(ctx context.Context, h *hold, c calls.Call) (tools.Arguments, error) {
+	raw, err := b.canonical(ctx, h, c)
+	if err != nil {
+		return tools.Arguments{}, err
+	}
+	args, err := tools.ParseArguments(raw)
+	if err != nil {
+		return tools.Arguments{}, fmt.Errorf("read arguments: %w", err)
+	}
+	return args, nil
 }

@@ -18,10 +18,11 @@ type metrics struct {
 	holds    metric.Int64UpDownCounter
 	odd      metric.Int64Counter
 	rejected metric.Int64Counter
+	limited  metric.Int64Counter
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
-	var errs [5]error
+	var errs [6]error
 	var x metrics
 	x.duration, errs[0] = m.Float64Histogram("deed.call.duration", metric.WithUnit("s"),
 		metric.WithDescription("from a call's arrival to its answer, by outcome"))
@@ -31,6 +32,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.holds, errs[2] = m.Int64UpDownCounter("deed.holds.open", metric.WithDescription("calls waiting for people"))
 	x.odd, errs[3] = m.Int64Counter("deed.log.strange", metric.WithDescription("records that no honest broker wrote"))
 	x.rejected, errs[4] = m.Int64Counter("deed.token.rejected", metric.WithDescription("tokens that did not verify, by kind"))
+	x.limited, errs[5] = m.Int64Counter("deed.call.limited", metric.WithDescription("requests refused because one caller makes too many"))
 	for _, err := range errs {
 		if err != nil {
 			return nil, err

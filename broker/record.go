@@ -26,6 +26,18 @@ func recorded(id *agents.Identity) audit.Identity {
 	return r
 }
 
+// verified is the identity that was recorded, as far as decisions need it.
+func verified(r audit.Identity) *agents.Identity {
+	id := &agents.Identity{
+		Issuer: r.Issuer, Principal: r.Principal, Roles: r.Roles, Scopes: r.Scopes, ACR: r.ACR,
+		Session: r.Session, TokenID: r.TokenID, TokenDigest: r.Token, Expires: r.Expires,
+	}
+	for _, a := range r.Chain {
+		id.Chain = append(id.Chain, agents.Actor{ID: a.ID, Roles: a.Roles})
+	}
+	return id
+}
+
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // about says where an event belongs and whose call it concerns.

@@ -26,7 +26,7 @@ type HeldCall struct {
 // Pending lists the held calls that the viewer may decide or read, the earliest deadline first.
 func (b *Broker) Pending(ctx context.Context, viewer *agents.Identity) []HeldCall {
 	var list []HeldCall
-	for _, h := range b.holds.open() {
+	for _, h := range b.holds.list() {
 		if v, ok := b.view(ctx, viewer, h); ok {
 			list = append(list, v)
 		}
@@ -49,15 +49,15 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 	vote := b.mayVote(viewer, c)
 	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held}
 	if !v.MayVote {
-		if !b.MayRead(viewer, SubjectOf(c)) {
+		if b.permits(viewer, policy.ActionRead, resourceOf(c)).Effect != audit.Allow {
 			return HeldCall{}, false
 		}
 		v.WhyNot = denialText(vote)
 	}
-	args, err := b.arguments(ctx, h, c)
+	args, err := b.canonical(ctx, h, c)
 	switch {
 	case err == nil:
-		v.Arguments = args.Canonical
+		v.Arguments = args
 	case !errors.Is(err, audit.ErrErased):
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "arguments of a held call cannot be read",
 			slog.String("call_id", c.ID), slog.Any("error", err))
@@ -85,7 +85,7 @@ func (s Subject) resource() policy.Resource {
 func resourceOf(c calls.Call) policy.Resource {
 	r := policy.OnCall{
 		ID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain,
-		Principal: c.Intent.Identity.Principal, Approvers: c.Intent.Decision.Approvers,
+		Principal: c.Intent.Identity.Principal, Roles: c.Intent.Identity.Roles, Approvers: c.Intent.Decision.Approvers,
 	}
 	for _, a := range c.Intent.Identity.Chain {
 		r.Agents = append(r.Agents, a.ID)

@@ -1,0 +1,152 @@
+package broker
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+)
+
+// history is what the log says at the start. Almost all calls in it were permitted
+// at once and have ended: for those a look at the heads of their events is enough,
+// and only what may still matter is decoded.
+type history struct {
+	open    map[string]*opened // every call that is not closed, by id
+	ended   []*calls.Call      // held calls that have ended lately, the last maxEnded or more
+	policy  string             // digest of the policies activated last
+	pins    map[string]pinned  // by tool, the last
+	strange func(audit.Record, error)
+}
+
+// opened is a call that is not closed as far as was read.
+type opened struct {
+	intent audit.Record
+	head   audit.Head
+	plain  bool        // certainly not held: ended by the first event that may end it
+	call   *calls.Call // nil while its intent has not been decoded
+}
+
+type pinned struct {
+	digest string
+	text   audit.Commitment
+	at     audit.Position
+}
+
+func newHistory(strange func(audit.Record, error)) *history {
+	return &history{open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
+}
+
+// fold reads one record of the past.
+func (h *history) fold(rec audit.Record) {
+	var err error
+	switch {
+	case strings.HasSuffix(rec.Position.Log, "/"+audit.TopicCalls):
+		err = h.foldCall(rec)
+	case rec.Position.Log == audit.OwnDomain+"/"+audit.TopicControl:
+		err = h.foldControl(rec)
+	}
+	if err != nil {
+		h.strange(rec, err)
+	}
+}
+
+// holdMark stands in every intent that is held, and in hardly any other.
+var holdMark = []byte(`"` + string(audit.Hold) + `"`)
+
+func (h *history) foldCall(rec audit.Record) error {
+	head, err := audit.Peek(rec.Stored)
+	if err != nil {
+		return err
+	}
+	o := h.open[head.Subject]
+	switch {
+	case o == nil && head.Type != audit.CallIntent: // of a call that is closed
+		return nil
+	case o == nil:
+		h.open[head.Subject] = &opened{intent: rec, head: head, plain: !bytes.Contains(rec.Stored, holdMark)}
+		return nil
+	case o.plain && o.call == nil && o.endedBy(head):
+		delete(h.open, head.Subject)
+		return nil
+	}
+	c := h.folded(o)
+	if c == nil {
+		delete(h.open, head.Subject)
+		return nil
+	}
+	return h.apply(c, rec)
+}
+
+// endedBy reports whether an event ends a call that was permitted at once, by the rules of package calls.
+func (o *opened) endedBy(head audit.Head) bool {
+	switch head.Type {
+	case audit.CallUnknown:
+		return true
+	case audit.CallResult, audit.CallFailed, audit.CallCancelled:
+		return head.Source == o.head.Source
+	default:
+		return false
+	}
+}
+
+// folded decodes a call's intent, once; nil if it opens nothing.
+func (h *history) folded(o *opened) *calls.Call {
+	if o.call != nil {
+		return o.call
+	}
+	e, err := o.intent.Event()
+	if err == nil {
+		var c calls.Call
+		if _, err = c.Apply(e, o.intent.Position); err == nil {
+			o.call, o.intent.Stored = &c, nil
+			return o.call
+		}
+	}
+	h.strange(o.intent, err)
+	return nil
+}
+
+func (h *history) apply(c *calls.Call, rec audit.Record) error {
+	e, err := rec.Event()
+	if err != nil {
+		return err
+	}
+	if _, err := c.Apply(e, rec.Position); err != nil {
+		return err
+	}
+	if c.Open() {
+		return nil
+	}
+	delete(h.open, c.ID)
+	if c.Intent.Decision.Effect == audit.Hold {
+		h.ended = append(h.ended, c)
+		if len(h.ended) > 2*maxEnded {
+			h.ended = append([]*calls.Call(nil), h.ended[maxEnded:]...)
+		}
+	}
+	return nil
+}
+
+func (h *history) foldControl(rec audit.Record) error {
+	e, err := rec.Event()
+	if err != nil {
+		return err
+	}
+	switch e.Type {
+	case audit.PolicyActivated:
+		a, err := audit.DataOf[audit.Activation](e)
+		if err == nil {
+			h.policy = a.PolicySet
+		}
+		return err
+	case audit.ToolPinned:
+		p, err := audit.DataOf[audit.Pin](e)
+		if err == nil {
+			h.pins[p.Tool] = pinned{p.Definition, p.Text, rec.Position}
+		}
+		return err
+	default:
+		return nil
+	}
+}
