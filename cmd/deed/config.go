@@ -51,7 +51,7 @@ lines. Nothing is started, contacted or written.`,
 		}
 		checked, err := checkPolicies(cmd.Context(), cfg, nil)
 		if err != nil {
-			return err
+			return env.problems(err)
 		}
 		if env.json {
 			if err := env.printJSON(configReport{OK: checked.err() == nil, Problems: []configProblem{}, Policies: checked.report()}); err != nil {

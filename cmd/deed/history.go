@@ -11,19 +11,23 @@ import (
 	"github.com/deedbroker/deed/broker/httpapi"
 )
 
-// filters are the flags by which history is searched; each is a parameter of the API.
-var filterNames = []struct{ flag, value, help string }{ //nolint:gochecknoglobals // a constant table
-	{"state", "state", "held, running, released or closed"},
-	{"agent", "agent", "calls in whose chain this agent acts"},
-	{"person", "user", "calls on behalf of this person"},
-	{"tool", "tool", "upstream.tool, upstream. or a prefix with *"},
-	{"domain", "domain", "calls of this domain"},
-	{"outcome", "outcome", "result, failed, denied, expired, cancelled or unknown"},
-	{"code", "code", "the exact code of the outcome, such as tool_error"},
-	{"policy", "id", "calls that this policy determined"},
-	{"approver", "user", "calls that this person approved or denied"},
-	{"q", "words", "calls whose texts have these words"},
-	{"trace", "id", "calls of this W3C trace"},
+// filter is a flag by which history is searched, and a parameter of the API.
+type filter struct{ name, value, help string }
+
+func filters() []filter {
+	return []filter{
+		{"state", "state", "held, running, released or closed"},
+		{"agent", "agent", "calls in whose chain this agent acts"},
+		{"person", "user", "calls on behalf of this person"},
+		{"tool", "tool", "upstream.tool, upstream. or a prefix with *"},
+		{"domain", "domain", "calls of this domain"},
+		{"outcome", "outcome", "result, failed, denied, expired, cancelled or unknown"},
+		{"code", "code", "the exact code of the outcome, such as tool_error"},
+		{"policy", "id", "calls that this policy determined"},
+		{"approver", "user", "calls that this person approved or denied"},
+		{"q", "words", "calls whose texts have these words"},
+		{"trace", "id", "calls of this W3C trace"},
+	}
 }
 
 func newHistoryCommand(env *environment) *cobra.Command {
@@ -39,8 +43,8 @@ Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (9
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
-	for _, f := range filterNames {
-		flags.String(f.flag, "", f.help+" (`"+f.value+"`)")
+	for _, f := range filters() {
+		flags.String(f.name, "", f.help+" (a `"+f.value+"`)")
 	}
 	flags.StringVar(&since, "since", "", "calls opened at this `time` or later")
 	flags.StringVar(&until, "until", "", "calls opened before this `time`")
@@ -50,9 +54,9 @@ Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (9
 			return usage("--limit cannot be negative")
 		}
 		query := url.Values{}
-		for _, f := range filterNames {
-			if v := flags.Lookup(f.flag).Value.String(); v != "" {
-				query.Set(f.flag, v)
+		for _, f := range filters() {
+			if v := flags.Lookup(f.name).Value.String(); v != "" {
+				query.Set(f.name, v)
 			}
 		}
 		for name, text := range map[string]string{"since": since, "until": until} {
