@@ -103,7 +103,9 @@ function opened(event, intent) {
  * @returns {Call}
  */
 function close(call, outcome, event, data) {
-  if (call.state === 'closed') return call;
+  if (call.state === 'closed') { // the API, which does not say who, may have been faster
+    return call.outcome === outcome && !call.by && data.by ? { ...call, by: data.by.principal } : call;
+  }
   const decision = data.decision;
   return {
     ...call, state: 'closed', outcome, code: data.code, reason: data.reason || call.reason, by: data.by?.principal,

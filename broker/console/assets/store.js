@@ -151,7 +151,7 @@ function addCall(state, call) {
  * @returns {HeldCall}
  */
 function withNews(card, fresh, seen) {
-  const merged = seen ? merge(card, /** @type {HeldCall} */ (seen)) : card;
+  const merged = seen ? merge(/** @type {HeldCall} */ (seen), card) : card;
   return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
 }
 

@@ -40,6 +40,14 @@ test('a call that was refused before its intent is known by its denial alone', (
   assert.equal(s.calls.get('a').reason, 'no');
 });
 
+test('who denied a call is learnt from its event, though the answer to the vote was faster', () => {
+  const s = run([{ type: 'held', calls: [held('a')], at: 1 }, { type: 'records', records: [record('intent', 'a', intent())] },
+    { type: 'call', call: held('a', { state: 'closed', outcome: 'denied', code: 'approver', reason: 'no' }) },
+    { type: 'records', records: [record('denied', 'a', { code: 'approver', by: { principal: 'bob' } })] }]);
+  assert.equal(s.held.get('a').by, 'bob');
+  assert.equal(s.held.get('a').reason, 'no');
+});
+
 test('only the first closing event counts', () => {
   const s = run([{ type: 'records', records: [record('intent', 'a', intent()), record('expired', 'a', { code: 'expired' }), record('denied', 'a', { code: 'approver' }), record('released', 'a', {})] }]);
   assert.equal(s.calls.get('a').outcome, 'expired');
