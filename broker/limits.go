@@ -9,6 +9,9 @@ import (
 	"github.com/deedbroker/deed/agents"
 )
 
+// maxCallers bounds those who are counted at the same time.
+const maxCallers = 100_000
+
 // limits bounds how fast one caller may call. A refused call is counted, not
 // recorded one by one: otherwise a runaway agent could fill the log.
 type limits struct {
@@ -29,6 +32,11 @@ func (l *limits) allow(id *agents.Identity) error {
 	key := id.Key()
 	l.mu.Lock()
 	lim := l.callers[key]
+	if lim == nil && len(l.callers) >= maxCallers {
+		l.mu.Unlock()
+		return &Error{Kind: Overloaded, Op: "limit calls", Retry: time.Second,
+			Public: "too many agents call at once; nothing was done, call again in a moment"}
+	}
 	if lim == nil {
 		lim = rate.NewLimiter(rate.Limit(l.perSecond), l.burst())
 		l.callers[key] = lim

@@ -60,12 +60,26 @@ func (r *rejections) due(now time.Time, all bool) map[rejected]int64 {
 }
 
 func (b *Broker) sampleRejections(ctx context.Context, now time.Time, all bool) {
+	away := false
 	for k, n := range b.rejections.due(now, all) {
 		where := about{domain: audit.OwnDomain, topic: audit.TopicRejections}
 		data := audit.Rejection{Kind: string(k.kind), Issuer: k.issuer, Count: n}
-		if _, err := b.write(ctx, audit.TokenRejected, where, data); err != nil {
+		if !away {
+			_, err := b.write(ctx, audit.TokenRejected, where, data)
+			if err == nil {
+				continue
+			}
+			away = true // one wait is enough
 			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "rejections not recorded",
-				slog.String("kind", string(k.kind)), slog.Int64("count", n), slog.Any("error", err))
+				slog.String("kind", string(k.kind)), slog.Any("error", err))
 		}
+		b.rejections.again(k, n)
 	}
+}
+
+// again keeps a count whose sample was not written for the next one.
+func (r *rejections) again(k rejected, n int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[k] += n
 }

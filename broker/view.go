@@ -138,6 +138,9 @@ func (b *Broker) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 // Reconcile records a person's finding about a call that was closed as unknown.
 func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error {
 	op := "reconcile " + c.ID
+	if err := known(op, id); err != nil {
+		return err
+	}
 	who := recorded(id)
 	if d := b.permits(id, policy.ActionReview, resourceOf(c)); d.Effect != audit.Allow {
 		return &Error{Kind: Denied, Op: op, CallID: c.ID, Public: denialText(d), Decision: &d}

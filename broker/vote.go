@@ -13,63 +13,91 @@ import (
 )
 
 // Vote records a person's answer to a held call. It returns the call as it stands
-// once the vote is part of it; a vote cast again changes nothing. It fails with
+// once the vote is part of it; a vote cast again changes nothing, whatever became of
+// the call meanwhile. It fails with
 // Denied for agents and for people whom policy does not let decide, NotFound,
 // Conflict when the call is decided or the digest is of other arguments, and
 // LogUnavailable, after which casting it again is safe.
 func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 	op := "vote on " + clip(v.CallID, 64)
+	if err := known(op, v.Identity); err != nil {
+		return calls.Call{}, err
+	}
 	h := b.holds.get(v.CallID)
 	if h == nil {
 		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call has this id"}
 	}
 	c, _ := h.snapshot()
-	who := recorded(v.Identity)
 	d := b.mayVote(v.Identity, c)
 	if d.Effect != audit.Allow {
 		return calls.Call{}, b.refuseVote(ctx, c, v, d)
 	}
-	if err := b.votable(op, c, who, v); err != nil {
-		return c, err
-	}
-	if _, voted := c.VoteOf(who.Issuer, who.Principal); voted && v.Verdict == audit.Approve {
+	who := recorded(v.Identity)
+	if v.castBefore(c, who) {
 		return c, nil
 	}
-	where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
-	var err error
-	if v.Verdict == audit.Reject {
-		_, err = b.write(ctx, audit.CallDenied, where,
-			audit.Outcome{Code: audit.CodeApprover, Reason: clip(v.Reason, maxReason), By: &who, Decision: &d})
-	} else {
-		_, err = b.write(ctx, audit.CallApproval, where,
-			audit.Approval{Digest: v.Digest, By: who, Reason: clip(v.Reason, maxReason), Decision: d})
+	if err := votable(op, c, v); err != nil {
+		return c, err
 	}
+	typ, data := v.event(who, d)
+	id, err := b.writeAbout(ctx, c, typ, data)
 	if err != nil {
 		return c, &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second,
 			Public: "the vote could not be recorded; cast it again"}
 	}
-	return b.counted(ctx, h, who)
+	c = b.counted(ctx, h, func(c calls.Call) bool { return v.castBefore(c, who) })
+	if c.State != calls.Held && c.Closing.ID != id && !v.castBefore(c, who) { // something else came first in the log
+		if err := votable(op, c, v); err != nil {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// castBefore reports whether this very vote is part of the call already.
+func (v Vote) castBefore(c calls.Call, who audit.Identity) bool {
+	if v.Digest != c.Intent.Digest {
+		return false
+	}
+	switch v.Verdict {
+	case audit.Approve:
+		_, voted := c.VoteOf(who.Issuer, who.Principal)
+		return voted
+	case audit.Reject:
+		by := c.Outcome.By
+		return c.Closing.Type == audit.CallDenied && by != nil && by.Issuer == who.Issuer && by.Principal == who.Principal
+	default:
+		return false
+	}
+}
+
+// event is what is recorded of a permitted vote.
+func (v Vote) event(who audit.Identity, d audit.Decision) (audit.Type, any) {
+	reason := clip(v.Reason, maxReason)
+	if v.Verdict == audit.Reject {
+		return audit.CallDenied, audit.Outcome{Code: audit.CodeApprover, Reason: reason, By: &who, Decision: &d}
+	}
+	return audit.CallApproval, audit.Approval{Digest: v.Digest, By: who, Reason: reason, Decision: d}
 }
 
 // votable says why a permitted vote cannot count any more, or not as it is.
-func (b *Broker) votable(op string, c calls.Call, who audit.Identity, v Vote) error {
+func votable(op string, c calls.Call, v Vote) error {
 	conflict := func(format string, args ...any) error {
 		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: fmt.Sprintf(format, args...)}
 	}
-	_, voted := c.VoteOf(who.Issuer, who.Principal)
 	switch {
 	case v.Verdict != audit.Approve && v.Verdict != audit.Reject:
-		return &Error{Kind: Invalid, Op: op, Public: "verdict must be approve or deny"}
-	case v.Verdict == audit.Reject && v.Reason == "":
-		return &Error{Kind: Invalid, Op: op, Public: "a denial needs a reason: it is what the agent can act on"}
+		return &Error{Kind: Invalid, Op: op, CallID: c.ID, Public: "verdict must be approve or deny"}
+	case v.Verdict == audit.Reject && strings.TrimSpace(v.Reason) == "":
+		return &Error{Kind: Invalid, Op: op, CallID: c.ID, Public: "a denial needs a reason: it is what the agent can act on"}
 	case v.Digest != c.Intent.Digest:
 		return conflict("the digest is not that of this call: look at the call again before deciding")
 	case c.State == calls.Closed:
 		return conflict("already closed: %s", ending(c))
-	case c.State == calls.Released && !voted:
-		return conflict("already approved by %s %s ago", voters(c), time.Since(c.Releasing.Time).Round(time.Second))
-	case c.State == calls.Released && v.Verdict == audit.Reject:
-		return conflict("already approved by %s, and running", voters(c))
+	case c.State == calls.Released:
+		return conflict("already approved by %s %s ago, and running", voters(c), time.Since(c.Releasing.Time).Round(time.Second))
+	case time.Now().After(c.Deadline()):
+		return conflict("nobody decided in time: it expired %s ago", time.Since(c.Deadline()).Round(time.Second))
 	}
 	return nil
 }
@@ -118,7 +146,7 @@ func (b *Broker) mayVote(id *agents.Identity, c calls.Call) audit.Decision {
 func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.Decision) error {
 	op := "vote on " + c.ID
 	fail := &Error{Kind: Denied, Op: op, CallID: c.ID, Public: denialText(d), Decision: &d}
-	if err := b.limits.allow(v.Identity); err != nil {
+	if err := b.admit(ctx, op, v.Identity); err != nil {
 		return err
 	}
 	data := audit.Approval{Digest: clip(v.Digest, 64), By: recorded(v.Identity), Decision: d}
@@ -128,42 +156,68 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 	return fail
 }
 
-// counted waits until the vote that was just acknowledged is folded into the call.
-func (b *Broker) counted(ctx context.Context, h *hold, who audit.Identity) (calls.Call, error) {
+// writeAbout writes an event of a recorded call, and returns its id.
+func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any) (string, error) {
+	e, err := b.event(t, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data)
+	if err != nil {
+		return "", err
+	}
+	_, err = b.append(ctx, e)
+	return e.ID, err
+}
+
+// counted waits until what was just acknowledged is part of the call, or until the
+// call is not held any more. After AckWait it gives the call as it is: what was
+// recorded will count, if nothing stands before it in the log.
+func (b *Broker) counted(ctx context.Context, h *hold, part func(calls.Call) bool) calls.Call {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
 	for {
 		c, changed := h.snapshot()
-		if _, ok := c.VoteOf(who.Issuer, who.Principal); ok || c.State != calls.Held {
-			return c, nil
+		if part(c) || c.State != calls.Held {
+			return c
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return c, nil // it is recorded, and will count
+			return c
 		}
 	}
 }
 
 // Cancel withdraws a held call, for the caller who made it or the person behind it.
+// It fails with NotFound for anybody else, and with Conflict when the call is
+// decided. Cancelled again, it is as it was.
 func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error) {
 	op := "cancel " + clip(callID, 64)
+	if err := b.admit(ctx, op, id); err != nil {
+		return calls.Call{}, err
+	}
 	h := b.holds.get(callID)
-	if h == nil {
+	if h == nil || !mayCancel(id, h) {
 		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call of yours has this id"}
 	}
 	c, _ := h.snapshot()
-	who := recorded(id)
-	owner := id.Person() && c.Intent.Identity.Issuer == id.Issuer && c.Intent.Identity.Principal == id.Principal
-	if !owner && callerOf(c.Intent.Identity) != callerOf(who) {
-		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call of yours has this id"}
+	over := func(c calls.Call) error {
+		if c.State == calls.Held || c.Closing.Type == audit.CallCancelled {
+			return nil
+		}
+		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is not held any more"}
 	}
 	if c.State != calls.Held {
-		return c, &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is not held any more"}
+		return c, over(c)
 	}
+	who := recorded(id)
 	out := audit.Outcome{Code: audit.CodeClient, Reason: clip(reason, maxReason), By: &who}
-	if _, err := b.write(ctx, audit.CallCancelled, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), out); err != nil {
-		return c, &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Public: "the cancellation could not be recorded; try again"}
+	if _, err := b.writeAbout(ctx, c, audit.CallCancelled, out); err != nil {
+		return c, &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second, Public: "the cancellation could not be recorded; try again"}
 	}
-	return b.counted(ctx, h, who)
+	c = b.counted(ctx, h, func(calls.Call) bool { return false })
+	return c, over(c)
+}
+
+func mayCancel(id *agents.Identity, h *hold) bool {
+	c, _ := h.snapshot()
+	who := c.Intent.Identity
+	return h.caller == id.Key() || id.Person() && who.Issuer == id.Issuer && who.Principal == id.Principal
 }

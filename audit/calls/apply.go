@@ -190,6 +190,8 @@ func (c *Call) close(e audit.Event, m Mark) (bool, error) {
 	}
 	ran := e.Type == audit.CallResult || e.Type == audit.CallFailed || e.Type == audit.CallUnknown
 	switch {
+	case c.State == Running && e.Source != c.Opening.Source && e.Type != audit.CallUnknown:
+		return false, c.broken(NotPermitted, "%s %s by %s, opened by %s", e.Type, e.ID, e.Source, c.Opening.Source)
 	case c.State == Held && ran:
 		return false, c.broken(NotPermitted, "%s %s of a call that was not released", e.Type, e.ID)
 	case c.State == Released && e.Source != c.Releasing.Source && ran && e.Type != audit.CallUnknown:
