@@ -3,8 +3,11 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,17 +92,22 @@ func (p *Policies) Review(ts []*tools.Tool) map[string]string {
 	return quarantined
 }
 
-// text is what an activation event keeps of the files.
-func (p *Policies) text() (names []string, text []byte, err error) {
+// check type-checks files against the tools known now, and gives the digest that
+// the set would have. Nothing comes into force.
+func (p *Policies) check(files []policy.File) (digest string, _ policy.Findings, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := map[string]string{}
-	for _, f := range p.files {
-		names = append(names, f.Name)
-		all[f.Name] = string(f.Text)
+	set, found := policy.Compile(files, policyTools(p.tools), p.options)
+	if err := found.Err(); err != nil {
+		return "", found, fmt.Errorf("activate policies: %w", err)
 	}
-	text, err = json.Marshal(all)
-	return names, text, err
+	return set.Digest(), found, nil
+}
+
+func (p *Policies) active() []policy.File {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.files
 }
 
 func policyTools(ts []*tools.Tool) []policy.Tool {
@@ -118,16 +126,38 @@ func policyTools(ts []*tools.Tool) []policy.Tool {
 }
 
 // Activate puts policy files in force after a type-check against the tools, and
-// records it. On an error what was in force stays.
+// after the log has acknowledged that it does: no decision is made by a set that is
+// not on record. On an error what was in force stays. Held calls that people have
+// voted on are decided again.
 func (b *Broker) Activate(ctx context.Context, files []policy.File) (policy.Findings, error) {
 	b.reload.Lock()
 	defer b.reload.Unlock()
-	before := b.cfg.Policies.Set().Digest()
-	found, err := b.cfg.Policies.Replace(files)
+	digest, found, err := b.cfg.Policies.check(files)
 	if err != nil {
 		return found, err
 	}
-	return found, b.recordPolicies(ctx, before)
+	before := b.cfg.Policies.Set().Digest()
+	if digest != before {
+		if err := b.recordSet(ctx, digest, files); err != nil {
+			return found, b.keepPolicies(ctx, before, err, errors.Is(err, audit.ErrUncertain))
+		}
+	}
+	if found, err = b.cfg.Policies.Replace(files); err != nil { // the tools changed meanwhile
+		return found, b.keepPolicies(ctx, before, err, digest != before)
+	}
+	for _, h := range b.holds.voted() {
+		b.consider(h)
+	}
+	return found, nil
+}
+
+// keepPolicies puts on record that what was in force stays, if the log may say
+// otherwise. It returns why the others were not activated.
+func (b *Broker) keepPolicies(ctx context.Context, digest string, cause error, otherwise bool) error {
+	if !otherwise {
+		return cause
+	}
+	return errors.Join(cause, b.recordSet(ctx, digest, b.cfg.Policies.active()))
 }
 
 // recordPolicies writes which policies are in force, if they are not those of before.
@@ -136,7 +166,18 @@ func (b *Broker) recordPolicies(ctx context.Context, before string) error {
 	if digest == before {
 		return nil
 	}
-	names, text, err := b.cfg.Policies.text()
+	return b.recordSet(ctx, digest, b.cfg.Policies.active())
+}
+
+// recordSet writes that a policy set is in force from here on, with the text of its files.
+func (b *Broker) recordSet(ctx context.Context, digest string, files []policy.File) error {
+	var names []string
+	all := map[string]string{}
+	for _, f := range files {
+		names = append(names, f.Name)
+		all[f.Name] = string(f.Text)
+	}
+	text, err := json.Marshal(all)
 	if err != nil {
 		return fmt.Errorf("record policies: %w", err)
 	}
@@ -167,20 +208,27 @@ func (b *Broker) Pin(ctx context.Context, ts []*tools.Tool) error {
 	return nil
 }
 
-// seed makes the tools known that the log remembers.
+// seed makes the tools known that the log remembers. A definition that is not there
+// any more, or is not what was recorded, is left out: its tool is pinned anew.
 func (b *Broker) seed(ctx context.Context, pins map[string]pinned) error {
 	known := map[string][]json.RawMessage{}
-	for name, pin := range pins {
+	for _, name := range slices.Sorted(maps.Keys(pins)) {
+		pin := pins[name]
 		p, err := b.cfg.Payloads.Payload(ctx, pin.at, audit.PayloadDefinition)
-		if err != nil {
+		switch {
+		case errors.Is(err, audit.ErrErased), err == nil && !pin.text.Matches(p):
+			b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "definition of a tool is not what was recorded",
+				slog.String("tool", name), slog.String("position", pin.at.String()))
+			continue
+		case err != nil:
 			return fmt.Errorf("read definition of %s: %w", name, err)
 		}
 		upstream, _, _ := strings.Cut(name, ".")
 		known[upstream] = append(known[upstream], p.Body)
 		b.pins[name] = pin.digest
 	}
-	for upstream, defs := range known {
-		if err := b.cfg.Catalogue.Seed(upstream, defs); err != nil {
+	for _, upstream := range slices.Sorted(maps.Keys(known)) {
+		if err := b.cfg.Catalogue.Seed(upstream, known[upstream]); err != nil {
 			b.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "tools of the log that are not offered any more",
 				slog.String("upstream", upstream), slog.Any("reason", err))
 		}

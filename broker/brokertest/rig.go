@@ -4,7 +4,9 @@
 package brokertest
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +29,10 @@ type Options struct {
 	AckWait   time.Duration
 	Limit     float64                   // calls a second for one agent; 10,000 if 0
 	Wrap      func(audit.Log) audit.Log // puts faults between broker and log
+
+	MaxHoldsPerCaller int
+	Grace             time.Duration // that Stop gives running calls; a second if 0
+	EndsWith          error         // what Run is to fail with; nil: it is not to fail
 }
 
 // Rig is a running broker and its parts.
@@ -37,7 +43,8 @@ type Rig struct {
 	Registry *tools.Registry
 	Policies *broker.Policies
 
-	stop func()
+	stop  func()
+	ended chan struct{} // closed when Run has returned
 }
 
 // Start runs a broker until Stop, or the end of the test.
@@ -53,7 +60,7 @@ func Start(t testing.TB, o Options) *Rig {
 	t.Cleanup(cancel)
 	log, err := embedded.Open(ctx, o.Dir, embedded.Options{ReserveBytes: 1 << 20})
 	must(t, err)
-	r := &Rig{Dir: o.Dir, Log: log}
+	r := &Rig{Dir: o.Dir, Log: log, ended: make(chan struct{})}
 	r.Policies, err = broker.NewPolicies(Files(o.Policies), policy.Options{})
 	must(t, err)
 	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.Policies.Review})
@@ -62,20 +69,20 @@ func Start(t testing.TB, o Options) *Rig {
 	}
 	cfg := broker.Config{
 		Tenant: "acme", Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller,
 	}
 	if o.Wrap != nil {
 		cfg.Log = o.Wrap(log)
 	}
 	r.Broker, err = broker.Open(ctx, cfg)
 	must(t, err)
-	r.run(ctx, t, cancel)
+	r.run(ctx, t, cancel, o)
 	must(t, r.Registry.WaitReady(ctx))
 	must(t, r.Pin(ctx, r.Registry.Tools()))
 	return r
 }
 
-func (r *Rig) run(ctx context.Context, t testing.TB, cancel func()) {
+func (r *Rig) run(ctx context.Context, t testing.TB, cancel func(), o Options) {
 	var running sync.WaitGroup
 	registry, endRegistry := context.WithCancel(context.WithoutCancel(ctx))
 	running.Go(func() {
@@ -85,7 +92,8 @@ func (r *Rig) run(ctx context.Context, t testing.TB, cancel func()) {
 	})
 	running.Go(func() {
 		defer endRegistry()
-		if err := r.Run(ctx, time.Second); err != nil {
+		defer close(r.ended)
+		if err := r.Run(ctx, cmp.Or(o.Grace, time.Second)); !errors.Is(err, o.EndsWith) {
 			t.Errorf("run broker: %v", err)
 		}
 	})
@@ -101,6 +109,9 @@ func (r *Rig) run(ctx context.Context, t testing.TB, cancel func()) {
 
 // Stop ends the broker in good order: running calls end, held calls stay held.
 func (r *Rig) Stop() { r.stop() }
+
+// Wait waits until the broker has ended by itself.
+func (r *Rig) Wait() { <-r.ended }
 
 // Files makes policy files of a text.
 func Files(text string) []policy.File {
