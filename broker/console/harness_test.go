@@ -207,7 +207,7 @@ func listen(t *testing.T, address string) net.Listener {
 	return l
 }
 
-func must(t testing.TB, err error) {
+func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,7 @@ func (c *Console) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.setCookie(w, c.loginCookie(), sealed, http.SameSiteLaxMode, a.Expires)
-	http.Redirect(w, r, c.authorization(found, a), http.StatusSeeOther) //nolint:gosec // to the endpoint of a configured issuer
+	http.Redirect(w, r, c.authorization(found, a), http.StatusSeeOther)
 }
 
 // authorization is the address of an authorization request (RFC 6749 section 4.1.1,

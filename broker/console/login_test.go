@@ -2,6 +2,7 @@ package console_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -49,9 +50,8 @@ func (v *visitor) do(method, address string, header http.Header) (*http.Response
 	}
 	response, err := v.client.Do(r)
 	must(v.t, err)
-	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	must(v.t, err)
+	must(v.t, errors.Join(err, response.Body.Close()))
 	return response, string(body)
 }
 

@@ -137,7 +137,7 @@ func (c *Console) loginCookie() string {
 
 // setCookie sets a cookie until it expires; one without a value is taken away.
 func (c *Console) setCookie(w http.ResponseWriter, name, value string, site http.SameSite, expires time.Time) {
-	cookie := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: c.secure(), SameSite: site, Expires: expires}
+	cookie := &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: c.secure(), SameSite: site, Expires: expires} //nolint:gosec // Secure wherever there is https
 	if value == "" {
 		cookie.MaxAge = -1
 	}

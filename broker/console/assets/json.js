@@ -38,6 +38,7 @@ export function parseExact(text, names) {
     at = endOfValue(text, at);
     return text.slice(from, at);
   };
+  /** @returns {any} */
   const value = () => {
     switch (next()) {
       case '{':
@@ -48,6 +49,7 @@ export function parseExact(text, names) {
         return JSON.parse(slice());
     }
   };
+  /** @returns {any[]} */
   const elements = () => {
     const all = [];
     at++;

@@ -38,5 +38,6 @@ export function ago(time, now) {
 /** @param {number|undefined} ms */
 export function duration(ms) {
   if (ms === undefined) return '';
+  if (ms < 0.1) return '< 0.1 ms';
   return ms < 1000 ? `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }

@@ -38,7 +38,7 @@ export class Card {
     this.steps = new Steps(this, id);
     this.element = h('article', { class: 'card', tabindex: -1, 'aria-labelledby': id, 'data-call': call.call_id },
       h('header', {}, h('h2', { id }, foreign(call.tool)), this.status, this.deadline),
-      h('p', { class: 'who' }, 'For ', parties(call), call.client ? h('small', {}, ' calling itself ', foreign(call.client)) : null),
+      h('p', { class: 'who' }, 'For ', parties(call), call.client ? h('small', {}, ' calling itself ', foreign(call.client), ', not verified') : null),
       h('div', { class: 'why' }, h('h3', {}, 'Stopped by'), reasonList(call.reasons.filter((r) => r.effect !== 'permit'))),
       h('div', { class: 'arguments' }, h('h3', {}, 'Exact arguments'),
         this.args ? this.args.element : h('p', { class: 'muted' }, call.arguments_erased ? 'They have been erased.' : 'They are not for you to see.')),

@@ -32,12 +32,22 @@ export function digestView(digest) {
   return h('code', { class: 'digest', title: 'digest of the call: tool, exact arguments and parties' }, digest);
 }
 
-/** @param {import('../types.js').Reason[]} reasons */
+/**
+ * Policies, each once, with all the parties that it spoke about.
+ * @param {import('../types.js').Reason[]} reasons
+ */
 export function reasonList(reasons) {
-  return h('ul', { class: 'reasons' }, ...reasons.map((r) => h('li', {},
+  const about = new Map();
+  for (const r of reasons) {
+    const key = JSON.stringify([r.policy, r.effect, r.reason]);
+    const known = about.get(key) ?? { ...r, links: new Set() };
+    if (r.link) known.links.add(r.link);
+    about.set(key, known);
+  }
+  return h('ul', { class: 'reasons' }, ...[...about.values()].map((r) => h('li', {},
     h('code', { class: 'policy' }, foreign(r.policy || 'no policy permits it')),
     r.reason ? foreign(r.reason, { class: 'foreign reason' }) : null,
-    r.link ? h('small', {}, 'about ', foreign(r.link)) : null)));
+    r.links.size > 0 ? h('small', {}, 'about ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(link)])) : null)));
 }
 
 /** @param {string|undefined} time */
