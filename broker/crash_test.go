@@ -141,6 +141,7 @@ func checkTruth(t *testing.T, dir string, acked []string, when string) {
 		}
 	}
 	checkActs(t, dir, state, when)
+	verified(t, rig.Log, when)
 }
 
 // checkActs compares what the tool did with what the log says.
@@ -230,7 +231,7 @@ func (d *doomed) start(t *testing.T, dir string) *brokertest.Rig {
 	fake := toolstest.NewFake()
 	fake.Handle(toolstest.Define(toolstest.Echo, `{"text":{"type":"string"}}`, "text"), d.act(t, filepath.Join(dir, "acts")))
 	return brokertest.Start(t, brokertest.Options{
-		Dir: filepath.Join(dir, "log"), Policies: policies, HoldWait: time.Millisecond,
+		Dir: filepath.Join(dir, "log"), Policies: policies, HoldWait: time.Millisecond, Seal: true,
 		Upstreams: map[string]tools.Upstream{"desk": fake},
 		Wrap:      func(l audit.Log) audit.Log { return &doomedLog{Log: l, doomed: d} },
 	})

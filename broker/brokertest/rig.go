@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -14,10 +16,13 @@ import (
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
 )
+
+const tenant = "acme"
 
 // Options say what the broker under test is made of.
 type Options struct {
@@ -33,6 +38,7 @@ type Options struct {
 	MaxHoldsPerCaller int
 	Grace             time.Duration // that Stop gives running calls; a second if 0
 	EndsWith          error         // what Run is to fail with; nil: it is not to fail
+	Seal              bool          // whether checkpoints are signed meanwhile
 }
 
 // Rig is a running broker and its parts.
@@ -67,8 +73,12 @@ func Start(t testing.TB, o Options) *Rig {
 	for name, u := range o.Upstreams {
 		must(t, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
 	}
+	keys := filepath.Join(o.Dir, "keys")
+	must(t, os.MkdirAll(keys, 0o700))
+	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
+	must(t, err)
 	cfg := broker.Config{
-		Tenant: "acme", Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
+		Key: key.Verifier().String(), Tenant: tenant, Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller,
 	}
 	if o.Wrap != nil {
@@ -76,22 +86,30 @@ func Start(t testing.TB, o Options) *Rig {
 	}
 	r.Broker, err = broker.Open(ctx, cfg)
 	must(t, err)
-	r.run(ctx, t, cancel, o)
+	below := []func(context.Context) error{r.Registry.Run}
+	if o.Seal {
+		sealer, err := seal.NewSealer(seal.Config{Log: log, Trees: log, Key: key, Tenant: tenant, Source: "deed://acme/one", Interval: 20 * time.Millisecond})
+		must(t, err)
+		below = append(below, sealer.Run)
+	}
+	r.run(ctx, t, cancel, o, below)
 	must(t, r.Registry.WaitReady(ctx))
 	must(t, r.Pin(ctx, r.Registry.Tools()))
 	return r
 }
 
-func (r *Rig) run(ctx context.Context, t testing.TB, cancel func(), o Options) {
+func (r *Rig) run(ctx context.Context, t testing.TB, cancel func(), o Options, below []func(context.Context) error) {
 	var running sync.WaitGroup
-	registry, endRegistry := context.WithCancel(context.WithoutCancel(ctx))
+	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
+	for _, run := range below {
+		running.Go(func() {
+			if err := run(base); err != nil {
+				t.Errorf("run what stands below the broker: %v", err)
+			}
+		})
+	}
 	running.Go(func() {
-		if err := r.Registry.Run(registry); err != nil {
-			t.Errorf("run registry: %v", err)
-		}
-	})
-	running.Go(func() {
-		defer endRegistry()
+		defer endBase()
 		defer close(r.ended)
 		if err := r.Run(ctx, cmp.Or(o.Grace, time.Second)); !errors.Is(err, o.EndsWith) {
 			t.Errorf("run broker: %v", err)
