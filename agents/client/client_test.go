@@ -22,37 +22,32 @@ import (
 	"github.com/deedbroker/deed/tools/toolstest"
 )
 
-// generations runs a test with both generations of the protocol.
-func generations(t *testing.T, test func(t *testing.T, legacy bool)) {
-	t.Helper()
-	for name, legacy := range map[string]bool{"2026-07-28": false, "2025-11-25": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t, legacy)
-		})
-	}
-}
+// generations are those of the protocol, and whether they are the old one.
+func generations() map[string]bool { return map[string]bool{"2026-07-28": false, "2025-11-25": true} }
 
 func TestCallGivesTheToolsAnswer(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, legacy bool) {
-		f := &fakeBroker{}
-		c := connect(t, client.Options{URL: serve(t, f), Legacy: legacy, Name: "script", Version: "7"})
-		for _, tool := range []string{"ledger.refund", "ledger__refund"} {
-			r, err := c.Call(t.Context(), tool, json.RawMessage(`{"amount":12345678901234567890.10}`), client.CallOptions{IdempotencyKey: "k1"})
-			if err != nil {
-				t.Fatal(err)
+	for name, legacy := range generations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeBroker{}
+			c := connect(t, client.Options{URL: serve(t, f), Legacy: legacy, Name: "script", Version: "7"})
+			for _, tool := range []string{"ledger.refund", "ledger__refund"} {
+				r, err := c.Call(t.Context(), tool, json.RawMessage(`{"amount":12345678901234567890.10}`), client.CallOptions{IdempotencyKey: "k1"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if want := `ledger.refund {"amount":12345678901234567890.10}`; r.Text != want || r.CallID != "c1" || r.IsError || r.Pending != nil {
+					t.Errorf("got %+v, want the text %q", r, want)
+				}
 			}
-			if want := `ledger.refund {"amount":12345678901234567890.10}`; r.Text != want || r.CallID != "c1" || r.IsError || r.Pending != nil {
-				t.Errorf("got %+v, want the text %q", r, want)
+			for _, seen := range f.requests() {
+				if seen.IdempotencyKey != "k1" || seen.Client != "script/7" || seen.Tool != "ledger.refund" {
+					t.Errorf("the broker saw %+v", seen)
+				}
 			}
-		}
-		for _, seen := range f.requests() {
-			if seen.IdempotencyKey != "k1" || seen.Client != "script/7" || seen.Tool != "ledger.refund" {
-				t.Errorf("the broker saw %+v", seen)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestToolsOwnErrorIsAResult(t *testing.T) {
@@ -72,45 +67,58 @@ func TestRefusalsAreErrorsWithKindAndReasons(t *testing.T) {
 		kind broker.Kind
 		want client.Kind
 	}{
-		{broker.Invalid, client.Invalid}, {broker.Denied, client.Denied}, {broker.Lapsed, client.Lapsed}, {broker.NotFound, client.NotFound},
-		{broker.Conflict, client.Conflict}, {broker.Overloaded, client.Overloaded}, {broker.LogUnavailable, client.LogUnavailable},
-		{broker.Upstream, client.Upstream}, {broker.OutcomeUnknown, client.OutcomeUnknown}, {broker.Internal, client.Internal},
+		{broker.Invalid, client.Invalid},
+		{broker.Denied, client.Denied},
+		{broker.Lapsed, client.Lapsed},
+		{broker.NotFound, client.NotFound},
+		{broker.Conflict, client.Conflict},
+		{broker.Overloaded, client.Overloaded},
+		{broker.LogUnavailable, client.LogUnavailable},
+		{broker.Upstream, client.Upstream},
+		{broker.OutcomeUnknown, client.OutcomeUnknown},
+		{broker.Internal, client.Internal},
 	} {
 		t.Run(tt.kind.String(), func(t *testing.T) {
 			t.Parallel()
-			generations(t, func(t *testing.T, legacy bool) {
-				f := &fakeBroker{call: func(broker.Request) (*broker.Reply, error) {
-					return nil, &broker.Error{
-						Kind: tt.kind, Public: "not like this", CallID: "c9", Retry: 1500 * time.Millisecond,
-						Decision: &audit.Decision{Reasons: []audit.Reason{{Policy: "p1", Effect: "forbid", Text: "too much"}}},
+			for name, legacy := range generations() {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					f := &fakeBroker{call: func(broker.Request) (*broker.Reply, error) {
+						return nil, &broker.Error{
+							Kind: tt.kind, Public: "not like this", CallID: "c9", Retry: 1500 * time.Millisecond,
+							Decision: &audit.Decision{Reasons: []audit.Reason{{Policy: "p1", Effect: "forbid", Text: "too much"}}},
+						}
+					}}
+					_, err := connect(t, client.Options{URL: serve(t, f), Legacy: legacy}).Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
+					e, ok := errors.AsType[*client.Error](err)
+					if !ok {
+						t.Fatalf("got %v", err)
 					}
-				}}
-				_, err := connect(t, client.Options{URL: serve(t, f), Legacy: legacy}).Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
-				e, ok := errors.AsType[*client.Error](err)
-				if !ok {
-					t.Fatalf("got %v", err)
-				}
-				if e.Kind != tt.want || e.CallID != "c9" || e.Retry != 1500*time.Millisecond || !strings.Contains(e.Message, "not like this") {
-					t.Errorf("got %+v", e)
-				}
-				if diff := cmp.Diff([]client.Reason{{Policy: "p1", Text: "too much"}}, e.Reasons); diff != "" {
-					t.Error(diff)
-				}
-			})
+					if e.Kind != tt.want || e.CallID != "c9" || e.Retry != 1500*time.Millisecond || !strings.Contains(e.Message, "not like this") {
+						t.Errorf("got %+v", e)
+					}
+					if diff := cmp.Diff([]client.Reason{{Policy: "p1", Text: "too much"}}, e.Reasons); diff != "" {
+						t.Error(diff)
+					}
+				})
+			}
 		})
 	}
 }
 
 func TestRejectedTokenIsUnauthenticated(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, legacy bool) {
-		c := connect(t, client.Options{URL: serve(t, &fakeBroker{}), Legacy: legacy, Token: token("old")})
-		_, err := c.Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
-		e, ok := errors.AsType[*client.Error](err)
-		if !ok || e.Kind != client.Unauthenticated || e.Status != http.StatusUnauthorized || !strings.Contains(e.Message, "expired") {
-			t.Errorf("got %#v", err)
-		}
-	})
+	for name, legacy := range generations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := connect(t, client.Options{URL: serve(t, &fakeBroker{}), Legacy: legacy, Token: token("old")})
+			_, err := c.Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
+			e, ok := errors.AsType[*client.Error](err)
+			if !ok || e.Kind != client.Unauthenticated || e.Status != http.StatusUnauthorized || !strings.Contains(e.Message, "expired") {
+				t.Errorf("got %#v", err)
+			}
+		})
+	}
 }
 
 func TestWithoutATokenNothingIsSent(t *testing.T) {
@@ -157,23 +165,26 @@ func TestHeldCallIsPendingAndAwaited(t *testing.T) {
 
 func TestProgressOfAHeldCallIsTold(t *testing.T) {
 	t.Parallel()
-	generations(t, func(t *testing.T, legacy bool) {
-		f := &fakeBroker{call: func(r broker.Request) (*broker.Reply, error) {
-			r.Waiting(*pending("c1").Pending)
-			r.Notify("notifications/progress", []byte(`{"progressToken":"x","progress":2,"total":4,"message":"half"}`))
-			return &broker.Reply{CallID: "c1", Answer: toolstest.Text("done")}, nil
-		}}
-		c := connect(t, client.Options{URL: serve(t, f), Legacy: legacy})
-		told := make(chan client.Progress, 8)
-		r, err := c.Call(t.Context(), "ledger.refund", nil, client.CallOptions{Waiting: client.Waiting{OnProgress: func(p client.Progress) { told <- p }}})
-		if err != nil || r.Text != "done" {
-			t.Fatalf("got %+v, %v", r, err)
-		}
-		first, second := <-told, <-told
-		if !strings.Contains(first.Message, "waiting for approval by lead") || second.Message != "half" || second.Total <= first.Total {
-			t.Errorf("got %+v and %+v", first, second)
-		}
-	})
+	for name, legacy := range generations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakeBroker{call: func(r broker.Request) (*broker.Reply, error) {
+				r.Waiting(*pending("c1").Pending)
+				r.Notify("notifications/progress", []byte(`{"progressToken":"x","progress":2,"total":4,"message":"half"}`))
+				return &broker.Reply{CallID: "c1", Answer: toolstest.Text("done")}, nil
+			}}
+			c := connect(t, client.Options{URL: serve(t, f), Legacy: legacy})
+			told := make(chan client.Progress, 8)
+			r, err := c.Call(t.Context(), "ledger.refund", nil, client.CallOptions{Waiting: client.Waiting{OnProgress: func(p client.Progress) { told <- p }}})
+			if err != nil || r.Text != "done" {
+				t.Fatalf("got %+v, %v", r, err)
+			}
+			first, second := <-told, <-told
+			if !strings.Contains(first.Message, "waiting for approval by lead") || second.Message != "half" || second.Total <= first.Total {
+				t.Errorf("got %+v and %+v", first, second)
+			}
+		})
+	}
 }
 
 func TestToolsListsRawDefinitions(t *testing.T) {
@@ -213,12 +224,15 @@ func TestNobodyListeningIsUnreachable(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	generations(t, func(t *testing.T, legacy bool) {
-		_, err := connect(t, client.Options{URL: "http://" + address, Legacy: legacy}).Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
-		if e, ok := errors.AsType[*client.Error](err); !ok || e.Kind != client.Unreachable || !strings.Contains(e.Message, address) {
-			t.Errorf("got %v", err)
-		}
-	})
+	for name, legacy := range generations() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := connect(t, client.Options{URL: "http://" + address, Legacy: legacy}).Call(t.Context(), "ledger.refund", nil, client.CallOptions{})
+			if e, ok := errors.AsType[*client.Error](err); !ok || e.Kind != client.Unreachable || !strings.Contains(e.Message, address) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 }
 
 func TestBrokenConnectionLeavesTheOutcomeUnknown(t *testing.T) {
@@ -241,16 +255,13 @@ func TestCancelledCallReturnsTheContextsError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	f := &fakeBroker{call: func(broker.Request) (*broker.Reply, error) {
 		cancel()
-		<-t.Context().Done()
+		<-t.Context().Done() // later than the client gives up
 		return nil, context.Canceled
 	}}
-	url := serve(t, f)
-	t.Run("call", func(t *testing.T) {
-		_, err := connect(t, client.Options{URL: url}).Call(ctx, "ledger.refund", nil, client.CallOptions{})
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("got %v", err)
-		}
-	})
+	_, err := connect(t, client.Options{URL: serve(t, f)}).Call(ctx, "ledger.refund", nil, client.CallOptions{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestRedirectsAreNotFollowed(t *testing.T) {
@@ -270,8 +281,12 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	for _, o := range []client.Options{
-		{URL: "http://x"}, {URL: "ftp://x", Token: token("a")}, {URL: "http://u:p@x", Token: token("a")},
-		{URL: "http://x?y", Token: token("a")}, {URL: ":", Token: token("a")}, {Token: token("a")},
+		{URL: "http://x"},
+		{URL: "ftp://x", Token: token("a")},
+		{URL: "http://u:p@x", Token: token("a")},
+		{URL: "http://x?y", Token: token("a")},
+		{URL: ":", Token: token("a")},
+		{Token: token("a")},
 	} {
 		if _, err := client.New(o); err == nil {
 			t.Errorf("%q was accepted", o.URL)

@@ -78,7 +78,7 @@ func (e *environment) demoDir() (string, error) {
 }
 
 // secretsName is the file in the demo's directory with which agents get tokens.
-const secretsName = "secrets.json" //nolint:gosec // a file's name
+const secretsName = "secrets.json"
 
 // sessionsName is the file in the data directory with what `deed login` saved.
 const sessionsName = "sessions.json"

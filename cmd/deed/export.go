@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -149,7 +150,7 @@ func (x *exporter) fromBroker(ctx context.Context, env *environment) error {
 // write writes an event on a line of its own. Stored events have no line breaks, as
 // JSON written by encoding/json has none.
 func (x *exporter) write(event []byte) error {
-	if _, err := x.out.Write(append(event[:len(event):len(event)], '\n')); err != nil {
+	if _, err := x.out.Write(append(slices.Clip(event), '\n')); err != nil {
 		return fmt.Errorf("write events: %w", err)
 	}
 	return nil

@@ -166,7 +166,7 @@ func (e *environment) printDetail(c httpapi.CallDetail) {
 	case c.Erased.Output:
 		e.printf("result    has been erased\n")
 	case len(c.Output) > 0:
-		e.printf("result\n%s\n", indent(prettyJSON(c.Output), "  "))
+		e.printf("result\n%s\n", indent(prettyJSON(c.Output)))
 	}
 	if r := c.Reconciled; r != nil {
 		e.printf("%s says that it %s. %s\n", plain(r.By), happenedWords(r.Happened), plain(r.Note))

@@ -140,7 +140,7 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	case h.ArgumentsErased:
 		e.printf("arguments have been erased\n")
 	case len(h.Arguments) > 0:
-		e.printf("arguments\n%s\n", indent(prettyJSON(h.Arguments), "  "))
+		e.printf("arguments\n%s\n", indent(prettyJSON(h.Arguments)))
 	}
 }
 

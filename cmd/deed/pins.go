@@ -19,7 +19,7 @@ import (
 func pinnedTools(ctx context.Context, cfg *config.Config) ([]policy.Tool, error) {
 	dir, err := logDir(cfg.Data)
 	if err != nil {
-		return nil, nil //nolint:nilerr // nothing has been seen yet
+		return nil, nil // nothing has been seen yet
 	}
 	reader, err := embedded.OpenReadOnly(ctx, dir)
 	if err != nil {

@@ -50,7 +50,7 @@ type step struct {
 func (e *environment) tell(call httpapi.CallDetail, steps []step) {
 	e.printf("call %s of %s\n", plain(call.CallID), plain(call.Tool))
 	if len(call.Arguments) > 0 {
-		e.printf("with %s\n", indent(prettyJSON(call.Arguments), "  ")[2:])
+		e.printf("with %s\n", indent(prettyJSON(call.Arguments))[2:])
 	}
 	if len(steps) == 0 {
 		e.say("its events are for those only who may read the domain %s\n", plain(call.Domain))
@@ -65,7 +65,7 @@ func (e *environment) tell(call httpapi.CallDetail, steps []step) {
 		e.printf("    at %s\n", plain(s.Position))
 	}
 	if len(call.Output) > 0 {
-		e.printf("\nit answered\n%s\n", indent(prettyJSON(call.Output), "  "))
+		e.printf("\nit answered\n%s\n", indent(prettyJSON(call.Output)))
 	}
 }
 

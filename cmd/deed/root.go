@@ -17,7 +17,7 @@ const (
 
 // run is the whole program: it returns the exit code.
 func run(ctx context.Context, env *environment, args []string) int {
-	root := newRoot(env)
+	root := newRoot(env) //nolint:contextcheck // verbs get it from ExecuteContext
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

@@ -55,8 +55,9 @@ func prettyJSON(raw []byte) string {
 	return multiline(b.String())
 }
 
-// indent puts a margin before each line.
-func indent(text, margin string) string {
+// indent puts a margin of two spaces before each line.
+func indent(text string) string {
+	const margin = "  "
 	return margin + strings.ReplaceAll(text, "\n", "\n"+margin)
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"time"
 
@@ -276,7 +277,7 @@ func (o *output) write(text []byte) {
 	if o.lost != nil {
 		return
 	}
-	if _, err := o.w.Write(append(line[:len(line):len(line)], '\n')); err != nil {
+	if _, err := o.w.Write(append(slices.Clip(line), '\n')); err != nil {
 		o.lost = err
 		o.failed()
 	}

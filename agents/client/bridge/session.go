@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"sync"
@@ -138,9 +139,7 @@ func (b *Bridge) learn(m *message, answer []byte) {
 	case string(mcp.MethodToolsList):
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		for name, t := range listed(answer) {
-			b.tools[name] = t
-		}
+		maps.Copy(b.tools, listed(answer))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -119,9 +120,7 @@ func callPath(id string) string { return "/v1/calls/" + url.PathEscape(id) }
 func all[T any](ctx context.Context, c *Client, path string, filters url.Values, limit int) ([]T, error) {
 	items := []T{}
 	query := url.Values{}
-	for name, values := range filters {
-		query[name] = values
-	}
+	maps.Copy(query, filters)
 	for {
 		n := pageSize
 		if limit > 0 {
