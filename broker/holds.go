@@ -227,13 +227,17 @@ func (d deadline) compare(o deadline) int {
 // deadlines is a heap, the earliest first. Each hold knows its place in it.
 type deadlines []deadline
 
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].compare(d[j]) < 0 }
+// Len is part of [heap.Interface].
+func (d *deadlines) Len() int { return len(*d) }
+
+// Less is part of [heap.Interface].
+func (d *deadlines) Less(i, j int) bool { return (*d)[i].compare((*d)[j]) < 0 }
 
 // Swap is part of [heap.Interface].
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].hold.place, d[j].hold.place = i, j
+func (d *deadlines) Swap(i, j int) {
+	all := *d
+	all[i], all[j] = all[j], all[i]
+	all[i].hold.place, all[j].hold.place = i, j
 }
 
 // Push is part of [heap.Interface].

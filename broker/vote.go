@@ -187,7 +187,7 @@ func (b *Broker) counted(ctx context.Context, h *hold, part func(calls.Call) boo
 
 // Cancel withdraws a held call, for the caller who made it or the person behind it.
 // It fails with NotFound for anybody else, and with Conflict when the call is
-// decided. Cancelled again, it is as it was.
+// decided, or is by the time that the cancellation comes to stand in the log.
 func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error) {
 	op := "cancel " + clip(callID, 64)
 	if err := b.admit(ctx, op, id); err != nil {
@@ -198,14 +198,9 @@ func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason
 		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call of yours has this id"}
 	}
 	c, _ := h.snapshot()
-	over := func(c calls.Call) error {
-		if c.State == calls.Held || c.Closing.Type == audit.CallCancelled {
-			return nil
-		}
-		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is not held any more"}
-	}
+	decided := &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is not held any more"}
 	if c.State != calls.Held {
-		return c, over(c)
+		return c, decided
 	}
 	who := recorded(id)
 	out := audit.Outcome{Code: audit.CodeClient, Reason: clip(reason, maxReason), By: &who}
@@ -213,7 +208,10 @@ func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason
 		return c, &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second, Public: "the cancellation could not be recorded; try again"}
 	}
 	c = b.counted(ctx, h, func(calls.Call) bool { return false })
-	return c, over(c)
+	if c.State != calls.Held && c.Closing.Type != audit.CallCancelled { // something else came first in the log
+		return c, decided
+	}
+	return c, nil
 }
 
 func mayCancel(id *agents.Identity, h *hold) bool {
