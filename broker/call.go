@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,12 +39,12 @@ func (c *call) held() bool { return c.intent.Decision.Effect == audit.Hold }
 type callKey [sha256.Size]byte
 
 func keyOf(in audit.Intent, args []byte) callKey {
-	h := sha256.New()
+	var all []byte
 	for _, part := range []string{callerOf(in.Identity), in.Tool, in.Definition, in.IdempotencyKey} {
-		fmt.Fprintf(h, "%d:%s", len(part), part)
+		all = strconv.AppendInt(all, int64(len(part)), 10)
+		all = append(append(all, ':'), part...)
 	}
-	h.Write(args)
-	return callKey(h.Sum(nil))
+	return sha256.Sum256(append(all, args...))
 }
 
 // Call takes one tools/call from a verified caller to its end: the tool's answer, a
@@ -55,8 +55,10 @@ func keyOf(in audit.Intent, args []byte) callKey {
 // if ctx is done earlier; the result is recorded either way.
 func (b *Broker) Call(ctx context.Context, r Request) (*Reply, error) {
 	c := &call{id: newID(), req: r, domain: audit.OwnDomain, start: time.Now()}
-	ctx, span := b.trace(ctx, c)
+	ctx, span := b.cfg.Tracer.Start(continued(ctx, r.TraceParent), "call", trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(attribute.String("deed.call_id", c.id), attribute.String("deed.tool", clip(r.Tool, maxToolName))))
 	defer span.End()
+	c.trace = traceParent(ctx)
 	reply, err := b.walk(ctx, c)
 	b.metrics.called(ctx, c, err)
 	if err != nil {
@@ -96,15 +98,11 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	return &Reply{CallID: c.id, Answer: answer}, nil
 }
 
-// trace continues the caller's trace, or starts one.
-func (b *Broker) trace(ctx context.Context, c *call) (context.Context, trace.Span) {
-	tc := propagation.TraceContext{}
-	ctx, span := b.cfg.Tracer.Start(continued(ctx, c.req.TraceParent), "call", trace.WithSpanKind(trace.SpanKindServer),
-		trace.WithAttributes(attribute.String("deed.call_id", c.id), attribute.String("deed.tool", clip(c.req.Tool, maxToolName))))
+// traceParent is the W3C traceparent of the span in ctx; empty if there is none.
+func traceParent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
-	tc.Inject(ctx, carrier)
-	c.trace = carrier["traceparent"]
-	return ctx, span
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier["traceparent"]
 }
 
 // continued is ctx in the trace of a W3C traceparent, if there is one.
@@ -175,7 +173,7 @@ func (b *Broker) refuse(ctx context.Context, c *call, r *refusal) error {
 		payloads = append(payloads, c.stored)
 	}
 	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision}
-	if _, err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, payloads...); err != nil {
+	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, payloads...); err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "refusal not recorded", slog.String("call_id", c.id), slog.Any("error", err))
 		return unavailable(fail.Op, c.id, err)
 	}
@@ -210,7 +208,7 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 		return nil, unavailable(op, c.id, err)
 	}
 	recording, span := b.cfg.Tracer.Start(ctx, "record intent")
-	_, err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored)
+	err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored)
 	span.End()
 	if err == nil {
 		return f, nil

@@ -56,7 +56,7 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 		commitment := p.Commitment()
 		out.Output, payloads = &commitment, []audit.Payload{p}
 	}
-	_, err := b.write(ctx, typ, where, out, payloads...)
+	err := b.write(ctx, typ, where, out, payloads...)
 	if err == nil {
 		return nil
 	}
@@ -65,7 +65,7 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 	if errors.Is(err, audit.ErrTooLarge) { // then the record says that much
 		fail.Kind, fail.Public = Upstream, "the tool ran, but its answer is too large to be recorded and therefore not given; ask it for less"
 		out.Output, out.Reason, payloads = nil, fail.Public, nil
-		if _, err = b.write(ctx, typ, where, out); err == nil {
+		if err = b.write(ctx, typ, where, out); err == nil {
 			return fail
 		}
 	}

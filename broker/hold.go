@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,11 +87,11 @@ func (h *hold) flags() (withdrawn, releasing bool) {
 
 // callerOf is agents.Identity.Key of a recorded identity.
 func callerOf(id audit.Identity) string {
-	k := id.Issuer + "\x00" + id.Principal
+	parts := []string{id.Issuer, id.Principal}
 	for _, a := range id.Chain {
-		k += "\x00" + a.ID
+		parts = append(parts, a.ID)
 	}
-	return k
+	return strings.Join(parts, "\x00")
 }
 
 // hold waits for people with the request open, for as long as the configuration says.

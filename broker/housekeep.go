@@ -41,7 +41,7 @@ func (b *Broker) expireDue(ctx context.Context, now time.Time) {
 		}
 		where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
 		out := audit.Outcome{Code: audit.CodeExpired, Reason: "nobody decided in time"}
-		if _, err := b.write(ctx, audit.CallExpired, where, out); err != nil {
+		if err := b.write(ctx, audit.CallExpired, where, out); err != nil {
 			b.holds.postpone(h, c.Deadline())
 			b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "expiry not recorded yet", slog.String("call_id", c.ID), slog.Any("error", err))
 			return

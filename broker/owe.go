@@ -32,7 +32,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (b *Broker) owe(t audit.Type, a about, out audit.Outcome, payloads ...audit.Payload) {
 	b.work.Go(func() {
 		for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-			_, err := b.write(b.live, t, a, out, payloads...)
+			err := b.write(b.live, t, a, out, payloads...)
 			if err == nil {
 				return
 			}

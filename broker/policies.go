@@ -182,7 +182,7 @@ func (b *Broker) recordSet(ctx context.Context, digest string, files []policy.Fi
 		return fmt.Errorf("record policies: %w", err)
 	}
 	p := audit.NewPayload(audit.PayloadPolicy, text)
-	_, err = b.write(ctx, audit.PolicyActivated, control(), audit.Activation{PolicySet: digest, Files: names, Text: p.Commitment()}, p)
+	err = b.write(ctx, audit.PolicyActivated, control(), audit.Activation{PolicySet: digest, Files: names, Text: p.Commitment()}, p)
 	return err
 }
 
@@ -200,7 +200,7 @@ func (b *Broker) Pin(ctx context.Context, ts []*tools.Tool) error {
 		}
 		p := audit.NewPayload(audit.PayloadDefinition, t.Raw)
 		data := audit.Pin{Tool: t.Name(), Definition: t.Digest, Text: p.Commitment()}
-		if _, err := b.write(ctx, audit.ToolPinned, control(), data, p); err != nil {
+		if err := b.write(ctx, audit.ToolPinned, control(), data, p); err != nil {
 			return fmt.Errorf("pin tool: %w", err)
 		}
 		b.pins[t.Name()] = t.Digest

@@ -72,24 +72,24 @@ func (b *Broker) event(t audit.Type, a about, data any, payloads ...audit.Payloa
 
 // write appends one event, waiting for its acknowledgement at most AckWait, whether
 // or not the client that caused it is still there.
-func (b *Broker) write(ctx context.Context, t audit.Type, a about, data any, payloads ...audit.Payload) (audit.Position, error) {
+func (b *Broker) write(ctx context.Context, t audit.Type, a about, data any, payloads ...audit.Payload) error {
 	e, err := b.event(t, a, data, payloads...)
 	if err != nil {
-		return audit.Position{}, err
+		return err
 	}
 	return b.append(ctx, e)
 }
 
-func (b *Broker) append(ctx context.Context, e audit.Event) (audit.Position, error) {
+func (b *Broker) append(ctx context.Context, e audit.Event) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)
 	defer cancel()
 	start := time.Now()
-	p, err := b.cfg.Log.Append(ctx, e)
+	_, err := b.cfg.Log.Append(ctx, e)
 	b.metrics.appended(ctx, e.Type, time.Since(start), err)
 	if err != nil {
-		return p, fmt.Errorf("record %s: %w", e.Type, err)
+		return fmt.Errorf("record %s: %w", e.Type, err)
 	}
-	return p, nil
+	return nil
 }
 
 // callOf says where events of a recorded call go.

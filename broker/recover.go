@@ -26,7 +26,7 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	if _, err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
+	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
 		return err
 	}
 	if err := b.seed(ctx, h.pins); err != nil {
@@ -61,7 +61,7 @@ func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 		return nil
 	}
 	out := audit.Outcome{Code: audit.CodeCrash, Reason: "the broker stopped between the act and its record"}
-	if _, err := b.write(ctx, audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), out); err != nil {
+	if err := b.write(ctx, audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), out); err != nil {
 		return fmt.Errorf("close call %s as unknown: %w", c.ID, err)
 	}
 	return nil

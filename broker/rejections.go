@@ -65,7 +65,7 @@ func (b *Broker) sampleRejections(ctx context.Context, now time.Time, all bool) 
 		where := about{domain: audit.OwnDomain, topic: audit.TopicRejections}
 		data := audit.Rejection{Kind: string(k.kind), Issuer: k.issuer, Count: n}
 		if !away {
-			_, err := b.write(ctx, audit.TokenRejected, where, data)
+			err := b.write(ctx, audit.TokenRejected, where, data)
 			if err == nil {
 				continue
 			}

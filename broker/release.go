@@ -10,6 +10,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/tools"
 )
 
 // consider looks, in the background, whether the votes so far lift the hold. One
@@ -110,7 +111,7 @@ func (b *Broker) settle(ctx context.Context, h *hold, c calls.Call, r ruling) er
 	if r.typ == audit.CallReleased && e.Time.After(c.Deadline()) {
 		return nil
 	}
-	_, err = b.append(ctx, e)
+	err = b.append(ctx, e)
 	if r.typ == audit.CallReleased && (err == nil || errors.Is(err, audit.ErrUncertain)) {
 		h.markReleasing()
 	}
@@ -148,16 +149,15 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	if err != nil {
 		return ruling{}, err
 	}
-	t, err := b.cfg.Catalogue.Lookup(c.Intent.Tool)
-	if err != nil || t.Digest != c.Intent.Definition {
+	t := b.unchanged(c)
+	if t == nil {
 		return cancelled(audit.CodeChanged, "the tool is no longer what it was when it was called", nil), nil
 	}
 	votes, fallen := b.standing(c)
-	d, err := b.decide(t, args, c.Intent.Identity, approvals(votes))
-	if err != nil {
-		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", nil), nil
-	}
+	d, failed := b.decide(t, args, c.Intent.Identity, approvals(votes))
 	switch {
+	case failed != nil:
+		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil
 	case d.Effect == audit.Allow && len(votes) > 0:
 		r := audit.Release{Decision: d, Digest: c.Intent.Digest}
 		for _, v := range votes {
@@ -171,6 +171,15 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	default:
 		return cancelled(audit.CodeChanged, "an approval does not stand any more, the policy has changed since: that of "+strings.Join(fallen, ", "), &d), nil
 	}
+}
+
+// unchanged is the tool as it was when it was called; nil if it is not that any more.
+func (b *Broker) unchanged(c calls.Call) *tools.Tool {
+	t, err := b.cfg.Catalogue.Lookup(c.Intent.Tool)
+	if err != nil || t.Digest != c.Intent.Definition {
+		return nil
+	}
+	return t
 }
 
 // standing are the votes that their voters could still cast, and who cast the others.
@@ -209,8 +218,8 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 		b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeErased, Reason: "its arguments cannot be read"})
 		return
 	}
-	t, err := b.cfg.Catalogue.Lookup(c.Intent.Tool)
-	if err != nil || t.Digest != c.Intent.Definition {
+	t := b.unchanged(c)
+	if t == nil {
 		b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeChanged, Reason: "the tool changed after its release"})
 		return
 	}

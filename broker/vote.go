@@ -112,14 +112,11 @@ func ending(c calls.Call) string {
 }
 
 func voters(c calls.Call) string {
-	s := ""
+	names := make([]string, len(c.Votes))
 	for i, v := range c.Votes {
-		if i > 0 {
-			s += ", "
-		}
-		s += v.By.Principal
+		names[i] = v.By.Principal
 	}
-	return s
+	return strings.Join(names, ", ")
 }
 
 // mayVote decides whether this identity may decide this call: a person, with one
@@ -150,7 +147,7 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 		return err
 	}
 	data := audit.Approval{Digest: clip(v.Digest, 64), By: recorded(v.Identity), Decision: d}
-	if _, err := b.write(ctx, audit.CallVoteRefused, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data); err != nil {
+	if err := b.write(ctx, audit.CallVoteRefused, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data); err != nil {
 		return unavailable(op, c.ID, err)
 	}
 	return fail
@@ -162,8 +159,7 @@ func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, dat
 	if err != nil {
 		return "", err
 	}
-	_, err = b.append(ctx, e)
-	return e.ID, err
+	return e.ID, b.append(ctx, e)
 }
 
 // counted waits until what was just acknowledged is part of the call, or until the
