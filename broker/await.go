@@ -25,8 +25,10 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 	}
 	h := b.holds.get(callID)
 	if h == nil || h.caller != id.Key() {
-		return nil, &Error{Kind: NotFound, Op: "await " + clip(callID, 64),
-			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end"}
+		return nil, &Error{
+			Kind: NotFound, Op: "await " + clip(callID, 64),
+			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end",
+		}
 	}
 	return b.await(ctx, h, waiting)
 }

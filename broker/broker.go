@@ -107,9 +107,9 @@ type Broker struct {
 
 	rejections *rejections
 
-	cursor audit.Cursor // where following starts; set by Open
-	work   tasks        // requests, executions and releases under way
-	live   context.Context
+	cursor audit.Cursor    // where following starts; set by Open
+	work   tasks           // requests, executions and releases under way
+	live   context.Context //nolint:containedctx // of executions, which outlive the requests that start them
 	stop   context.CancelFunc
 }
 

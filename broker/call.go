@@ -161,8 +161,10 @@ func refusalOfLookup(err error) *refusal {
 	if q, ok := errors.AsType[*tools.QuarantinedError](err); ok {
 		return &refusal{kind: Denied, code: audit.CodeQuarantined, public: q.Error(), err: err}
 	}
-	return &refusal{kind: NotFound, code: audit.CodeUnknownTool, err: err,
-		public: "there is no such tool here; tools/list shows those that you can call"}
+	return &refusal{
+		kind: NotFound, code: audit.CodeUnknownTool, err: err,
+		public: "there is no such tool here; tools/list shows those that you can call",
+	}
 }
 
 // refuse records a call that never became an intent, and says so to its caller.
@@ -184,8 +186,10 @@ const maxReason = 2000
 
 // unavailable is the error of a call whose intent or refusal the log did not take.
 func unavailable(op, callID string, err error) *Error {
-	e := &Error{Kind: LogUnavailable, Op: op, Err: err, CallID: callID, Retry: 5 * time.Second,
-		Public: "the record of this call could not be written, so nothing was done; calling again is safe"}
+	e := &Error{
+		Kind: LogUnavailable, Op: op, Err: err, CallID: callID, Retry: 5 * time.Second,
+		Public: "the record of this call could not be written, so nothing was done; calling again is safe",
+	}
 	if errors.Is(err, audit.ErrTooLarge) {
 		e.Kind, e.Retry = Invalid, 0
 		e.Public = "the arguments are too large to be recorded, so nothing was done"

@@ -21,8 +21,10 @@ func (b *Broker) authorise(c *call) *refusal {
 		return nil
 	case audit.Hold:
 		if !b.holds.reserve(callerOf(c.intent.Identity), b.cfg.MaxHolds, b.cfg.MaxHoldsPerCaller) {
-			return &refusal{kind: Overloaded, code: audit.CodeOverloaded, decision: &d,
-				public: "too many calls are waiting for approval; wait for some of them to be decided"}
+			return &refusal{
+				kind: Overloaded, code: audit.CodeOverloaded, decision: &d,
+				public: "too many calls are waiting for approval; wait for some of them to be decided",
+			}
 		}
 		return nil
 	case audit.Deny:

@@ -29,7 +29,7 @@ type running struct {
 func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args json.RawMessage, notify func(string, json.RawMessage)) (tools.Answer, *Error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	defer context.AfterFunc(b.live, cancel)()
+	defer context.AfterFunc(b.live, cancel)() //nolint:contextcheck // the end of the broker ends it, not that of the request
 
 	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
@@ -48,8 +48,10 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args jso
 // recordOutcome writes what came of a call. An answer that is not on record is not given.
 func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, out audit.Outcome, said []byte) *Error {
 	where := b.callOf(r.id, r.domain, r.intent, r.trace)
-	fail := &Error{Kind: OutcomeUnknown, Op: "call " + r.intent.Tool, CallID: r.id,
-		Public: "the tool ran, but its outcome could not be recorded; do not call again before a person has looked"}
+	fail := &Error{
+		Kind: OutcomeUnknown, Op: "call " + r.intent.Tool, CallID: r.id,
+		Public: "the tool ran, but its outcome could not be recorded; do not call again before a person has looked",
+	}
 	var payloads []audit.Payload
 	if said != nil {
 		p := audit.NewPayload(audit.PayloadOutput, said)

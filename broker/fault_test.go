@@ -353,3 +353,33 @@ func TestALateDenialIsToldSoAndAnEarlyOneMayBeRepeated(t *testing.T) {
 		}
 	}
 }
+
+func TestAHeldCallRunsInTheTraceOfItsCaller(t *testing.T) {
+	t.Parallel()
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	rig, fake := start(t, brokertest.Options{})
+	req := echo("ask")
+	req.TraceParent = "00-" + trace + "-00f067aa0ba902b7-01"
+	reply, err := rig.Call(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := rig.Held(t.Context(), bob, reply.CallID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	approve(t, rig, bob, h)
+	if _, err := outcome(t, rig, h.ID); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range rig.Events(t, h.ID) {
+		if !strings.Contains(e.TraceParent, trace) {
+			t.Errorf("%s is in the trace %q", e.Type, e.TraceParent)
+		}
+	}
+	for _, c := range fake.Calls() {
+		if !strings.Contains(c.TraceParent, trace) {
+			t.Errorf("the tool ran in the trace %q", c.TraceParent)
+		}
+	}
+}

@@ -34,8 +34,10 @@ func (l *limits) allow(id *agents.Identity) error {
 	lim := l.callers[key]
 	if lim == nil && len(l.callers) >= maxCallers {
 		l.mu.Unlock()
-		return &Error{Kind: Overloaded, Op: "limit calls", Retry: time.Second,
-			Public: "too many agents call at once; nothing was done, call again in a moment"}
+		return &Error{
+			Kind: Overloaded, Op: "limit calls", Retry: time.Second,
+			Public: "too many agents call at once; nothing was done, call again in a moment",
+		}
 	}
 	if lim == nil {
 		lim = rate.NewLimiter(rate.Limit(l.perSecond), l.burst())
@@ -45,8 +47,10 @@ func (l *limits) allow(id *agents.Identity) error {
 	if lim.Allow() {
 		return nil
 	}
-	return &Error{Kind: Overloaded, Op: "limit calls", Retry: time.Duration(float64(time.Second) / l.perSecond),
-		Public: "too many calls from this agent; nothing was done, call again more slowly"}
+	return &Error{
+		Kind: Overloaded, Op: "limit calls", Retry: time.Duration(float64(time.Second) / l.perSecond),
+		Public: "too many calls from this agent; nothing was done, call again more slowly",
+	}
 }
 
 // forget drops the callers who have been quiet long enough to have their whole burst again.

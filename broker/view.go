@@ -114,7 +114,8 @@ func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resou
 	set := b.cfg.Policies.Set()
 	if !viewer.Person() {
 		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{
-			{Policy: "people-only", Effect: "forbid", Text: "only people may do this: a token with an agent in it cannot"}}}
+			{Policy: "people-only", Effect: "forbid", Text: "only people may do this: a token with an agent in it cannot"},
+		}}
 	}
 	return set.Permits(policy.Ask{
 		Person: policy.Link{Kind: policy.User, ID: viewer.Principal, Roles: viewer.Roles}, Action: action, On: on,

@@ -42,8 +42,10 @@ func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 	typ, data := v.event(who, d)
 	id, err := b.writeAbout(ctx, c, typ, data)
 	if err != nil {
-		return c, &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second,
-			Public: "the vote could not be recorded; cast it again"}
+		return c, &Error{
+			Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second,
+			Public: "the vote could not be recorded; cast it again",
+		}
 	}
 	c = b.counted(ctx, h, func(c calls.Call) bool { return v.castBefore(c, who) })
 	if c.State != calls.Held && c.Closing.ID != id && !v.castBefore(c, who) { // something else came first in the log
@@ -123,8 +125,10 @@ func voters(c calls.Call) string {
 // of the roles that the hold asks for, whom policy lets approve it.
 func (b *Broker) mayVote(id *agents.Identity, c calls.Call) audit.Decision {
 	refuse := func(why string) audit.Decision {
-		return audit.Decision{Effect: audit.Deny, PolicySet: b.cfg.Policies.Set().Digest(),
-			Reasons: []audit.Reason{{Policy: "people-decide", Effect: "forbid", Text: why}}}
+		return audit.Decision{
+			Effect: audit.Deny, PolicySet: b.cfg.Policies.Set().Digest(),
+			Reasons: []audit.Reason{{Policy: "people-decide", Effect: "forbid", Text: why}},
+		}
 	}
 	if !id.Person() {
 		return refuse("only people decide: a token with an agent in it cannot")
