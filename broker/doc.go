@@ -9,6 +9,11 @@
 // runs before the log has acknowledged its intent, and a held call runs only when
 // its release has been read back as the first of its call.
 //
+// An approval counts while its voter could still cast it: when votes lift a hold the
+// policies of that moment are asked about the call and about each approver. The first
+// closing event of a call counts; a replica that may have released a call writes
+// nothing that says it was not executed.
+//
 // The packages below are its edges: broker/mcpapi speaks MCP to agents,
 // broker/httpapi and broker/live speak to people, broker/policy decides.
 package broker
