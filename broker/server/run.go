@@ -35,6 +35,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	above.Go(func() error { return s.hub.Run(stopping) })
 	above.Go(func() error { return s.serve(stopping) })
 	s.serving.Store(true)
+	close(s.up)
 	s.opt.Logger.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("listen", s.Addr().String()), slog.String("url", s.cfg.URL))
 
 	select {
@@ -47,6 +48,9 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	stopBase()
 	return errors.Join(err, below.Wait())
 }
+
+// Serving is closed once requests are answered.
+func (s *Server) Serving() <-chan struct{} { return s.up }
 
 // serve answers requests until ctx is done, then waits for those under way.
 func (s *Server) serve(ctx context.Context) error {

@@ -69,8 +69,9 @@ type Server struct {
 	api      http.Handler
 	console  *console.Console
 
-	toolsChanged func()      // tells MCP clients; set once, before Run
-	serving      atomic.Bool // between the start of Run and the order to stop
+	toolsChanged func()        // tells MCP clients; set once, before Run
+	up           chan struct{} // closed when serving
+	serving      atomic.Bool   // between the start of Run and the order to stop
 	closers      []func() error
 }
 
@@ -84,7 +85,7 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 	if opt.Replica == "" {
 		opt.Replica = DefaultReplica
 	}
-	s := &Server{cfg: cfg, opt: opt}
+	s := &Server{cfg: cfg, opt: opt, up: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
