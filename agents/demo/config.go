@@ -130,3 +130,9 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	return u, nil
 }
+
+// IsURL reports whether an issuer's URL is that of a demo issuer on this machine.
+func IsURL(issuer string) bool {
+	_, err := parseURL(issuer)
+	return err == nil
+}

@@ -28,7 +28,7 @@ func (s *Server) openEdges(context.Context) error {
 		return err
 	}
 	if s.console, err = console.New(console.Config{
-		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger,
+		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject,
 	}); err != nil {
 		return err
 	}

@@ -27,7 +27,6 @@ type Options struct {
 	Version string
 	Out     io.Writer // what is shown
 	Log     io.Writer // the broker's log lines
-	Reload  <-chan struct{}
 }
 
 // Ready is the line that JSON prints once everything is up.

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/deedbroker/deed/cmd/deed/demo"
+)
+
+func newDemoCommand(env *environment) *cobra.Command {
+	var o demo.Options
+	var logs bool
+	c := &cobra.Command{
+		Use: "demo", Short: "See it work, with nothing to set up", Args: cobra.NoArgs,
+		Long: `Start a broker, an issuer at which anyone is anyone, sample tools (files in a
+directory, a small ledger) and the console; and show an agent that is let through,
+refused and held. Everything listens on this machine only.
+
+What it leaves in its data directory is found again at the next start. With --json it
+prints one line that says where everything is, shows nothing, and stays up.`,
+		Example: "  deed demo\n  deed approve CALL --as bob\n  deed demo --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Data == "" {
+				dir, err := env.demoDir()
+				if err != nil {
+					return err
+				}
+				o.Data = dir
+			}
+			o.JSON, o.Version, o.Out, o.Log = env.json, version(), env.stdout, io.Discard
+			if logs {
+				o.Log = env.stderr
+			}
+			err := demo.Run(cmd.Context(), o)
+			if !errors.Is(err, syscall.EADDRINUSE) {
+				return err
+			}
+			return withHint(err, "something else listens there: --listen and --issuer-listen take other addresses; port 0 is any free one")
+		},
+	}
+	c.Flags().StringVar(&o.Data, "data", "", "the demo's data `directory` (default $XDG_DATA_HOME/deed/demo)")
+	c.Flags().StringVar(&o.Listen, "listen", demo.DefaultListen, "`address` of the broker, on loopback")
+	c.Flags().StringVar(&o.Issuer, "issuer-listen", demo.DefaultIssuer, "`address` of the demo issuer, on loopback")
+	c.Flags().BoolVar(&logs, "logs", false, "print the broker's log lines to standard error")
+	return c
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/deedbroker/deed/agents/demo"
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker/config"
+	"github.com/deedbroker/deed/broker/server"
+	"github.com/deedbroker/deed/broker/telemetry"
+)
+
+func newServeCommand(env *environment) *cobra.Command {
+	var path, format string
+	var debug, demoIssuer bool
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the broker", Args: cobra.NoArgs,
+		Long: `Run the broker that deed.yaml describes, until SIGTERM or ctrl-C. Running calls
+then end, or are recorded as unknown; held calls stay held.
+
+SIGHUP reads the configuration and the policies again. They are type-checked
+first: if something is wrong, what was in force stays in force.`,
+		Example: "  deed serve -c deed.yaml\n  kill -HUP $(pidof deed)",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(path)
+			if err != nil {
+				return err
+			}
+			if err := refuseDemoIssuers(cfg, demoIssuer); err != nil {
+				return err
+			}
+			level := slog.LevelInfo
+			if debug {
+				level = slog.LevelDebug
+			}
+			tel, err := telemetry.Setup(telemetry.Config{Output: env.stderr, Format: format, Level: level, Version: version(), Replica: server.DefaultReplica})
+			if err != nil {
+				return usage("%w", err)
+			}
+			defer func() { _ = tel.Shutdown(context.WithoutCancel(cmd.Context())) }()
+			return serve(cmd.Context(), path, cfg, tel)
+		},
+	}
+	configFlag(c, &path)
+	c.Flags().StringVar(&format, "log-format", telemetry.FormatText, "of log lines: text or json")
+	c.Flags().BoolVar(&debug, "debug", false, "log more")
+	c.Flags().BoolVar(&demoIssuer, "allow-demo-issuer", false, "accept tokens of a demo issuer on this machine, at which anyone is anyone: for tests")
+	return c
+}
+
+// refuseDemoIssuers keeps an issuer that signs in anyone from being accepted by accident.
+func refuseDemoIssuers(cfg *config.Config, allowed bool) error {
+	for _, i := range cfg.Issuers {
+		if !allowed && demo.IsURL(i.URL) {
+			return withHint(usage("issuer %s is a demo issuer: whoever reaches it signs in as anyone", i.URL),
+				"configure your identity provider, or use `deed demo`; for tests there is --allow-demo-issuer")
+		}
+	}
+	return nil
+}
+
+func serve(ctx context.Context, path string, cfg *config.Config, tel *telemetry.Telemetry) error {
+	srv, err := server.Open(ctx, cfg, server.Options{
+		Version: version(), Logger: tel.Logger, Meter: tel.Meter, Tracer: tel.Tracer, Metrics: tel.Metrics,
+	})
+	if errors.Is(err, audit.ErrLocked) {
+		return withHint(err, "stop the other one, or give this one another `data` directory")
+	}
+	if err != nil {
+		return err
+	}
+	reloading, end := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		reloadOnHangup(reloading, path, srv, tel.Logger)
+	}()
+	err = srv.Run(ctx)
+	end()
+	<-done
+	return err
+}
+
+// reloadOnHangup puts the configuration in force again at each SIGHUP.
+func reloadOnHangup(ctx context.Context, path string, srv *server.Server, logger *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			cfg, err := config.Load(path)
+			if err == nil {
+				err = srv.Reload(ctx, cfg)
+			}
+			if err != nil {
+				logger.LogAttrs(ctx, slog.LevelError, "not reloaded, what was in force stays",
+					slog.String("error", strings.TrimSpace(err.Error())))
+			}
+		}
+	}
+}
