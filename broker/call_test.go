@@ -124,7 +124,7 @@ func TestRefusalsAreRecordedAndNothingRuns(t *testing.T) {
 		code    string
 		says    string
 	}{
-		"forbidden by a policy": {echo("secret"), broker.Denied, audit.CodePolicy, "no-secrets: Secrets stay here."},
+		"forbidden by a policy": {echo("secret"), broker.Denied, audit.CodePolicy, "no-secrets: Secrets stay here"},
 		"agent not permitted":   {call(brokertest.Through(alice, "stranger"), "desk.echo", `{"text":"x"}`), broker.Denied, audit.CodePolicy, `Agent::"stranger"`},
 		"person not permitted":  {call(brokertest.Through(carol, "copilot"), "desk.echo", `{"text":"x"}`), broker.Denied, audit.CodePolicy, `User::"carol"`},
 		"one link of many":      {call(brokertest.Through(alice, "copilot", "stranger"), "desk.echo", `{"text":"x"}`), broker.Denied, audit.CodePolicy, `Agent::"stranger"`},

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -68,30 +70,32 @@ func refusalOfPolicy(err error) *refusal {
 	return &refusal{kind: Internal, code: audit.CodePolicy, public: "the policy could not be evaluated, so nothing was done", err: err}
 }
 
-// denialText tells an agent which policies denied it and why.
+// denialText tells an agent which policies denied it and why, each once.
 func denialText(d audit.Decision) string {
 	if len(d.Errors) > 0 {
 		return "denied: a policy failed to evaluate; an operator must mend it"
 	}
-	text := ""
+	var why []string
 	for _, r := range d.Reasons {
-		if r.Effect == "permit" {
-			continue
-		}
-		if text != "" {
-			text += "; "
-		}
-		switch {
-		case r.Policy == "":
-			text += "no policy permits " + r.Link + " to do this"
-		case r.Text != "":
-			text += "policy " + r.Policy + ": " + r.Text
-		default:
-			text += "policy " + r.Policy + " forbids it to " + r.Link
+		if text := reasonText(r); text != "" && !slices.Contains(why, text) {
+			why = append(why, text)
 		}
 	}
-	if text == "" {
-		text = "no policy permits this"
+	if len(why) == 0 {
+		why = []string{"no policy permits this"}
 	}
-	return "denied: " + text
+	return "denied: " + strings.Join(why, "; ")
+}
+
+func reasonText(r audit.Reason) string {
+	switch {
+	case r.Effect == "permit":
+		return ""
+	case r.Policy == "":
+		return "no policy permits " + r.Link + " to do this"
+	case r.Text != "":
+		return "policy " + r.Policy + ": " + strings.TrimSuffix(r.Text, ".")
+	default:
+		return "policy " + r.Policy + " forbids it to " + r.Link
+	}
 }

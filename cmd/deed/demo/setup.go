@@ -84,6 +84,7 @@ domains:
 upstreams:
   files:    { domain: source, builtin: files, dir: %[4]s }
   payments: { domain: payments, builtin: ledger, dir: %[5]s }
+holds: { wait: 2s } # then the agent is told that the call is pending
 agents:
 `, o.Listen, issuerURL(o), strings.Join(issuer.PeopleClients(), ", "), sandbox, ledgerDir)
 	for _, a := range issuer.DefaultAgents() {
