@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"io"
+	"os"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -30,6 +32,7 @@ prints one line that says where everything is, shows nothing, and stays up.`,
 				}
 				o.Data = dir
 			}
+			o.Command = invocation()
 			o.JSON, o.Version, o.Out, o.Log = env.json, version(), env.stdout, io.Discard
 			if logs {
 				o.Log = env.stderr
@@ -46,4 +49,12 @@ prints one line that says where everything is, shows nothing, and stays up.`,
 	c.Flags().StringVar(&o.Issuer, "issuer-listen", demo.DefaultIssuer, "`address` of the demo issuer, on loopback")
 	c.Flags().BoolVar(&logs, "logs", false, "print the broker's log lines to standard error")
 	return c
+}
+
+// invocation is how whoever started the demo starts other verbs.
+func invocation() string {
+	if path, err := os.Executable(); err == nil && strings.Contains(path, "go-build") {
+		return "go run ./cmd/deed"
+	}
+	return "deed"
 }

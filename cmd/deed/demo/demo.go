@@ -25,6 +25,7 @@ type Options struct {
 	Issuer  string // of the demo issuer, likewise
 	JSON    bool   // say where everything is in one line, and show nothing
 	Version string
+	Command string    // how to call deed, for what is shown
 	Out     io.Writer // what is shown
 	Log     io.Writer // the broker's log lines
 }

@@ -146,10 +146,10 @@ func (s *scene) sayHeld(p client.Pending) {
 	s.say(`     HELD     %s
      It waits for somebody who is %s, until %s. Nothing has run. Decide as bob:
        in a browser     %s
-       or a terminal    deed approve %s --as bob%s
-                        deed deny %s --as bob --reason "…"%s
+       or a terminal    %s approve %s --as bob%s
+                        %s deny %s --as bob --reason "…"%s
 `, why, strings.Join(p.Approvers, " or "), p.Expires.Local().Format(time.TimeOnly), s.ready.Console,
-		p.CallID, s.flags(), p.CallID, s.flags())
+		s.Command, p.CallID, s.flags(), s.Command, p.CallID, s.flags())
 }
 
 // flags are what the CLI needs to find a demo that is not where it is by default.
@@ -190,7 +190,7 @@ func (s *scene) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("6. Anyone can check:  deed verify %s\n       --key %s", filepath.Clean(s.Data), s.ready.VerifierKey)
+	s.say("6. Anyone can check:  %s verify %s\n       --key %s", s.Command, filepath.Clean(s.Data), s.ready.VerifierKey)
 	if !report.OK() {
 		for _, f := range report.Findings {
 			s.say("     %s", f)
@@ -199,7 +199,7 @@ func (s *scene) verify(ctx context.Context) error {
 	}
 	s.say("     VERIFIED %d records of %d calls under %d signed checkpoints: complete, in order, untouched\n",
 		report.Records, report.Calls, report.Checkpoints)
-	s.say("Deed stays up. Try  deed call payments.balance --args '{\"account\":\"acc-ada\"}' --as alice --agent copilot%s\nStop it with ctrl-C; the next start goes on from here.", s.flags())
+	s.say("Deed stays up. Try  %s call payments.balance --args '{\"account\":\"acc-ada\"}' --as alice --agent copilot%s\nStop it with ctrl-C; the next start goes on from here.", s.Command, s.flags())
 	return nil
 }
 
