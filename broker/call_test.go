@@ -73,7 +73,13 @@ func echo(text string) broker.Request {
 	return call(copilot, "desk.echo", string(args))
 }
 
-func wantKind(t *testing.T, err error, want broker.Kind) *broker.Error {
+func wantKind(t *testing.T, err error, want broker.Kind) {
+	t.Helper()
+	_ = refusal(t, err, want)
+}
+
+// refusal is the error of the wanted kind.
+func refusal(t *testing.T, err error, want broker.Kind) *broker.Error {
 	t.Helper()
 	e, ok := errors.AsType[*broker.Error](err)
 	if !ok {
@@ -115,6 +121,7 @@ func TestAnAllowedCallIsIntendedRunAndRecorded(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // the subtests share a tool, which is looked at after the last of them
 func TestRefusalsAreRecordedAndNothingRuns(t *testing.T) {
 	t.Parallel()
 	rig, fake := start(t, brokertest.Options{})
@@ -137,7 +144,7 @@ func TestRefusalsAreRecordedAndNothingRuns(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := rig.Call(t.Context(), tt.request)
-			e := wantKind(t, err, tt.kind)
+			e := refusal(t, err, tt.kind)
 			if !strings.Contains(e.Public, tt.says) {
 				t.Errorf("the agent is told %q, want something of %q", e.Public, tt.says)
 			}
@@ -156,6 +163,7 @@ func TestRefusalsAreRecordedAndNothingRuns(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // the subtests share a tool, which the last of them breaks
 func TestWhatAToolDoesDecidesTheOutcome(t *testing.T) {
 	t.Parallel()
 	rig, fake := start(t, brokertest.Options{Timeout: 50 * time.Millisecond})
@@ -178,14 +186,14 @@ func TestWhatAToolDoesDecidesTheOutcome(t *testing.T) {
 				wantTypes(t, rig, reply.CallID, audit.CallIntent, tt.want)
 				return
 			}
-			e := wantKind(t, err, tt.kind)
+			e := refusal(t, err, tt.kind)
 			wantTypes(t, rig, e.CallID, audit.CallIntent, tt.want)
 		})
 	}
 	t.Run("not reached", func(t *testing.T) {
 		fake.SetHealth(errors.New("cable pulled"))
 		_, err := rig.Call(t.Context(), echo("x"))
-		e := wantKind(t, err, broker.Upstream)
+		e := refusal(t, err, broker.Upstream)
 		wantTypes(t, rig, e.CallID, audit.CallIntent, audit.CallFailed)
 	})
 }
@@ -249,7 +257,7 @@ func TestARunawayAgentIsSlowedDown(t *testing.T) {
 	for range 3 {
 		_, last = rig.Call(t.Context(), echo("x"))
 	}
-	if e := wantKind(t, last, broker.Overloaded); e.Retry <= 0 {
+	if e := refusal(t, last, broker.Overloaded); e.Retry <= 0 {
 		t.Error("the agent is not told when to call again")
 	}
 	if _, err := rig.Call(t.Context(), call(brokertest.Through(alice, "copilot", "stranger"), "desk.echo", `{"text":"x"}`)); broker.AsError(err).Kind == broker.Overloaded {

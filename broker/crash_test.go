@@ -238,6 +238,7 @@ func (d *doomed) start(t *testing.T, dir string) *brokertest.Rig {
 }
 
 func (d *doomed) act(t *testing.T, path string) toolstest.Handler {
+	t.Helper()
 	acts, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -255,6 +256,7 @@ func (d *doomed) act(t *testing.T, path string) toolstest.Handler {
 
 // work calls, approves and denies until the process dies.
 func (d *doomed) work(t *testing.T, rig *brokertest.Rig, worker int) {
+	t.Helper()
 	for i := 0; t.Context().Err() == nil; i++ {
 		text := [...]string{"plain", "ask", "secret", "ask two"}[i%4]
 		reply, err := rig.Call(t.Context(), echo(fmt.Sprintf("%s %d %d", text, worker, i)))
@@ -267,12 +269,12 @@ func (d *doomed) work(t *testing.T, rig *brokertest.Rig, worker int) {
 			return
 		}
 		verdict := [...]audit.Verdict{audit.Approve, audit.Approve, audit.Reject}[i%3]
-		if err := vote(rig, t, bob, h, verdict, "because"); err != nil {
+		if err := vote(t, rig, bob, h, verdict, "because"); err != nil {
 			t.Error(err)
 			return
 		}
 		if text == "ask two" && i%8 < 4 && verdict == audit.Approve {
-			_ = vote(rig, t, dave, h, audit.Approve, "")
+			_ = vote(t, rig, dave, h, audit.Approve, "")
 		}
 	}
 }
@@ -289,7 +291,7 @@ func (l *doomedLog) Append(ctx context.Context, e audit.Event) (audit.Position, 
 	p, err := l.Log.Append(ctx, e)
 	if err == nil && os.Getenv(crashDir) != "" {
 		l.mu.Lock()
-		fmt.Fprintf(os.Stdout, "acked %s\n", e.ID)
+		_, err = fmt.Fprintf(os.Stdout, "acked %s\n", e.ID)
 		l.mu.Unlock()
 	}
 	l.reach("after " + string(e.Type))

@@ -73,7 +73,7 @@ func refusalOfPolicy(err error) *refusal {
 // denialText tells an agent which policies denied it and why, each once.
 func denialText(d audit.Decision) string {
 	if len(d.Errors) > 0 {
-		return "denied: a policy failed to evaluate; an operator must mend it"
+		return "a policy failed to evaluate; an operator must mend it"
 	}
 	var why []string
 	for _, r := range d.Reasons {
@@ -84,7 +84,7 @@ func denialText(d audit.Decision) string {
 	if len(why) == 0 {
 		why = []string{"no policy permits this"}
 	}
-	return "denied: " + strings.Join(why, "; ")
+	return strings.Join(why, "; ")
 }
 
 func reasonText(r audit.Reason) string {

@@ -70,7 +70,7 @@ func TestNoAckNoAct(t *testing.T) {
 				fault.When = audittest.OfType(audit.CallIntent)
 				remove := log.Inject(fault)
 				_, err := rig.Call(t.Context(), echo(text))
-				e := wantKind(t, err, broker.LogUnavailable)
+				e := refusal(t, err, broker.LogUnavailable)
 				remove()
 				stored := fault.HoldAck != nil || fault.LoseAck != nil
 				if stored {
@@ -96,7 +96,7 @@ func TestAnOutcomeThatCannotBeRecordedIsUnknownAndWrittenLater(t *testing.T) {
 	rig, fake, log := faulty(t, brokertest.Options{AckWait: time.Second})
 	remove := log.Inject(audittest.Fault{When: audittest.OfType(audit.CallResult), Refuse: audit.ErrUnavailable})
 	_, err := rig.Call(t.Context(), echo("plain"))
-	e := wantKind(t, err, broker.OutcomeUnknown)
+	e := refusal(t, err, broker.OutcomeUnknown)
 	wantTypes(t, rig, e.CallID, audit.CallIntent)
 	remove()
 	until(t, "the call is closed", func() bool { return len(rig.Types(t, e.CallID)) == 2 })
@@ -113,7 +113,7 @@ func TestAnAnswerTooLargeForTheLogIsNotGivenAndTheCallIsClosed(t *testing.T) {
 		return tools.Answer{Raw: json.RawMessage(`{"content":[{"type":"text","text":"` + strings.Repeat("x", 9<<20) + `"}]}`)}, nil
 	})
 	_, err := rig.Call(t.Context(), echo("plain"))
-	e := wantKind(t, err, broker.Upstream)
+	e := refusal(t, err, broker.Upstream)
 	if !strings.Contains(e.Public, "too large") {
 		t.Errorf("the agent is told %q", e.Public)
 	}
@@ -139,7 +139,7 @@ func TestWhatAnUpstreamRefusesWithIsKeptOutOfTheEvent(t *testing.T) {
 			approve(t, rig, bob, h)
 			_, err = outcome(t, rig, h.ID)
 		}
-		e := wantKind(t, err, broker.Upstream)
+		e := refusal(t, err, broker.Upstream)
 		if !strings.Contains(e.Public, "tim-4711") {
 			t.Errorf("the agent is told %q", e.Public)
 		}
@@ -262,7 +262,7 @@ func TestNobodyUnknownReachesTheLog(t *testing.T) {
 		wantKind(t, err, broker.Denied)
 		_, err = rig.Cancel(t.Context(), id, h.ID, "")
 		wantKind(t, err, broker.Denied)
-		if err := vote(rig, t, id, h, audit.Approve, ""); broker.AsError(err).Kind != broker.Denied {
+		if err := vote(t, rig, id, h, audit.Approve, ""); broker.AsError(err).Kind != broker.Denied {
 			t.Errorf("%s: vote: %v", name, err)
 		}
 	}
@@ -292,7 +292,7 @@ func TestAnApprovalThatDoesNotStandAnyMoreDoesNotCount(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := outcome(t, rig, h.ID)
-	if e := wantKind(t, err, broker.Lapsed); !strings.Contains(e.Public, "bob") {
+	if e := refusal(t, err, broker.Lapsed); !strings.Contains(e.Public, "bob") {
 		t.Errorf("the agent is told %q", e.Public)
 	}
 	wantTypes(t, rig, h.ID, audit.CallIntent, audit.CallApproval, audit.CallCancelled)
@@ -344,11 +344,11 @@ func TestALateDenialIsToldSoAndAnEarlyOneMayBeRepeated(t *testing.T) {
 		t.Fatal(err)
 	}
 	approve(t, rig, bob, h) // it counted, whatever came of the call
-	wantKind(t, vote(rig, t, dave, h, audit.Reject, "no"), broker.Conflict)
+	wantKind(t, vote(t, rig, dave, h, audit.Reject, "no"), broker.Conflict)
 
 	h = held(t, rig, "ask 2")
 	for range 2 {
-		if err := vote(rig, t, dave, h, audit.Reject, "no"); err != nil {
+		if err := vote(t, rig, dave, h, audit.Reject, "no"); err != nil {
 			t.Fatal(err)
 		}
 	}

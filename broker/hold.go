@@ -26,6 +26,7 @@ type hold struct {
 	call      calls.Call      // guarded by mu
 	changed   chan struct{}   // guarded by mu: closed and replaced at each change
 	args      json.RawMessage // guarded by mu: canonical; nil if they stand only in the log
+	weighed   int             // guarded by mu: of the votes, how many have been acted on
 	deciding  bool            // guarded by mu: consider is at work
 	again     bool            // guarded by mu: consider must look once more
 	withdrawn bool            // guarded by mu: its caller was told that nothing was done
@@ -50,14 +51,19 @@ func (h *hold) snapshot() (calls.Call, <-chan struct{}) {
 	return h.call, h.changed
 }
 
+// change wakes those who wait. The caller holds mu.
+func (h *hold) change() {
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
 // apply folds one event of the call.
 func (h *hold) apply(e audit.Event, at audit.Position) (counted bool, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	counted, err = h.call.Apply(e, at)
 	if counted {
-		close(h.changed)
-		h.changed = make(chan struct{})
+		h.change()
 	}
 	if !h.call.Open() {
 		h.args = nil // nobody needs them any more; the log has them

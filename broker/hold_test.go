@@ -34,7 +34,7 @@ func held(t *testing.T, rig *brokertest.Rig, text string) broker.HeldCall {
 	return h
 }
 
-func vote(rig *brokertest.Rig, t *testing.T, who *agents.Identity, h broker.HeldCall, v audit.Verdict, reason string) error {
+func vote(t *testing.T, rig *brokertest.Rig, who *agents.Identity, h broker.HeldCall, v audit.Verdict, reason string) error {
 	t.Helper()
 	_, err := rig.Vote(t.Context(), broker.Vote{Identity: who, CallID: h.ID, Verdict: v, Digest: h.Intent.Digest, Reason: reason})
 	return err
@@ -42,7 +42,7 @@ func vote(rig *brokertest.Rig, t *testing.T, who *agents.Identity, h broker.Held
 
 func approve(t *testing.T, rig *brokertest.Rig, who *agents.Identity, h broker.HeldCall) {
 	t.Helper()
-	if err := vote(rig, t, who, h, audit.Approve, ""); err != nil {
+	if err := vote(t, rig, who, h, audit.Approve, ""); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -131,6 +131,7 @@ func TestAnOpenRequestGetsTheOutcome(t *testing.T) {
 	wg.Wait()
 }
 
+//nolint:tparallel // the subtests vote on one call, whose record is looked at after the last of them
 func TestOnlyTheRightPeopleDecide(t *testing.T) {
 	t.Parallel()
 	rig, fake := start(t, brokertest.Options{})
@@ -148,7 +149,7 @@ func TestOnlyTheRightPeopleDecide(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			e := wantKind(t, vote(rig, t, tt.who, h, audit.Approve, ""), broker.Denied)
+			e := refusal(t, vote(t, rig, tt.who, h, audit.Approve, ""), broker.Denied)
 			if !strings.Contains(e.Public, tt.says) {
 				t.Errorf("told %q, want something of %q", e.Public, tt.says)
 			}
@@ -173,7 +174,7 @@ func TestAVoteBindsToTheExactCall(t *testing.T) {
 	rig, _ := start(t, brokertest.Options{})
 	one, two := held(t, rig, "ask one"), held(t, rig, "ask 2")
 	one.Intent.Digest = two.Intent.Digest
-	wantKind(t, vote(rig, t, bob, one, audit.Approve, ""), broker.Conflict)
+	wantKind(t, vote(t, rig, bob, one, audit.Approve, ""), broker.Conflict)
 }
 
 func TestAQuorumCountsEachPersonOnce(t *testing.T) {
@@ -196,15 +197,15 @@ func TestADenialEndsTheCallWithItsReason(t *testing.T) {
 	t.Parallel()
 	rig, fake := start(t, brokertest.Options{})
 	h := held(t, rig, "ask")
-	wantKind(t, vote(rig, t, bob, h, audit.Reject, ""), broker.Invalid)
-	if err := vote(rig, t, bob, h, audit.Reject, "ask me tomorrow"); err != nil {
+	wantKind(t, vote(t, rig, bob, h, audit.Reject, ""), broker.Invalid)
+	if err := vote(t, rig, bob, h, audit.Reject, "ask me tomorrow"); err != nil {
 		t.Fatal(err)
 	}
 	_, err := outcome(t, rig, h.ID)
-	if e := wantKind(t, err, broker.Denied); !strings.Contains(e.Public, "bob") || !strings.Contains(e.Public, "ask me tomorrow") {
+	if e := refusal(t, err, broker.Denied); !strings.Contains(e.Public, "bob") || !strings.Contains(e.Public, "ask me tomorrow") {
 		t.Errorf("the agent is told %q", e.Public)
 	}
-	if e := wantKind(t, vote(rig, t, dave, h, audit.Approve, ""), broker.Conflict); !strings.Contains(e.Public, "denied by bob") {
+	if e := refusal(t, vote(t, rig, dave, h, audit.Approve, ""), broker.Conflict); !strings.Contains(e.Public, "denied by bob") {
 		t.Errorf("the late voter is told %q", e.Public)
 	}
 	if len(fake.Calls()) != 0 {
@@ -236,7 +237,7 @@ func TestTheCallerCanWithdraw(t *testing.T) {
 	}
 	_, err = outcome(t, rig, h.ID)
 	wantKind(t, err, broker.Lapsed)
-	wantKind(t, vote(rig, t, bob, h, audit.Approve, ""), broker.Conflict)
+	wantKind(t, vote(t, rig, bob, h, audit.Approve, ""), broker.Conflict)
 	if len(fake.Calls()) != 0 {
 		t.Error("the tool ran")
 	}
@@ -258,11 +259,13 @@ func TestWhatChangesWhileHeldIsNotRun(t *testing.T) {
 	t.Parallel()
 	tests := map[string]func(t *testing.T, rig *brokertest.Rig, fake *toolstest.Fake){
 		"the tool": func(t *testing.T, rig *brokertest.Rig, fake *toolstest.Fake) {
+			t.Helper()
 			fake.Handle(toolstest.Define(toolstest.Echo, `{"text":{"type":"string","maxLength":9}}`, "text"),
 				func(context.Context, tools.Call) (tools.Answer, error) { return tools.Answer{}, errors.New("ran") })
 			redefined(t, rig, fake)
 		},
 		"the policy": func(t *testing.T, rig *brokertest.Rig, _ *toolstest.Fake) {
+			t.Helper()
 			if _, err := rig.Activate(t.Context(), brokertest.Files(policies+`forbid (principal, action == Action::"desk.echo", resource);`)); err != nil {
 				t.Fatal(err)
 			}

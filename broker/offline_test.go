@@ -19,7 +19,7 @@ func offline(t *testing.T, dir string, typ audit.Type, callID string, data any, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	body, err := json.Marshal(data)
 	if err != nil {
 		t.Fatal(err)

@@ -31,8 +31,11 @@ func (b *Broker) consider(h *hold) {
 	h.deciding = true
 	b.work.Go(func() {
 		for {
+			before, _ := h.snapshot()
 			b.decideHeld(b.live, h)
 			h.mu.Lock()
+			h.weighed = len(before.Votes)
+			h.change()
 			if !h.again {
 				h.deciding = false
 				h.mu.Unlock()
@@ -42,6 +45,28 @@ func (b *Broker) consider(h *hold) {
 			h.mu.Unlock()
 		}
 	})
+}
+
+// weighed waits until the votes so far have been acted on: the hold is over, or it is
+// known that they do not suffice.
+func (b *Broker) weighed(ctx context.Context, h *hold) calls.Call {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
+	defer cancel()
+	for {
+		h.mu.Lock()
+		c, changed, done := h.call, h.changed, h.weighed >= len(h.call.Votes)
+		h.mu.Unlock()
+		if done || c.State != calls.Held {
+			return c
+		}
+		select {
+		case <-changed:
+		case <-b.flights.stopping:
+			return c
+		case <-ctx.Done():
+			return c
+		}
+	}
 }
 
 // ruling is what becomes of a held call; the zero ruling leaves it held.
@@ -157,7 +182,7 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	d, failed := b.decide(t, args, c.Intent.Identity, approvals(votes))
 	switch {
 	case failed != nil:
-		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil
+		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil //nolint:nilerr // the ruling records the failure
 	case d.Effect == audit.Allow && len(votes) > 0:
 		r := audit.Release{Decision: d, Digest: c.Intent.Digest}
 		for _, v := range votes {

@@ -13,7 +13,7 @@ import (
 )
 
 // Vote records a person's answer to a held call. It returns the call as it stands
-// once the vote is part of it; a vote cast again changes nothing, whatever became of
+// once the vote is part of it and has been acted on; a vote cast again changes nothing, whatever became of
 // the call meanwhile. It fails with
 // Denied for agents and for people whom policy does not let decide, NotFound,
 // Conflict when the call is decided or the digest is of other arguments, and
@@ -53,7 +53,7 @@ func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 			return c, err
 		}
 	}
-	return c, nil
+	return b.weighed(ctx, h), nil
 }
 
 // castBefore reports whether this very vote is part of the call already.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,16 +140,18 @@ func (s *scene) held(ctx context.Context) error {
 }
 
 func (s *scene) sayHeld(p client.Pending) {
-	why := ""
+	var why []string
 	for _, r := range p.Reasons {
-		why += r.Policy + ": " + r.Text
+		if text := r.Policy + ": " + r.Text; !slices.Contains(why, text) {
+			why = append(why, text)
+		}
 	}
 	s.say(`     HELD     %s
      It waits for somebody who is %s, until %s. Nothing has run. Decide as bob:
        in a browser     %s
        or a terminal    %s approve %s --as bob%s
                         %s deny %s --as bob --reason "…"%s
-`, why, strings.Join(p.Approvers, " or "), p.Expires.Local().Format(time.TimeOnly), s.ready.Console,
+`, strings.Join(why, "; "), strings.Join(p.Approvers, " or "), p.Expires.Local().Format(time.TimeOnly), s.ready.Console,
 		s.Command, p.CallID, s.flags(), s.Command, p.CallID, s.flags())
 }
 
