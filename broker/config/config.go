@@ -17,9 +17,8 @@ const (
 	DefaultRetention        = 365 * Day
 	DefaultPayloadRetention = 90 * Day // at most retention
 
-	DefaultTimeout      = 60 * time.Second // upstreams.*.timeout
-	DefaultStartTimeout = 30 * time.Second // upstreams.*.start_timeout
-	DefaultConcurrency  = 64               // upstreams.*.concurrency
+	DefaultTimeout     = 60 * time.Second // upstreams.*.timeout
+	DefaultConcurrency = 64               // upstreams.*.concurrency
 
 	DefaultWait    = 45 * time.Second // holds.wait: below the 60 s after which some clients give up
 	DefaultExpires = 15 * time.Minute // holds.expires

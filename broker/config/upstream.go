@@ -21,9 +21,8 @@ type Upstream struct {
 
 	OpenAPI string `yaml:"openapi"`
 
-	Timeout      Duration `yaml:"timeout"`       // of one call; after it the outcome is unknown
-	StartTimeout Duration `yaml:"start_timeout"` // until it has answered for the first time
-	Concurrency  int      `yaml:"concurrency"`   // calls that may run in it at once
+	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
+	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
 }
 
 // Auth says how the broker proves itself to an HTTP upstream: never with the
@@ -74,6 +73,6 @@ func (u *Upstream) Kind() Kind {
 }
 
 func (u *Upstream) setDefaults() {
-	u.Timeout, u.StartTimeout = Duration{DefaultTimeout}, Duration{DefaultStartTimeout}
+	u.Timeout = Duration{DefaultTimeout}
 	u.Concurrency = DefaultConcurrency
 }

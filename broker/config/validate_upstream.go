@@ -23,7 +23,6 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
 	v.positive(child(key, "timeout"), u.Timeout)
-	v.positive(child(key, "start_timeout"), u.StartTimeout)
 	v.atLeastOne(child(key, "concurrency"), u.Concurrency)
 }
 
