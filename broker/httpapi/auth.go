@@ -7,13 +7,10 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/agents"
 )
-
-const maxToken = 16 << 10
 
 // Sessions resolves the cookies of people who are logged in at the console.
 type Sessions interface {
@@ -60,9 +57,7 @@ func NewAuthenticator(cfg AuthConfig) (*Authenticator, error) {
 // rejection is why a request has no identity, with how it is answered.
 type rejection struct {
 	*agents.Rejection
-	sent      bool // a token was presented
-	malformed bool // the header itself is at fault (RFC 6750 section 3.1, invalid_request)
-	cookie    bool // a session was presented, and is not good any more
+	cookie bool // a session was presented, and is not good any more
 }
 
 // Unwrap is the rejection of the token.
@@ -104,13 +99,13 @@ func (a *Authenticator) identify(ctx context.Context, r *http.Request) (id *agen
 		id, err = a.bySession(r)
 		return id, err == nil, err
 	}
-	token, refused := bearer(r.Header)
+	token, refused := agents.Bearer(r.Header)
 	if refused != nil {
-		return nil, false, refused
+		return nil, false, &rejection{Rejection: refused}
 	}
 	id, err = a.cfg.Verifier.Verify(ctx, token)
 	if rejected, ok := errors.AsType[*agents.Rejection](err); ok {
-		return nil, false, &rejection{Rejection: rejected, sent: true}
+		return nil, false, &rejection{Rejection: rejected}
 	}
 	return id, false, err
 }
@@ -143,41 +138,6 @@ func (a *Authenticator) sameSite(r *http.Request) bool {
 	return a.origins.Check(r) == nil
 }
 
-// bearer reads the token of an Authorization header (RFC 6750 section 2.1).
-func bearer(header http.Header) (string, *rejection) {
-	values := header["Authorization"]
-	scheme, token, _ := strings.Cut(values[0], " ")
-	switch {
-	case len(values) > 1:
-		return "", malformedHeader("more than one Authorization header")
-	case !strings.EqualFold(scheme, "bearer"):
-		return "", &rejection{Rejection: &agents.Rejection{Kind: agents.Missing, Err: errors.New("another authentication scheme")}}
-	case len(token) > maxToken:
-		return "", malformedHeader("token too long")
-	case !isToken68(token):
-		return "", malformedHeader("not a bearer token")
-	}
-	return token, nil
-}
-
-func malformedHeader(reason string) *rejection {
-	return &rejection{Rejection: &agents.Rejection{Kind: agents.Malformed, Err: errors.New(reason)}, sent: true, malformed: true}
-}
-
-// isToken68 reports whether s is a b64token of RFC 6750.
-func isToken68(s string) bool {
-	body := strings.TrimRight(s, "=")
-	if body == "" {
-		return false
-	}
-	for _, c := range []byte(body) {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/", rune(c)) {
-			return false
-		}
-	}
-	return true
-}
-
 // refuse answers a request without acceptable credentials (RFC 6750 section 3).
 func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *rejection) {
 	if !refused.cookie {
@@ -192,11 +152,11 @@ func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *
 		return
 	case refused.cookie:
 		p.Detail = "the session has expired: log in again"
-	case refused.malformed:
+	case errors.Is(refused.Rejection, agents.ErrHeader):
 		p.Status, code = http.StatusBadRequest, "invalid_request"
 	}
 	challenge := `Bearer resource_metadata="` + a.cfg.URL + `/.well-known/oauth-protected-resource"`
-	if refused.sent {
+	if refused.Kind != agents.Missing {
 		challenge += `, error="` + code + `", error_description="` + refused.Public() + `"`
 	}
 	w.Header().Set("WWW-Authenticate", challenge)

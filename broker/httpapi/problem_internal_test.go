@@ -101,18 +101,6 @@ func FuzzPage(f *testing.F) {
 	})
 }
 
-func FuzzBearer(f *testing.F) {
-	for _, seed := range []string{"Bearer abc", "bearer abc=", "Basic abc", "Bearer", "Bearer a b", "Bearer =", ""} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		token, refused := bearer(map[string][]string{"Authorization": {value}})
-		if (refused == nil) != isToken68(token) || len(token) > maxToken {
-			t.Errorf("%q gives %q, %v", value, token, refused)
-		}
-	})
-}
-
 func FuzzDecode(f *testing.F) {
 	for _, seed := range []string{`{"verdict":"approve","digest":"d","reason":"r"}`, `{}`, `{"x":1}`, `{"verdict":1}`, `[]`, `{"verdict":"a","verdict":"b"}`, "\xff", `{} {}`, `null`} {
 		f.Add([]byte(seed))

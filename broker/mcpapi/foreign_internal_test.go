@@ -2,7 +2,6 @@ package mcpapi
 
 import (
 	"encoding/json"
-	"net/http"
 	"testing"
 	"time"
 
@@ -58,17 +57,5 @@ func FuzzForeignBytes(f *testing.F) {
 			t.Fatalf("%q became %q", raw, out)
 		}
 		n.wantsLevel(raw)
-	})
-}
-
-func FuzzBearer(f *testing.F) {
-	for _, seed := range []string{"", "Bearer", "Bearer x", "bearer a.b-c_~+/==", "Basic x", "Bearer  x", "Bearer x y"} {
-		f.Add(seed)
-	}
-	f.Fuzz(func(t *testing.T, value string) {
-		token, refused := bearer(http.Header{"Authorization": {value}})
-		if (refused == nil) != isToken68(token) || len(token) > maxToken {
-			t.Fatalf("%q gave %q and %v", value, token, refused)
-		}
 	})
 }
