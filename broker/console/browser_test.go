@@ -273,7 +273,7 @@ func TestThePageResumesAfterARestart(t *testing.T) {
 	s.serve(listen(t, strings.TrimPrefix(s.url, "http://")))
 	b.live()
 	b.until("document.querySelectorAll('.feed li').length === 7")
-	b.sees("Secrets stay here.")
+	b.sees("Secrets stay here")
 	b.picture("live")
 
 	s.stop()
