@@ -50,7 +50,8 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.batch, `SELECT seq, log, idx, body FROM records WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT ?`},
 		{&r.find, `SELECT r.seq, r.body FROM records r WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ?`},
 		{&r.hash, `SELECT substr(r.hashes, ?, 32) FROM records r WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ?`},
-		{&r.payload, `SELECT mediatype, salt, body FROM payloads WHERE id >= ? AND id < ? AND name = ?`},
+		{&r.payload, `SELECT p.mediatype, p.salt, p.body FROM records r JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ?
+			WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ? AND p.name = ?`},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with db
 		if err != nil {
@@ -203,12 +204,8 @@ func (r *Reader) at(ctx context.Context, p audit.Position) (entry, error) {
 
 // Payload is [audit.Payloads.Payload].
 func (r *Reader) Payload(ctx context.Context, p audit.Position, name string) (audit.Payload, error) {
-	e, err := r.at(ctx, p)
-	if err != nil {
-		return audit.Payload{}, fmt.Errorf("read payload %.*q of %s: %w", MaxPayloadName, name, p, err)
-	}
 	out := audit.Payload{Name: name}
-	err = r.payload.QueryRowContext(ctx, payloadID(e.seq, 0), payloadID(e.seq+1, 0), name).
+	err := r.payload.QueryRowContext(ctx, MaxPayloads, MaxPayloads, p.Log, p.Index, name).
 		Scan(&out.MediaType, &out.Salt, &out.Body)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -8,6 +8,9 @@ import (
 	"errors"
 	"fmt"
 
+	"modernc.org/sqlite"
+	sqlitelib "modernc.org/sqlite/lib"
+
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 )
@@ -27,8 +30,9 @@ type folder struct {
 type entry struct {
 	n      int64
 	call   calls.Call
-	events int64  // in the file
-	tally  string // the outcome that it is counted under; "" if it is not counted
+	events int64       // in the file
+	tally  string      // the outcome that it is counted under; "" if it is not counted
+	facets [][2]string // known to be in the file
 
 	fresh  bool // not in the file
 	dirty  bool // changed since
@@ -42,11 +46,27 @@ type change struct {
 	finding string
 }
 
-// commit folds a batch and stores it, all or nothing.
+// commit folds a batch and stores it, all or nothing. It takes intents for those of
+// new calls, which spares looking for each; if one was not, it starts again and looks.
 func (f *folder) commit(ctx context.Context, batch []item) error {
+	if err := f.try(ctx, batch, true); !isDuplicate(err) {
+		return err
+	}
+	return f.try(ctx, batch, false)
+}
+
+// isDuplicate recognises a second call with the same ID.
+func isDuplicate(err error) bool {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	return ok && e.Code()&0xff == sqlitelib.SQLITE_CONSTRAINT
+}
+
+func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) error {
 	i := f.index
 	i.mu.RLock()
 	defer i.mu.RUnlock()
+	// A statement that can be interrupted costs two goroutines; a batch is short enough.
+	ctx = context.WithoutCancel(ctx)
 	tx, err := i.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -59,7 +79,7 @@ func (f *folder) commit(ctx context.Context, batch []item) error {
 	at := f.at
 	var touched []*entry
 	for _, it := range batch {
-		e, err := f.fold(ctx, w, it, &at)
+		e, err := f.fold(ctx, w, it, &at, intentsAreNew)
 		if err != nil {
 			f.cached = map[string]*entry{} // they are ahead of the file
 			return err
@@ -82,7 +102,7 @@ func (f *folder) commit(ctx context.Context, batch []item) error {
 }
 
 // fold applies one record, and returns the call if this is its first change in the batch.
-func (f *folder) fold(ctx context.Context, w *writer, it item, at *place) (*entry, error) {
+func (f *folder) fold(ctx context.Context, w *writer, it item, at *place, intentsAreNew bool) (*entry, error) {
 	digest := sha256.Sum256(it.record.Stored)
 	at.records++
 	at.cursor, at.before = it.record.Next, it.before
@@ -97,7 +117,7 @@ func (f *folder) fold(ctx context.Context, w *writer, it item, at *place) (*entr
 	if e.Topic != audit.TopicCalls {
 		return nil, nil
 	}
-	call, err := f.entry(ctx, w, e.Subject)
+	call, err := f.entry(ctx, w, e.Subject, intentsAreNew && e.Type == audit.CallIntent)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +138,13 @@ func (f *folder) fold(ctx context.Context, w *writer, it item, at *place) (*entr
 	return call, nil
 }
 
-func (f *folder) entry(ctx context.Context, w *writer, id string) (*entry, error) {
+func (f *folder) entry(ctx context.Context, w *writer, id string, isNew bool) (*entry, error) {
 	if e, ok := f.cached[id]; ok {
+		return e, nil
+	}
+	if isNew {
+		e := &entry{fresh: true}
+		f.cached[id] = e
 		return e, nil
 	}
 	e, err := w.load(ctx, id)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/deedbroker/deed/audit/calls"
@@ -74,12 +75,13 @@ func (w *writer) store(ctx context.Context, e *entry, arguments []byte) error {
 		return err
 	}
 	for _, f := range facets(c) {
-		if f[1] == "" {
+		if f[1] == "" || slices.Contains(e.facets, f) {
 			continue
 		}
 		if _, err := w.facet.ExecContext(ctx, f[0], f[1], e.n); err != nil {
 			return err
 		}
+		e.facets = append(e.facets, f)
 	}
 	if _, err := w.word.ExecContext(ctx, e.n, textOf(c, arguments)); err != nil {
 		return err
