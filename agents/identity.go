@@ -3,6 +3,7 @@ package agents
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,11 +50,11 @@ func (i *Identity) Actor() string {
 // Key identifies principal and chain, for binding handles and limits to a caller.
 // Two identities with the same key differ at most in their tokens.
 func (i *Identity) Key() string {
-	k := i.Issuer + "\x00" + i.Principal
+	parts := []string{i.Issuer, i.Principal}
 	for _, a := range i.Chain {
-		k += "\x00" + a.ID
+		parts = append(parts, a.ID)
 	}
-	return k
+	return strings.Join(parts, "\x00")
 }
 
 // HasScope reports whether the token carries scope.

@@ -25,7 +25,7 @@ const (
 )
 
 // Rejection is the error of a token that does not verify.
-type Rejection struct {
+type Rejection struct { //nolint:errname // what happened to the token, as the log calls it
 	Kind   Kind
 	Issuer string // only if it is a configured one
 	Err    error  // for the log; never holds any part of the token

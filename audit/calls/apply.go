@@ -32,7 +32,7 @@ const (
 )
 
 // Violation is an event that no honest broker writes. The call's state is as it was before.
-type Violation struct {
+type Violation struct { //nolint:errname // a finding that readers list, and an error
 	Rule   Rule
 	CallID string
 	Detail string // what was expected and what stands there

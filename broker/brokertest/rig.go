@@ -54,29 +54,29 @@ type Rig struct {
 }
 
 // Start runs a broker until Stop, or the end of the test.
-func Start(t testing.TB, o Options) *Rig {
-	t.Helper()
+func Start(tb testing.TB, o Options) *Rig {
+	tb.Helper()
 	if o.Dir == "" {
-		o.Dir = t.TempDir()
+		o.Dir = tb.TempDir()
 	}
 	if o.Limit == 0 {
 		o.Limit = 10_000
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	log, err := embedded.Open(ctx, o.Dir, embedded.Options{ReserveBytes: 1 << 20})
-	must(t, err)
+	must(tb, err)
 	r := &Rig{Dir: o.Dir, Log: log, ended: make(chan struct{})}
 	r.Policies, err = broker.NewPolicies(Files(o.Policies), policy.Options{})
-	must(t, err)
+	must(tb, err)
 	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.Policies.Review})
 	for name, u := range o.Upstreams {
-		must(t, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
+		must(tb, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
 	}
 	keys := filepath.Join(o.Dir, "keys")
-	must(t, os.MkdirAll(keys, 0o700))
+	must(tb, os.MkdirAll(keys, 0o700))
 	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
-	must(t, err)
+	must(tb, err)
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Tenant: tenant, Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller,
@@ -85,26 +85,26 @@ func Start(t testing.TB, o Options) *Rig {
 		cfg.Log = o.Wrap(log)
 	}
 	r.Broker, err = broker.Open(ctx, cfg)
-	must(t, err)
+	must(tb, err)
 	below := []func(context.Context) error{r.Registry.Run}
 	if o.Seal {
 		sealer, err := seal.NewSealer(seal.Config{Log: log, Trees: log, Key: key, Tenant: tenant, Source: "deed://acme/one", Interval: 20 * time.Millisecond})
-		must(t, err)
+		must(tb, err)
 		below = append(below, sealer.Run)
 	}
-	r.run(ctx, t, cancel, o, below)
-	must(t, r.Registry.WaitReady(ctx))
-	must(t, r.Pin(ctx, r.Registry.Tools()))
+	r.run(ctx, tb, cancel, o, below)
+	must(tb, r.Registry.WaitReady(ctx))
+	must(tb, r.Pin(ctx, r.Registry.Tools()))
 	return r
 }
 
-func (r *Rig) run(ctx context.Context, t testing.TB, cancel func(), o Options, below []func(context.Context) error) {
+func (r *Rig) run(ctx context.Context, tb testing.TB, cancel func(), o Options, below []func(context.Context) error) {
 	var running sync.WaitGroup
 	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
 	for _, run := range below {
 		running.Go(func() {
 			if err := run(base); err != nil {
-				t.Errorf("run what stands below the broker: %v", err)
+				tb.Errorf("run what stands below the broker: %v", err)
 			}
 		})
 	}
@@ -112,17 +112,17 @@ func (r *Rig) run(ctx context.Context, t testing.TB, cancel func(), o Options, b
 		defer endBase()
 		defer close(r.ended)
 		if err := r.Run(ctx, cmp.Or(o.Grace, time.Second)); !errors.Is(err, o.EndsWith) {
-			t.Errorf("run broker: %v", err)
+			tb.Errorf("run broker: %v", err)
 		}
 	})
-	r.stop = sync.OnceFunc(func() {
+	r.stop = sync.OnceFunc(func() { //nolint:contextcheck // closing the log lasts longer than ctx
 		cancel()
 		running.Wait()
 		if err := r.Log.Close(); err != nil {
-			t.Errorf("close log: %v", err)
+			tb.Errorf("close log: %v", err)
 		}
 	})
-	t.Cleanup(r.stop)
+	tb.Cleanup(r.stop)
 }
 
 // Stop ends the broker in good order: running calls end, held calls stay held.
@@ -154,13 +154,13 @@ func Through(p *agents.Identity, actors ...string) *agents.Identity {
 }
 
 // Events are all events of a call, in order.
-func (r *Rig) Events(t testing.TB, callID string) []audit.Event {
-	t.Helper()
+func (r *Rig) Events(tb testing.TB, callID string) []audit.Event {
+	tb.Helper()
 	var events []audit.Event
-	for rec, err := range r.Log.Read(t.Context(), "") {
-		must(t, err)
+	for rec, err := range r.Log.Read(tb.Context(), "") {
+		must(tb, err)
 		e, err := rec.Event()
-		must(t, err)
+		must(tb, err)
 		if e.Subject == callID {
 			events = append(events, e)
 		}
@@ -169,18 +169,18 @@ func (r *Rig) Events(t testing.TB, callID string) []audit.Event {
 }
 
 // Types are the types of a call's events, in order.
-func (r *Rig) Types(t testing.TB, callID string) []audit.Type {
-	t.Helper()
+func (r *Rig) Types(tb testing.TB, callID string) []audit.Type {
+	tb.Helper()
 	var types []audit.Type
-	for _, e := range r.Events(t, callID) {
+	for _, e := range r.Events(tb, callID) {
 		types = append(types, e.Type)
 	}
 	return types
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
