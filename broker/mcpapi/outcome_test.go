@@ -19,7 +19,10 @@ import (
 func TestErrorsTellWhatToDo(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	decision := &audit.Decision{Reasons: []audit.Reason{{Policy: "no-writes", Effect: "forbid", Text: "Writing is for leads."}}}
+	decision := &audit.Decision{Reasons: []audit.Reason{ // of both links of the chain
+		{Policy: "no-writes", Effect: "forbid", Text: "Writing is for leads.", Link: `User::"alice"`},
+		{Policy: "no-writes", Effect: "forbid", Text: "Writing is for leads.", Link: `Agent::"copilot"`},
+	}}
 	for _, c := range []struct {
 		kind broker.Kind
 		code int // 0: a result
@@ -71,7 +74,10 @@ func parse(t *testing.T, body string) map[string]any {
 
 var held = broker.Pending{
 	CallID: "c5", Tool: "files.echo", Approvers: []string{"lead"}, Expires: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
-	Reasons: []audit.Reason{{Policy: "four-eyes", Effect: "forbid", Text: "Two look at it."}},
+	Reasons: []audit.Reason{
+		{Policy: "four-eyes", Effect: "forbid", Text: "Two look at it.", Link: `User::"alice"`},
+		{Policy: "four-eyes", Effect: "forbid", Text: "Two look at it.", Link: `Agent::"copilot"`},
+	},
 }
 
 func TestHeldCallsArePending(t *testing.T) {
@@ -120,6 +126,9 @@ func TestHeldCallsArePending(t *testing.T) {
 				if !strings.Contains(text, part) {
 					t.Errorf("%q is missing in %q", part, text)
 				}
+			}
+			if n := strings.Count(text, "Two look at it."); n != 1 {
+				t.Errorf("a reason is said %d times in %q", n, text)
 			}
 			for range 3 {
 				progress = append(progress, <-heard)

@@ -3,12 +3,14 @@ package mcpapi
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/tools"
 )
@@ -131,11 +133,20 @@ type reason struct {
 func refusalOf(e *broker.Error) refusal {
 	r := refusal{Kind: e.Kind.String(), CallID: e.CallID, RetryAfter: e.Retry.Seconds()}
 	if e.Decision != nil {
-		for _, why := range e.Decision.Reasons {
-			r.Reasons = append(r.Reasons, reason{Policy: why.Policy, Reason: why.Text})
-		}
+		r.Reasons = reasonsOf(e.Decision.Reasons)
 	}
 	return r
+}
+
+// reasonsOf says each reason once: a decision has it for every link of the chain.
+func reasonsOf(decided []audit.Reason) []reason {
+	var said []reason
+	for _, why := range decided {
+		if r := (reason{Policy: why.Policy, Reason: why.Text}); !slices.Contains(said, r) {
+			said = append(said, r)
+		}
+	}
+	return said
 }
 
 // refusalResult tells a model why its call was refused or failed, and what would help.
@@ -167,10 +178,7 @@ type pendingOutcome struct {
 // is an error only for tools with an output schema, which other content would
 // violate: clients check it of every result that is not an error.
 func (h *Handler) pendingResult(p *broker.Pending, t *tools.Tool, modern bool) []byte {
-	details := pendingOutcome{Status: "pending", Pending: *p}
-	for _, why := range p.Reasons {
-		details.Reasons = append(details.Reasons, reason{Policy: why.Policy, Reason: why.Text})
-	}
+	details := pendingOutcome{Status: "pending", Pending: *p, Reasons: reasonsOf(p.Reasons)}
 	typed := hasOutputSchema(t)
 	return h.toolResult(toolResult{
 		callID: p.CallID, text: pendingText(p), isError: typed,
@@ -183,9 +191,9 @@ func pendingText(p *broker.Pending) string {
 	if !p.Released {
 		lines[0] = fmt.Sprintf("held: the call of %s waits for approval by %s (%d so far), until %s. Nothing has been done yet.",
 			p.Tool, approvers(*p), p.Votes, p.Expires.UTC().Format(time.RFC3339))
-		for _, why := range p.Reasons {
-			if why.Text != "" {
-				lines = append(lines, "- "+why.Text)
+		for _, why := range reasonsOf(p.Reasons) {
+			if why.Reason != "" {
+				lines = append(lines, "- "+why.Reason)
 			}
 		}
 	}
