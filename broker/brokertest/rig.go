@@ -99,6 +99,7 @@ func Start(tb testing.TB, o Options) *Rig {
 }
 
 func (r *Rig) run(ctx context.Context, tb testing.TB, cancel func(), o Options, below []func(context.Context) error) {
+	tb.Helper()
 	var running sync.WaitGroup
 	base, endBase := context.WithCancel(context.WithoutCancel(ctx))
 	for _, run := range below {

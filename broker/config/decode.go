@@ -102,7 +102,7 @@ func (d *decoder) value(key string, node ast.Node, into reflect.Value) {
 	if defaults, ok := reflect.TypeAssert[interface{ setDefaults() }](into.Addr()); ok {
 		defaults.setDefaults()
 	}
-	switch into.Kind() { //nolint:exhaustive // Config has no other kinds; the schema test would tell
+	switch into.Kind() { // Config has no other kinds; the schema test would tell
 	case reflect.Struct:
 		d.structure(key, node, into)
 	case reflect.Map:
@@ -247,7 +247,7 @@ func kindOf(node ast.Node) string {
 	if node == nil {
 		return "nothing"
 	}
-	switch node.Type() { //nolint:exhaustive // the rest has one name
+	switch node.Type() { // the rest has one name
 	case ast.NullType:
 		return "empty (leave the key out, or give it a value)"
 	case ast.StringType, ast.LiteralType:

@@ -75,7 +75,9 @@ func (s *Server) serve(ctx context.Context) error {
 	if down := s.http.Shutdown(end); down != nil {
 		err = errors.Join(err, s.http.Close())
 	}
-	<-failed
+	if ended := <-failed; !errors.Is(ended, http.ErrServerClosed) {
+		err = errors.Join(err, ended)
+	}
 	return err
 }
 

@@ -146,7 +146,7 @@ func tellOutcome(t audit.Type, o audit.Outcome, s *step) {
 	if o.By != nil {
 		by = " by " + o.By.Principal
 	}
-	switch t { //nolint:exhaustive // the closing events only, which the caller has chosen
+	switch t { // the closing events only, which the caller has chosen
 	case audit.CallResult:
 		s.What += fmt.Sprintf("it ran, for %.1f ms, and succeeded", o.Millis)
 	case audit.CallFailed:

@@ -26,7 +26,8 @@ type scene struct {
 	agent  *client.Client
 }
 
-func (s *scene) say(format string, args ...any) { fmt.Fprintf(s.Out, format+"\n", args...) }
+// say ignores what a terminal that has gone away answers.
+func (s *scene) say(format string, args ...any) { _, _ = fmt.Fprintf(s.Out, format+"\n", args...) }
 
 func (s *scene) play(ctx context.Context) error {
 	s.say(`Deed is up.
