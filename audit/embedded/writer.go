@@ -16,6 +16,7 @@ import (
 const (
 	maxBatch      = 1024
 	maxBatchBytes = 32 << 20
+	maxYields     = 3 // to those who are about to append, while it is collected
 )
 
 // writer owns the connection that writes and all that only it may know.
@@ -175,11 +176,13 @@ func (w *writer) drain() {
 	}
 }
 
-// collect takes r and whatever else is waiting. It first lets those run whom the
-// last commit woke: they are about to append, and would miss this batch by a hair.
+// collect takes r and whatever else is waiting. It lets those run first whom the last
+// commit woke: they are about to append, and would miss this batch by a hair. As long
+// as that brings more it does so again, for a commit costs more than all of them.
 func (w *writer) collect(r *request) {
 	runtime.Gosched()
 	w.batch = w.batch[:0]
+	yields, before := 0, 0
 	size := int64(0)
 	for {
 		if r.state.CompareAndSwap(waiting, taken) {
@@ -188,6 +191,10 @@ func (w *writer) collect(r *request) {
 		}
 		if len(w.batch) >= maxBatch || size >= maxBatchBytes {
 			return
+		}
+		if len(w.log.queue) == 0 && yields < maxYields && len(w.batch) > before {
+			yields, before = yields+1, len(w.batch)
+			runtime.Gosched()
 		}
 		select {
 		case r = <-w.log.queue:

@@ -105,7 +105,7 @@ func (i *Index) open(ctx context.Context) error {
 	} else if err := f.Close(); err != nil {
 		return err
 	}
-	write, err := connect(ctx, i.path, 1, "journal_mode(wal)", "synchronous(normal)", "secure_delete(1)")
+	write, err := connect(ctx, i.path, 1, "journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(4000)")
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit/calls"
@@ -28,7 +29,7 @@ func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
 		{&w.create, `INSERT INTO calls (id, domain, tool, state, outcome, opened, closed, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.update, `UPDATE calls SET domain = ?, tool = ?, state = ?, outcome = ?, opened = ?, closed = ?, folded = ? WHERE n = ?`},
 		{&w.event, `INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&w.facet, `INSERT OR IGNORE INTO facets VALUES (?, ?, ?)`},
+		{&w.facet, `INSERT OR IGNORE INTO facets SELECT * FROM (VALUES` + strings.Repeat(`(?, ?, ?), `, facetsAtOnce-1) + `(?, ?, ?)) WHERE column1 <> ''`},
 		{&w.word, `INSERT OR REPLACE INTO words(rowid, text) VALUES (?, ?)`},
 		{&w.count, `INSERT INTO tally VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO UPDATE SET
 			calls = calls + 1, first = min(first, excluded.first), last = max(last, excluded.last)`},
@@ -74,19 +75,40 @@ func (w *writer) store(ctx context.Context, e *entry, arguments []byte) error {
 	if err := w.events(ctx, e); err != nil {
 		return err
 	}
-	for _, f := range facets(c) {
-		if f[1] == "" || slices.Contains(e.facets, f) {
-			continue
-		}
-		if _, err := w.facet.ExecContext(ctx, f[0], f[1], e.n); err != nil {
-			return err
-		}
-		e.facets = append(e.facets, f)
+	if err := w.addFacets(ctx, e); err != nil {
+		return err
 	}
 	if _, err := w.word.ExecContext(ctx, e.n, textOf(c, arguments)); err != nil {
 		return err
 	}
 	return w.tally(ctx, e)
+}
+
+// facetsAtOnce is how many facets one statement stores: as many as most calls have.
+const facetsAtOnce = 8
+
+// addFacets stores those that are not known to be there.
+func (w *writer) addFacets(ctx context.Context, e *entry) error {
+	var missing [][2]string
+	for _, f := range facets(&e.call) {
+		if f[1] != "" && !slices.Contains(e.facets, f) {
+			missing = append(missing, f)
+		}
+	}
+	for some := range slices.Chunk(missing, facetsAtOnce) {
+		args := make([]any, 0, 3*facetsAtOnce)
+		for _, f := range some {
+			args = append(args, f[0], f[1], e.n)
+		}
+		for len(args) < cap(args) {
+			args = append(args, "", "", e.n)
+		}
+		if _, err := w.facet.ExecContext(ctx, args...); err != nil {
+			return err
+		}
+	}
+	e.facets = append(e.facets, missing...)
+	return nil
 }
 
 func (w *writer) events(ctx context.Context, e *entry) error {
