@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/cmd/deed/demo"
 )
 
@@ -38,10 +39,14 @@ prints one line that says where everything is, shows nothing, and stays up.`,
 				o.Log = env.stderr
 			}
 			err := demo.Run(cmd.Context(), o)
-			if !errors.Is(err, syscall.EADDRINUSE) {
+			switch {
+			case errors.Is(err, audit.ErrLocked):
+				return withHint(err, "stop the other one, or give this one another directory by --data")
+			case errors.Is(err, syscall.EADDRINUSE):
+				return withHint(err, "something else listens there: --listen and --issuer-listen take other addresses; port 0 is any free one")
+			default:
 				return err
 			}
-			return withHint(err, "something else listens there: --listen and --issuer-listen take other addresses; port 0 is any free one")
 		},
 	}
 	c.Flags().StringVar(&o.Data, "data", "", "the demo's data `directory` (default $XDG_DATA_HOME/deed/demo)")

@@ -125,13 +125,15 @@ func (e *environment) describe(h httpapi.HeldCall) {
 		e.printf("client    %s (says so itself)\n", plain(h.Client))
 	}
 	e.printf("made      %s\n", when(h.Opened, time.Now()))
-	if !h.Expires.IsZero() {
+	if !h.Expires.IsZero() && h.State == "held" {
 		e.printf("expires   %s (%s left)\n", when(h.Expires, time.Now()), left(h.Expires, time.Now()))
 	}
 	for _, r := range h.Reasons {
 		e.printf("held by   %s: %s\n", plain(r.Policy), plain(r.Text))
 	}
-	e.printf("waits for %s\n", firstOf(plain(strings.Join(h.Approvers, " or ")), "whoever may approve"))
+	if h.State == "held" {
+		e.printf("waits for %s\n", firstOf(plain(strings.Join(h.Approvers, " or ")), "whoever may approve"))
+	}
 	for _, v := range h.Votes {
 		e.printf("approved  by %s, %s %s\n", plain(v.By), when(v.At, time.Now()), plain(v.Reason))
 	}

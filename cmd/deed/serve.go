@@ -74,6 +74,9 @@ func serve(ctx context.Context, path string, cfg *config.Config, tel *telemetry.
 	if errors.Is(err, audit.ErrLocked) {
 		return withHint(err, "stop the other one, or give this one another `data` directory")
 	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return withHint(err, "something else listens there: set `listen` to another address")
+	}
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	tel, err := telemetry.Setup(telemetry.Config{Output: o.Log, Version: o.Version, Replica: server.DefaultReplica})
+	tel, err := telemetry.Setup(telemetry.Config{Output: o.Log, Version: o.Version, Replica: server.DefaultReplica}) //nolint:contextcheck // outlives ctx, to tell of the end
 	if err != nil {
 		return err
 	}
@@ -116,6 +116,9 @@ func show(ctx context.Context, o Options, srv *server.Server, iss *issuer.Server
 	case <-srv.Serving():
 	case <-ctx.Done():
 		return nil
+	}
+	if err := announce(o, iss); err != nil {
+		return err
 	}
 	if o.JSON {
 		if err := json.NewEncoder(o.Out).Encode(ready); err != nil {

@@ -31,8 +31,7 @@ const (
 	ledgerDir   = "ledger"
 )
 
-// prepare writes what is not there yet, and the configuration, which says where this
-// run listens.
+// prepare writes what is not there yet, and returns the configuration of this run.
 func prepare(o Options) (*config.Config, error) {
 	for _, dir := range []string{"", "policy", sandbox, filepath.Join(sandbox, "notes"), ledgerDir} {
 		if err := os.MkdirAll(filepath.Join(o.Data, dir), 0o700); err != nil {
@@ -47,11 +46,16 @@ func prepare(o Options) (*config.Config, error) {
 			return nil, fmt.Errorf("prepare demo: %w", err)
 		}
 	}
-	path := filepath.Join(o.Data, ConfigFile)
-	if err := os.WriteFile(path, []byte(configText(o)), 0o600); err != nil {
-		return nil, fmt.Errorf("prepare demo: %w", err)
+	return config.Parse(filepath.Join(o.Data, ConfigFile), []byte(configText(o)))
+}
+
+// announce leaves where this run listens, and the issuer's secrets, for the CLI. Only
+// whoever holds the data directory may do that: another demo's are not overwritten.
+func announce(o Options, iss *issuer.Server) error {
+	if err := os.WriteFile(filepath.Join(o.Data, ConfigFile), []byte(configText(o)), 0o600); err != nil {
+		return fmt.Errorf("announce demo: %w", err)
 	}
-	return config.Load(path)
+	return issuer.SaveSecrets(filepath.Join(o.Data, SecretsFile), iss.Secrets())
 }
 
 // writeNew keeps what a user has changed.
@@ -95,16 +99,11 @@ agents:
 
 func issuerURL(o Options) string { return "http://" + o.Issuer + "/demo" }
 
-// startIssuer starts the demo issuer and leaves its secrets for the CLI.
 func startIssuer(ctx context.Context, o Options, cfg *config.Config) (*issuer.Server, error) {
-	s, err := issuer.Start(ctx, issuer.Config{
+	return issuer.Start(ctx, issuer.Config{
 		URL: issuerURL(o), Resources: []string{cfg.Audience()}, ConsoleRedirects: []string{cfg.URL + "/callback"},
 		Users: issuer.DefaultUsers(), Agents: issuer.DefaultAgents(),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return s, issuer.SaveSecrets(filepath.Join(o.Data, SecretsFile), s.Secrets())
 }
 
 // freePort settles an address whose port is 0, since it stands in tokens and URLs
