@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 
 	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
@@ -79,6 +80,7 @@ func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) erro
 	at := f.at
 	var touched []*entry
 	for _, it := range batch {
+		runtime.Gosched() // calls that are under way come first
 		e, err := f.fold(ctx, w, it, &at, intentsAreNew)
 		if err != nil {
 			f.cached = map[string]*entry{} // they are ahead of the file
@@ -160,6 +162,7 @@ func (f *folder) entry(ctx context.Context, w *writer, id string, isNew bool) (*
 
 func (f *folder) store(ctx context.Context, w *writer, touched []*entry, at place) error {
 	for _, e := range touched {
+		runtime.Gosched()
 		if err := w.store(ctx, e, f.arguments(ctx, &e.call)); err != nil {
 			return fmt.Errorf("store call: %w", err)
 		}

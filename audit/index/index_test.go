@@ -390,6 +390,36 @@ func TestIndexGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+func TestIntentOfACallThatIsKnownAddsNoSecondCall(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	path := filepath.Join(t.TempDir(), index.FileName)
+	first, _ := h.open2(path)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.open(wanted{call: "c4", domain: "payments", tool: "payments.refund", person: "alice", agent: "copilot", arguments: `{"amount":4}`})
+	h.open(wanted{call: "c1", domain: "payments", tool: "payments.refund", person: "mallory", agent: "copilot", arguments: `{"amount":2}`})
+	again, said := h.open2(path)
+	if said.Len() > 0 {
+		t.Errorf("a sound index was built again: %s", said)
+	}
+	page, err := again.Search(t.Context(), index.Query{Domains: []string{"payments"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"c4", "c3", "c1"}, ids(page)); diff != "" {
+		t.Error(diff)
+	}
+	c, err := again.Call(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := c.Events[len(c.Events)-1]; len(c.Events) != 5 || last.Counted || last.Finding == "" || c.Principal != "alice" {
+		t.Errorf("call c1 of %s has %d events, the last %+v; want a fifth that breaks a rule", c.Principal, len(c.Events), last)
+	}
+}
+
 func TestUselessFileIsBuiltAgainAndSaidSo(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, path string){

@@ -16,10 +16,12 @@ import (
 // waited so long: briefly while little happens, and longer once that brought busyRecords,
 // for a large batch costs less per record, and has most calls from intent to outcome.
 const (
-	batchRecords = 2000
+	batchRecords = 8000
+	batchBytes   = 16 << 20
+	readAhead    = 512 // records, while a batch is committed
 	busyRecords  = 32
 	batchWait    = 40 * time.Millisecond
-	busyWait     = 460 * time.Millisecond // beside batchWait
+	busyWait     = 960 * time.Millisecond // beside batchWait
 )
 
 // errOtherLog says that the index was folded from another log than this one.
@@ -76,7 +78,7 @@ func (i *Index) follow(ctx context.Context, log audit.Log, payloads audit.Payloa
 	var owned sync.WaitGroup
 	defer owned.Wait()
 	defer stop()
-	items := make(chan item, batchRecords)
+	items := make(chan item, readAhead)
 	owned.Go(func() { pump(ctx, log, at.cursor, items) })
 
 	f := &folder{index: i, payloads: payloads, at: at, cached: map[string]*entry{}}
@@ -113,7 +115,7 @@ func (i *Index) collect(ctx context.Context, items <-chan item) ([]item, error) 
 	var batch []item
 	var full <-chan time.Time
 	waitedLong := false
-	for len(batch) < batchRecords {
+	for size := 0; len(batch) < batchRecords && size < batchBytes; {
 		select {
 		case it, ok := <-items:
 			switch {
@@ -127,6 +129,7 @@ func (i *Index) collect(ctx context.Context, items <-chan item) ([]item, error) 
 				full = timer.C
 			}
 			batch = append(batch, it)
+			size += len(it.record.Stored)
 		case <-full:
 			if waitedLong || len(batch) < busyRecords {
 				return batch, nil
