@@ -24,8 +24,8 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	below, base := errgroup.WithContext(base)
 	below.Go(func() error { return s.registry.Run(base) })
 	below.Go(func() error { return s.index.Run(base, s.log, s.log) })
-	below.Go(func() error { return s.sealer.Run(base) })
 	below.Go(func() error { return s.verifier.run(base) })
+	sealed, endSealing := s.seal(ctx, stopBase)
 	s.awaitReady(ctx)
 
 	stopping, stop := context.WithCancel(ctx)
@@ -46,7 +46,22 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	stop()
 	err = above.Wait()
 	stopBase()
-	return errors.Join(err, below.Wait())
+	err = errors.Join(err, below.Wait())
+	endSealing()
+	return errors.Join(err, <-sealed)
+}
+
+// seal signs checkpoints until end is called, which is after whatever writes to the
+// log has stopped, so that nothing is left unsealed. A log that cannot be sealed any
+// more stops the server.
+func (s *Server) seal(ctx context.Context, stopServer func()) (sealed <-chan error, end func()) {
+	ctx, end = context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() {
+		done <- s.sealer.Run(ctx)
+		stopServer()
+	}()
+	return done, end
 }
 
 // Serving is closed once requests are answered.
