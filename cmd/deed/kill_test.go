@@ -138,14 +138,15 @@ func TestKilledBetweenApprovalAndResult(t *testing.T) {
 	t.Parallel()
 	const rounds = 9
 	h := newHome(t)
-	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano()))) //nolint:gosec // delays
+	random := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano()))) // of delays
 	total, ends := 0, map[string]int{}
 	b := h.demo(t)
 	key := b.VerifierKey
 	for i := range rounds {
 		amount := 101 + i // each refund shows in the sum
 		held := b.hold(t, amount)
-		what, delay, lost := "the answer", time.Duration(0), false
+		what, lost := "the answer", false
+		var delay time.Duration
 		if i%3 == 0 { // the first one at once
 			delay = time.Duration(i) * time.Duration(random.IntN(int(20*time.Millisecond))) / rounds
 			b.killAfterAnswer(t, held, delay)
