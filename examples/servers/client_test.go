@@ -51,15 +51,16 @@ type said struct {
 // answer is what came of a call, as the client printed it.
 type answer struct {
 	code       int
-	IsError    bool
-	Content    []struct{ Type, Text string }
-	Structured struct {
-		Kind     string // of a refusal
-		CallID   string `json:"call_id"`
-		Status   string // of a held call
-		Approver []string
-		Reasons  []struct{ Policy, Reason string }
-	}
+	IsError    bool           `json:"isError"`
+	Content    []content      `json:"content"`
+	Structured map[string]any `json:"structured"`
+}
+
+// content is a block of any type.
+type content struct {
+	Type string `json:"type"`
+	Text string `json:"text"`
+	Data string `json:"data"` // of an image, in base64
 }
 
 func (a answer) text() string {
@@ -92,8 +93,8 @@ func (c client) list(t *testing.T, d *deed, token string, args ...string) map[st
 	tools := map[string]json.RawMessage{}
 	for line := range strings.Lines(got.out) {
 		var tool struct {
-			Name        string
-			InputSchema json.RawMessage
+			Name        string          `json:"name"`
+			InputSchema json.RawMessage `json:"inputSchema"`
 		}
 		if err := json.Unmarshal([]byte(line), &tool); err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ const patience = time.Minute
 type deed struct {
 	binary, dir, url string
 	issuer           *demo.Client
+	http             *http.Client
 
 	process *exec.Cmd
 	exited  chan error // of process
@@ -42,7 +44,7 @@ func serve(t *testing.T, wait string) *deed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deed{binary: binary, dir: dir}
+	d := &deed{binary: binary, dir: dir, http: &http.Client{Timeout: 10 * time.Second}}
 	for _, dir := range []string{"files/drafts", "files/published", "policy"} {
 		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o700); err != nil {
 			t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // deedBinary is built once for all tests, in a directory that TestMain removes.
 var deedBinary func() (string, error)
 
-func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+func TestMain(m *testing.M) { os.Exit(runTests(m)) } //nolint:forbidigo // the main of a test
 
 func runTests(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "deed-servers-")

@@ -60,7 +60,7 @@ func (d *deed) stop(t *testing.T) {
 		if err := process.Process.Kill(); err != nil {
 			t.Error(err)
 		}
-		<-d.exited
+		t.Log(<-d.exited)
 	}
 }
 
@@ -123,7 +123,7 @@ func (d *deed) request(t *testing.T, method, path, token string, body, into any)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Content-Type", "application/json")
-	response, err := http.DefaultClient.Do(r)
+	response, err := d.http.Do(r)
 	if err != nil {
 		return 0 // not up
 	}

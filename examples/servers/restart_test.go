@@ -12,6 +12,7 @@ func TestRestartWhileHeld(t *testing.T) {
 	t.Parallel()
 	for name, open := range clients() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := open(t)
 			d := serve(t, "45s")
 			token := d.copilot(t)
@@ -39,6 +40,13 @@ func TestRestartWhileHeld(t *testing.T) {
 			again := c.call(t, d, token, writeFile, args)
 			if again.code != 0 || fileText(t, path) != "after a restart" {
 				t.Errorf("picked up: %+v", again)
+			}
+			// The outcome is the log's: it can be asked for after one more restart.
+			d.stop(t)
+			d.start(t)
+			awaited := c.call(t, d, token, "deed__await", map[string]any{"call_id": id})
+			if awaited.code != 0 || awaited.text() != again.text() {
+				t.Errorf("asked for after another restart: %+v, want %+v", awaited, again)
 			}
 			if more := d.pending(t); len(more) != 0 {
 				t.Errorf("held once more: %+v", more)

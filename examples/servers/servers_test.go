@@ -1,7 +1,10 @@
 package servers_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,15 +27,45 @@ func TestClients(t *testing.T) {
 	d := serve(t, "200ms")
 	for name, open := range clients() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			c := open(t)
 			token := d.copilot(t)
 			t.Run("list", func(t *testing.T) { checkLists(t, d, c, token) })
 			t.Run("allowed", func(t *testing.T) { checkAllowed(t, d, c, token, name) })
+			t.Run("answers", func(t *testing.T) { checkAnswers(t, d, c, token) })
 			t.Run("denied", func(t *testing.T) { checkDenied(t, d, c, token) })
 			t.Run("held", func(t *testing.T) { checkHeld(t, d, c, token, name) })
 			t.Run("refused", func(t *testing.T) { checkRefused(t, d, c) })
 		})
 	}
+}
+
+// checkAnswers lets answers of other shapes than text through, untouched.
+func checkAnswers(t *testing.T, d *deed, c client, token string) {
+	t.Helper()
+	weather := c.call(t, d, token, "everything__get-structured-content", map[string]any{"location": "Chicago"})
+	if _, ok := weather.Structured["temperature"].(float64); weather.code != 0 || !ok {
+		t.Errorf("structured content: %+v", weather)
+	}
+	image := c.call(t, d, token, "everything__get-tiny-image", map[string]any{})
+	png := []byte("\x89PNG\r\n\x1a\n")
+	i := slices.IndexFunc(image.Content, func(c content) bool { return c.Type == "image" })
+	if i < 0 {
+		t.Fatalf("an image: %+v", image)
+	}
+	if data, err := base64.StdEncoding.DecodeString(image.Content[i].Data); err != nil || !bytes.HasPrefix(data, png) {
+		t.Errorf("the image is no PNG any more (%v)", err)
+	}
+	links := c.call(t, d, token, "everything__get-resource-links", map[string]any{"count": 2})
+	if n := len(links.Content); links.code != 0 || n != 3 || links.Content[1].Type != "resource_link" {
+		t.Errorf("links: %+v", links)
+	}
+	long := c.call(t, d, token, "everything__trigger-long-running-operation", map[string]any{"duration": 0.2, "steps": 2})
+	if long.code != 0 || !strings.Contains(long.text(), "completed") {
+		t.Errorf("long running: %+v", long)
+	}
+	research := c.call(t, d, token, "everything__simulate-research-query", map[string]any{"topic": "x"})
+	t.Log(shown("research", nil, research), research)
 }
 
 func checkLists(t *testing.T, d *deed, c client, token string) {
