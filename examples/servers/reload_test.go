@@ -34,7 +34,7 @@ forbid (principal, action == Action::"filesystem.write_file", resource) when { c
 	d.signal(t, syscall.SIGHUP)
 	line := d.awaitLog(t, `"not reloaded, what was in force stays"`)
 	t.Log(line)
-	if out, code := d.cli(t, "", "policy", "check", "-c", d.path("deed.yaml")); code != 1 || !strings.Contains(out, "did you mean content?") {
+	if out, code := d.cli(t, "", "policy", "check", "-c", d.path("deed.yaml")); code != 2 || !strings.Contains(out, "did you mean content?") {
 		t.Errorf("deed policy check: exit code %d\n%s", code, out)
 	}
 	for _, want := range []string{"servers.cedar:", "no-keys-in-files", "contents"} {
