@@ -28,6 +28,7 @@ const (
 	Misplaced      Rule = "misplaced"       // an event in another domain than its call, or of no call
 	ExpiredToken   Rule = "expired_token"   // written on the strength of a token that had expired
 	LateRelease    Rule = "late_release"    // released after the hold had expired
+	TwoOutcomes    Rule = "two_outcomes"    // one run that came to two different ends
 	Unclosed       Rule = "unclosed"        // reported by readers of a whole history: a call left open
 )
 
@@ -77,6 +78,9 @@ func (c *Call) Apply(e audit.Event, at audit.Position) (bool, error) {
 	}
 }
 
+// expired reports whether an event was written on the strength of a token that had expired.
+func expired(e audit.Event, by audit.Identity) bool { return e.Time.After(by.Expires.Add(tokenSkew)) }
+
 func decode[T any](c *Call, e audit.Event) (T, error) {
 	v, err := audit.DataOf[T](e)
 	if err != nil {
@@ -99,7 +103,7 @@ func (c *Call) open(e audit.Event, m Mark) (bool, error) {
 	if want := audit.CallDigest(in); in.Digest != want {
 		return false, c.broken(DigestMismatch, "intent says %s, its content comes to %s", in.Digest, want)
 	}
-	if e.Time.After(in.Identity.Expires.Add(tokenSkew)) {
+	if expired(e, in.Identity) {
 		return false, c.broken(ExpiredToken, "intent of %s, token expired at %s", e.Time, in.Identity.Expires)
 	}
 	switch in.Decision.Effect {
@@ -128,6 +132,9 @@ func (c *Call) refuse(e audit.Event, m Mark) (bool, error) {
 	if out.Request == nil {
 		return false, c.broken(NoIntent, "denial %s comes before any intent and carries no request", e.ID)
 	}
+	if want := audit.CallDigest(*out.Request); out.Request.Digest != "" && out.Request.Digest != want {
+		return false, c.broken(DigestMismatch, "the request of denial %s says %s, its content comes to %s", e.ID, out.Request.Digest, want)
+	}
 	c.State, c.Opening, c.Closing, c.Intent, c.Outcome = Closed, m, m, *out.Request, out
 	return true, nil
 }
@@ -143,7 +150,7 @@ func (c *Call) vote(e audit.Event, m Mark) (bool, error) {
 		return false, c.broken(DigestMismatch, "approval %s is for %s, the call is %s", e.ID, v.Digest, c.Intent.Digest)
 	case v.Decision.Effect != audit.Allow:
 		return false, c.broken(NotPermitted, "approval %s was not permitted to its voter", e.ID)
-	case e.Time.After(v.By.Expires.Add(tokenSkew)):
+	case expired(e, v.By):
 		return false, c.broken(ExpiredToken, "approval %s of %s, token expired at %s", e.ID, e.Time, v.By.Expires)
 	}
 	if _, again := c.VoteOf(v.By.Issuer, v.By.Principal); again || c.State != Held {
@@ -171,44 +178,15 @@ func (c *Call) release(e audit.Event, m Mark) (bool, error) {
 	case len(r.Approvals) == 0:
 		return false, c.broken(BadRelease, "release %s names no approvals", e.ID)
 	}
-	for _, id := range r.Approvals {
+	for i, id := range r.Approvals {
+		if slices.Contains(r.Approvals[:i], id) {
+			return false, c.broken(BadRelease, "release %s counts approval %s twice", e.ID, id)
+		}
 		if !slices.ContainsFunc(c.Votes, func(v Vote) bool { return v.ID == id }) {
 			return false, c.broken(BadRelease, "release %s names approval %s, which was not cast before it", e.ID, id)
 		}
 	}
 	c.State, c.Releasing, c.Release = Released, m, r
-	return true, nil
-}
-
-func (c *Call) close(e audit.Event, m Mark) (bool, error) {
-	out, err := decode[audit.Outcome](c, e)
-	if err != nil {
-		return false, err
-	}
-	if c.State == Closed {
-		return false, nil
-	}
-	ran := e.Type == audit.CallResult || e.Type == audit.CallFailed || e.Type == audit.CallUnknown
-	switch {
-	case c.State == Running && e.Source != c.Opening.Source && e.Type != audit.CallUnknown:
-		return false, c.broken(NotPermitted, "%s %s by %s, opened by %s", e.Type, e.ID, e.Source, c.Opening.Source)
-	case c.State == Held && ran:
-		return false, c.broken(NotPermitted, "%s %s of a call that was not released", e.Type, e.ID)
-	case c.State == Released && e.Source != c.Releasing.Source && ran && e.Type != audit.CallUnknown:
-		return false, c.broken(NotPermitted, "%s %s by %s, released by %s", e.Type, e.ID, e.Source, c.Releasing.Source)
-	case c.State != Held && (e.Type == audit.CallDenied || e.Type == audit.CallExpired):
-		if c.State == Released { // it lost the race against the release
-			return false, nil
-		}
-		return false, c.broken(NotPermitted, "%s %s of a call that was running", e.Type, e.ID)
-	case c.State == Released && e.Type == audit.CallCancelled && (e.Source != c.Releasing.Source || out.By != nil):
-		return false, nil // the same: only the replica that released the call knows that it did not run, and no caller withdraws it then
-	case e.Type == audit.CallExpired && e.Time.Before(c.Deadline()):
-		return false, c.broken(Misplaced, "expiry %s of %s, the hold lasts until %s", e.ID, e.Time, c.Deadline())
-	case out.By != nil && len(out.By.Chain) > 0 && e.Type == audit.CallDenied:
-		return false, c.broken(NotAPerson, "denial %s was cast through %d actors", e.ID, len(out.By.Chain))
-	}
-	c.State, c.Closing, c.Outcome = Closed, m, out
 	return true, nil
 }
 
@@ -221,6 +199,8 @@ func (c *Call) reconcile(e audit.Event) (bool, error) {
 		return false, c.broken(NotUnknown, "reconciliation %s of a call that is not unknown", e.ID)
 	case r.By.Principal == "" || len(r.By.Chain) > 0:
 		return false, c.broken(NotAPerson, "reconciliation %s was made by %q through %d actors", e.ID, r.By.Principal, len(r.By.Chain))
+	case expired(e, r.By):
+		return false, c.broken(ExpiredToken, "reconciliation %s of %s, token expired at %s", e.ID, e.Time, r.By.Expires)
 	case c.Reconciled != nil:
 		return false, nil
 	}

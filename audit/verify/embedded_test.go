@@ -61,17 +61,23 @@ func written(t *testing.T) (string, *seal.Key) {
 	return dir, key
 }
 
-func verifyDir(t *testing.T, dir string, key *seal.Key) *verify.Report {
+func openReader(t *testing.T, dir string) *embedded.Reader {
 	t.Helper()
 	reader, err := embedded.OpenReadOnly(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := check(t, reader, verify.Options{Keys: []seal.Verifier{key.Verifier()}, Closed: true})
-	if err := reader.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	t.Cleanup(func() {
+		if err := reader.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return reader
+}
+
+func verifyDir(t *testing.T, dir string, key *seal.Key) *verify.Report {
+	t.Helper()
+	return check(t, openReader(t, dir), verify.Options{Keys: []seal.Verifier{key.Verifier()}, Closed: true})
 }
 
 func TestEmbeddedLogOfABrokerIsSound(t *testing.T) {

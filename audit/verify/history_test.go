@@ -148,9 +148,16 @@ func (m *memory) control(typ audit.Type, data any) {
 }
 
 func (m *memory) call(typ audit.Type, call string, data any, payloads ...audit.Payload) audit.Event {
-	e := m.event(typ, "payments", audit.TopicCalls, call, replica, start.Add(time.Minute), data)
+	e := m.about(m.event(typ, "payments", audit.TopicCalls, call, replica, start.Add(time.Minute), data))
 	e.Payloads = payloads
 	return m.append(e)
+}
+
+// about fills in whose call an event is of, as a broker does.
+func (m *memory) about(e audit.Event) audit.Event {
+	until := start.Add(time.Hour)
+	e.Principal, e.Actor, e.TokenExpires = "alice", "copilot", &until
+	return e
 }
 
 // checkpoint signs a log as it is, or as it is said to be.
@@ -191,20 +198,24 @@ func person(name string) audit.Identity {
 	return audit.Identity{Issuer: "https://idp.example", Principal: name, Token: "t", Expires: start.Add(time.Hour)}
 }
 
+func alice() audit.Identity {
+	return audit.Identity{Issuer: "https://idp.example", Principal: "alice", Chain: []audit.Actor{{ID: "copilot"}}, Expires: start.Add(time.Hour)}
+}
+
 func allow() audit.Decision {
-	return audit.Decision{Effect: audit.Allow, Reasons: []audit.Reason{{Policy: "p", Effect: "permit"}}}
+	return audit.Decision{Effect: audit.Allow, PolicySet: "p", Reasons: []audit.Reason{{Policy: "p", Effect: "permit"}}}
 }
 
 func hold() audit.Decision {
 	until := start.Add(15 * time.Minute)
-	return audit.Decision{Effect: audit.Hold, Expires: &until}
+	return audit.Decision{Effect: audit.Hold, PolicySet: "p", Expires: &until}
 }
 
 func (m *memory) intend(call string, d audit.Decision) audit.Intent {
 	args := audit.NewPayload(audit.PayloadArguments, []byte(`{"amount":`+strconv.Itoa(m.made)+`}`))
 	in := audit.Intent{
 		Tool: "payments.refund", Definition: "d", Arguments: args.Commitment(), Decision: d,
-		Identity: audit.Identity{Issuer: "https://idp.example", Principal: "alice", Chain: []audit.Actor{{ID: "copilot"}}, Expires: start.Add(time.Hour)},
+		Identity: alice(),
 	}
 	in.Digest = audit.CallDigest(in)
 	m.call(audit.CallIntent, call, in, args)

@@ -19,7 +19,7 @@ func (k *keys) position(v seal.Verifier) int {
 	return slices.IndexFunc(k.chain, func(have seal.Verifier) bool { return have.String() == v.String() })
 }
 
-// readControl reads the keys, and the sources that started, from the control log.
+// readControl reads the keys, the sources that started and the policies in force from the control log.
 func (v *verifier) readControl(ctx context.Context) error {
 	log := audit.OwnDomain + "/" + audit.TopicControl
 	err := v.each(ctx, log, func(r audit.Record) {
@@ -27,11 +27,16 @@ func (v *verifier) readControl(ctx context.Context) error {
 		if err != nil {
 			return // the pass over all records reports it
 		}
-		if e.Type == audit.ReplicaStarted {
+		switch e.Type {
+		case audit.ReplicaStarted:
 			v.started(r, e)
-		}
-		if e.Type == audit.KeyRotated {
+		case audit.KeyRotated:
 			v.rotated(r, e)
+		case audit.PolicyActivated:
+			if a, err := audit.DataOf[audit.Activation](e); err == nil {
+				v.policies[a.PolicySet] = true
+			}
+		default:
 		}
 	})
 	v.trust()

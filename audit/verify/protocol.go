@@ -55,13 +55,14 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 	before := call.State
 	counted, err := call.Apply(e, r.Position)
 	if f, broken := finding(err, r); broken {
-		p.findings[e.Subject] = append(p.findings[e.Subject], f)
+		p.blame(f)
 		if call.State == calls.None { // it opened nothing: what follows finds out anew
 			delete(p.open, e.Subject)
 			p.suspects[e.Subject] = true
 		}
 		return
 	}
+	p.judge(r, e, call, counted)
 	p.payloads(ctx, r, e, call, counted)
 	if before != calls.Closed && call.State == calls.Closed {
 		p.retire(e.Subject)
@@ -187,11 +188,12 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 			fresh[e.Subject] = call
 			delete(p.findings, e.Subject)
 		}
-		if _, err := call.Apply(e, r.Position); err != nil {
-			if f, broken := finding(err, r); broken {
-				p.findings[e.Subject] = append(p.findings[e.Subject], f)
-			}
+		counted, err := call.Apply(e, r.Position)
+		if f, broken := finding(err, r); broken {
+			p.blame(f)
+			return
 		}
+		p.judge(r, e, call, counted)
 	}
 	err := p.v.everything(ctx, visit)
 	maps.Copy(p.open, fresh)

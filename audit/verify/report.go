@@ -20,6 +20,9 @@ type Options struct {
 	Kept []string
 	// Closed says that no broker is running: a call left open is a finding.
 	Closed bool
+	// SelfApproval says that people may approve what is done in their own name: it
+	// is no finding then, if policy let them.
+	SelfApproval bool
 	// Tenant that all events must be of. Empty means that of the first record.
 	Tenant string
 	// SkipPayloads leaves payloads alone.
@@ -55,6 +58,9 @@ const (
 	PayloadMismatch  Rule = "payload_mismatch"  // a payload is not what its event commits to
 	PayloadMissing   Rule = "payload_missing"   // a payload is neither there nor erased
 	Unreadable       Rule = "unreadable"        // the source could not be read
+	Envelope         Rule = "envelope"          // attributes that repeat other parties, or another expiry, than the call has
+	SelfApproval     Rule = "self_approval"     // a person approved what is done in their own name
+	UnknownPolicy    Rule = "unknown_policy"    // decided by policies that were never put in force
 	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log
 )
 

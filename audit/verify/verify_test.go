@@ -115,6 +115,28 @@ func TestEveryTamperingIsFoundAndNamed(t *testing.T) {
 			}
 			m.append(e)
 		}, verify.DuplicateID, at(log, 11), "d"},
+		"envelope of somebody else": {func(_ *testing.T, m *memory) {
+			e := m.about(m.event(audit.CallResult, "payments", audit.TopicCalls, "e", replica, start.Add(time.Minute), audit.Outcome{Code: audit.CodeOK}))
+			e.Actor = "another"
+			m.append(e)
+		}, verify.Envelope, at(log, 11), "e"},
+		"envelope of a token that lasts longer": {func(_ *testing.T, m *memory) {
+			e := m.about(m.event(audit.CallResult, "payments", audit.TopicCalls, "e", replica, start.Add(time.Minute), audit.Outcome{Code: audit.CodeOK}))
+			later := start.Add(2 * time.Hour)
+			e.TokenExpires = &later
+			m.append(e)
+		}, verify.Envelope, at(log, 11), "e"},
+		"approved in one's own name": {func(_ *testing.T, m *memory) {
+			m.vote("x", "alice", m.intend("x", hold()))
+		}, verify.SelfApproval, at(log, 12), "x"},
+		"decided by policies never in force": {func(_ *testing.T, m *memory) {
+			d := allow()
+			d.PolicySet = "draft"
+			m.intend("x", d)
+		}, verify.UnknownPolicy, at(log, 11), "x"},
+		"run by whoever did not release it": {func(_ *testing.T, m *memory) {
+			m.append(m.about(m.event(audit.CallResult, "payments", audit.TopicCalls, "a", replica+"-2", start.Add(time.Minute), audit.Outcome{Code: audit.CodeOK})))
+		}, verify.Rule(calls.NotPermitted), at(log, 11), "a"},
 		"moved to another log": {func(_ *testing.T, m *memory) {
 			i := m.find(log, 7)
 			m.records = append(m.records, audit.Record{Position: at("source/calls", 0), Stored: m.records[i].Stored})
@@ -412,7 +434,7 @@ func (m *memory) life(id, kind string, open map[string]func()) func() {
 	end := func() { delete(open, id) }
 	switch kind {
 	case "denied":
-		m.call(audit.CallDenied, id, audit.Outcome{Code: audit.CodeUnknownTool, Request: &audit.Intent{Tool: "x"}})
+		m.call(audit.CallDenied, id, audit.Outcome{Code: audit.CodeUnknownTool, Request: &audit.Intent{Tool: "x", Identity: alice()}})
 		return end
 	case "approved":
 		in := m.intend(id, hold())
@@ -426,7 +448,7 @@ func (m *memory) life(id, kind string, open map[string]func()) func() {
 	case "expired":
 		m.intend(id, hold())
 		return func() {
-			m.append(m.event(audit.CallExpired, "payments", audit.TopicCalls, id, replica, start.Add(time.Hour), audit.Outcome{Code: audit.CodeExpired}))
+			m.append(m.about(m.event(audit.CallExpired, "payments", audit.TopicCalls, id, replica, start.Add(time.Hour), audit.Outcome{Code: audit.CodeExpired})))
 			end()
 		}
 	case "lost":
