@@ -1,8 +1,9 @@
 // Command testbed provides what Deed's tests need for real and runs them with it.
 //
 //	go run ./cmd/testbed test [-- go test arguments]   install what is missing, then go test -race ./...
-//	go run ./cmd/testbed up                            install what is missing, print the environment
-//	go run ./cmd/testbed env                           the same for eval: eval "$(go run ./cmd/testbed env)"
+//	go run ./cmd/testbed env                           install what is missing, print the environment for eval
+//	go run ./cmd/testbed up                            the same; servers that tests start then stay up
+//	go run ./cmd/testbed down                          stop them
 //	go run ./cmd/testbed bench [flags]                 compare Deed with mcp-go alone and with a bare proxy
 //	go run ./cmd/testbed clean                         remove everything that was installed
 //
@@ -28,7 +29,7 @@ import (
 	"github.com/deedbroker/deed/cmd/testbed/provision"
 )
 
-const usage = "usage: testbed test [-- go test arguments] | up | env | bench [flags] | clean"
+const usage = "usage: testbed test [-- go test arguments] | up | env | down | bench [flags] | clean"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -55,15 +56,33 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return bench.Run(ctx, args, stdout, stderr)
 	case (verb == "up" || verb == "env") && len(args) == 0:
 		return printEnv(ctx, stdout, stderr)
+	case verb == "down" && len(args) == 0:
+		return down(ctx)
 	case verb == "clean" && len(args) == 0:
-		return clean()
+		return clean(ctx)
 	default:
 		return errors.New(usage)
 	}
 }
 
+// stopServers bounds how long the servers may take to stop.
+const stopServers = 2 * time.Minute
+
 // test runs go test with everything provided; its exit code becomes the testbed's.
-func test(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// Servers that tests start are stopped at the end.
+func test(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	servers, err := provision.Servers()
+	if err != nil {
+		return err
+	}
+	if err := servers.Use(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopServers)
+		defer cancel()
+		err = errors.Join(err, servers.End(end))
+	}()
 	env, err := provision.All(ctx, stderr)
 	if err != nil {
 		return err
@@ -120,9 +139,20 @@ func printEnv(ctx context.Context, stdout, stderr io.Writer) error {
 	return nil
 }
 
-func clean() error {
+func down(ctx context.Context) error {
+	servers, err := provision.Servers()
+	if err != nil {
+		return err
+	}
+	return servers.Stop(ctx)
+}
+
+func clean(ctx context.Context) error {
 	dir, err := provision.Dir()
 	if err != nil {
+		return err
+	}
+	if err := down(ctx); err != nil {
 		return err
 	}
 	return os.RemoveAll(dir)

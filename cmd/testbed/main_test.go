@@ -23,7 +23,7 @@ func TestArgsOfGoTest(t *testing.T) {
 
 func TestUnknownVerbsSayWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"tset"}, {"up", "extra"}, {"test", "-v"}, {"clean", "all"}} {
+	for _, args := range [][]string{nil, {"tset"}, {"up", "extra"}, {"test", "-v"}, {"clean", "all"}, {"down", "now"}} {
 		var out bytes.Buffer
 		if err := run(t.Context(), args, &out, &out); err == nil || err.Error() != usage {
 			t.Errorf("%q: got %v", args, err)

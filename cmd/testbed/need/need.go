@@ -21,6 +21,14 @@ const (
 	Python        = "DEED_TEST_PYTHON"         // path of a python that can import mcp
 	Chromium      = "DEED_TEST_CHROMIUM"       // path of a Chromium binary
 
+	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution
+	Servers    = "DEED_TEST_SERVERS"     // directory in which tests start servers that they share
+
+	// A Pulsar that runs already, to be used by the tests instead of one that they start.
+	PulsarURL   = "DEED_TEST_PULSAR_URL"   // pulsar://host:port
+	PulsarAdmin = "DEED_TEST_PULSAR_ADMIN" // http://host:port of its admin API
+	PulsarKeys  = "DEED_TEST_PULSAR_KEYS"  // directory of its keys, as package cmd/provide/pulsar makes them
+
 	// Require makes a missing variable fail the test when it is "all".
 	Require = "DEED_TEST_REQUIRE"
 )

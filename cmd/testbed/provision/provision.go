@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/deedbroker/deed/cmd/provide"
+	"github.com/deedbroker/deed/cmd/provide/pulsar"
 	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
@@ -24,7 +26,7 @@ type thing struct {
 	name string // shown in the progress
 	// install makes it available and returns the variables that say where it is.
 	// It must be quick when nothing is left to do.
-	install func(ctx context.Context, c *cache) (Env, error)
+	install func(ctx context.Context, c *provide.Cache) (Env, error)
 }
 
 // things is the one table of what is installed and in which version.
@@ -36,6 +38,7 @@ func things() []thing {
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
 		{"Chromium", chromium},
+		{"Pulsar " + pulsar.Version, pulsarDistribution},
 	}
 }
 
@@ -66,10 +69,10 @@ func All(ctx context.Context, progress io.Writer) (Env, error) {
 	if err != nil {
 		return nil, err
 	}
-	return install(ctx, &cache{dir: dir}, things(), progress)
+	return install(ctx, &provide.Cache{Dir: dir}, things(), progress)
 }
 
-func install(ctx context.Context, c *cache, all []thing, progress io.Writer) (Env, error) {
+func install(ctx context.Context, c *provide.Cache, all []thing, progress io.Writer) (Env, error) {
 	var (
 		mu     sync.Mutex // guards env, failed and progress
 		env    = Env{}

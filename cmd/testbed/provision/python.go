@@ -8,18 +8,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/deedbroker/deed/cmd/provide"
 )
 
 // pythonPackage installs a PyPI package for a python of its own.
 func pythonPackage(pkg, version, variable string) installer {
-	return func(ctx context.Context, c *cache) (Env, error) {
-		dir, err := c.once(ctx, "pypi-"+pkg+"-"+version, func(dir string) error {
+	return func(ctx context.Context, c *provide.Cache) (Env, error) {
+		dir, err := c.Once(ctx, "pypi-"+pkg+"-"+version, func(dir string) error {
 			return pipInstall(ctx, c, dir, pkg, version)
 		})
 		if err != nil {
 			return nil, err
 		}
-		return Env{variable: pythonIn(dir)}, exists(pythonIn(dir))
+		return Env{variable: pythonIn(dir)}, provide.Exists(pythonIn(dir))
 	}
 }
 
@@ -27,22 +29,22 @@ func pythonIn(dir string) string { return filepath.Join(dir, "bin", "python") }
 
 // pipInstall makes a virtual environment; where Python came without ensurepip, it
 // installs beside a script that starts the machine's python with the right path.
-func pipInstall(ctx context.Context, c *cache, dir, pkg, version string) error {
-	python, err := program(ctx, c, "python3", "python3", "python3-venv", "python3-pip")
+func pipInstall(ctx context.Context, c *provide.Cache, dir, pkg, version string) error {
+	python, err := c.Program(ctx, "python3", "python3", "python3-venv", "python3-pip")
 	if err != nil {
 		return err
 	}
 	requirement := pkg + "==" + version
 	venv := exec.CommandContext(ctx, python, "-m", "venv", dir) //nolint:gosec // python of the machine
-	venvErr := run(venv)
+	venvErr := provide.Run(venv)
 	if venvErr == nil {
-		return run(pip(ctx, pythonIn(dir), requirement))
+		return provide.Run(pip(ctx, pythonIn(dir), requirement))
 	}
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(filepath.Join(dir, "bin"), 0o750)); err != nil {
 		return err
 	}
 	packages := filepath.Join(dir, "packages")
-	if err := run(pip(ctx, python, "--target", packages, requirement)); err != nil {
+	if err := provide.Run(pip(ctx, python, "--target", packages, requirement)); err != nil {
 		return fmt.Errorf("neither a virtual environment nor a directory: %w", errors.Join(venvErr, err))
 	}
 	script := fmt.Sprintf("#!/bin/sh\nPYTHONPATH=%s exec %s \"$@\"\n", quote(packages), quote(python))

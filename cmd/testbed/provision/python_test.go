@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/deedbroker/deed/cmd/provide"
 )
 
 // fakePython can't make virtual environments; pip puts a file where it is told to,
@@ -25,7 +27,7 @@ func TestPythonWithoutVirtualEnvironments(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-	c := &cache{dir: filepath.Join(t.TempDir(), "it's here")}
+	c := &provide.Cache{Dir: filepath.Join(t.TempDir(), "it's here")}
 	env, err := pythonPackage("mcp", "1.2.3", "DEED_TEST_X")(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +36,7 @@ func TestPythonWithoutVirtualEnvironments(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	want := filepath.Join(c.dir, "pypi-mcp-1.2.3", "packages") + "\nmcp==1.2.3\n"
+	want := filepath.Join(c.Dir, "pypi-mcp-1.2.3", "packages") + "\nmcp==1.2.3\n"
 	if diff := cmp.Diff(want, string(out)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -51,7 +53,7 @@ func TestNPMInstallsTheExactVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
-	c := &cache{dir: t.TempDir()}
+	c := &provide.Cache{Dir: t.TempDir()}
 	env, err := npmBinary("@scope/tool", "1.2.3", "dist/index.js", "DEED_TEST_X")(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

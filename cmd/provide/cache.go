@@ -1,4 +1,4 @@
-package provision
+package provide
 
 import (
 	"context"
@@ -19,17 +19,17 @@ const marker = ".complete"
 // lockPoll is how often another process's lock is looked at again.
 const lockPoll = 200 * time.Millisecond
 
-// cache is a directory of finished installations.
-type cache struct{ dir string }
+// Cache is a directory of finished installations.
+type Cache struct{ Dir string }
 
-// once returns the directory called name, after fill has completed it in this
+// Once returns the directory called name, after fill has completed it in this
 // process, in another, or in an earlier one.
-func (c *cache) once(ctx context.Context, name string, fill func(dir string) error) (_ string, err error) {
-	dir := filepath.Join(c.dir, strings.NewReplacer("/", "-", "@", "").Replace(name))
-	if err := os.MkdirAll(c.dir, 0o750); err != nil {
+func (c *Cache) Once(ctx context.Context, name string, fill func(dir string) error) (_ string, err error) {
+	dir := filepath.Join(c.Dir, strings.NewReplacer("/", "-", "@", "", ":", "-").Replace(name))
+	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return "", err
 	}
-	unlock, err := lock(ctx, dir+".lock")
+	unlock, err := Lock(ctx, dir+".lock")
 	if err != nil {
 		return "", err
 	}
@@ -50,7 +50,8 @@ func (c *cache) once(ctx context.Context, name string, fill func(dir string) err
 	return dir, os.WriteFile(filepath.Join(dir, marker), nil, 0o600)
 }
 
-func lock(ctx context.Context, path string) (unlock func() error, err error) {
+// Lock waits for the lock on the file at path, which it creates.
+func Lock(ctx context.Context, path string) (unlock func() error, err error) {
 	l := flock.New(path)
 	if _, err := l.TryLockContext(ctx, lockPoll); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -58,8 +59,8 @@ func lock(ctx context.Context, path string) (unlock func() error, err error) {
 	return l.Unlock, nil
 }
 
-// exists fails with what was expected of an installation that reported success.
-func exists(path string) error {
+// Exists fails with what was expected of an installation that reported success.
+func Exists(path string) error {
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("find what was installed: %w", err)
 	}
