@@ -16,6 +16,10 @@ const (
 
 	DefaultRetention        = 365 * Day
 	DefaultPayloadRetention = 90 * Day // at most retention
+	DefaultPartitions       = 4        // domains.*.partitions
+
+	DefaultPulsarRole = "deed"         // log.pulsar.role
+	DefaultBacklog    = Size(10 << 30) // log.pulsar.backlog
 
 	DefaultTimeout     = 60 * time.Second // upstreams.*.timeout
 	DefaultConcurrency = 64               // upstreams.*.concurrency
@@ -62,6 +66,18 @@ type Pulsar struct {
 	URL   string     `yaml:"url"`
 	Admin string     `yaml:"admin"`
 	Auth  PulsarAuth `yaml:"auth"`
+	// Role is whom Pulsar takes the brokers for: it alone may write.
+	Role string `yaml:"role"`
+	// Admins are the Pulsar roles that administer the tenant. They may read and
+	// write everything in it, whatever else is said here.
+	Admins []string `yaml:"admins"`
+	// Readers are the Pulsar roles of those whom domains.*.readers names. One that is
+	// not here has its own name for its Pulsar role; one with an empty list reads
+	// within Deed only.
+	Readers map[string][]string `yaml:"readers"`
+	// Backlog is how much of a topic a subscription may leave unread before it is
+	// moved on: no reader can stop the brokers from writing.
+	Backlog Size `yaml:"backlog"`
 }
 
 // PulsarAuth says how the broker proves itself to Pulsar.
@@ -109,11 +125,14 @@ type Agent struct {
 	Purpose string   `yaml:"purpose"`
 }
 
-// Domain is the unit of permission and retention that upstreams belong to.
+// Domain is the unit of permission and retention that upstreams belong to. The
+// one called deed is the broker's own: what is about no call, and calls that reached no
+// upstream. It is always there, and is configured to say who reads it and for how long.
 type Domain struct {
 	Retention        Duration `yaml:"retention"`
 	PayloadRetention Duration `yaml:"payload_retention"`
-	Readers          []string `yaml:"readers"` // roles
+	Readers          []string `yaml:"readers"`    // roles
+	Partitions       int      `yaml:"partitions"` // of its topics on Pulsar; fixed once they are there
 }
 
 // Holds bounds how calls wait for people.
@@ -137,6 +156,14 @@ type Limits struct {
 	TokenLifetime Duration `yaml:"token_lifetime"`
 	// ClockSkew is how far an issuer's clock may differ from the broker's.
 	ClockSkew Duration `yaml:"clock_skew"`
+}
+
+// RolesOf are the Pulsar roles of a reader, see [Pulsar.Readers].
+func (p *Pulsar) RolesOf(reader string) []string {
+	if roles, mapped := p.Readers[reader]; mapped {
+		return roles
+	}
+	return []string{reader}
 }
 
 //go:embed schema.json
@@ -186,5 +213,9 @@ func (i *Issuer) setDefaults() {
 }
 
 func (d *Domain) setDefaults() {
-	d.Retention, d.PayloadRetention = Duration{DefaultRetention}, unsaid
+	d.Retention, d.PayloadRetention, d.Partitions = unsaid, unsaid, DefaultPartitions
+}
+
+func (p *Pulsar) setDefaults() {
+	p.Role, p.Backlog = DefaultPulsarRole, DefaultBacklog
 }

@@ -93,12 +93,7 @@ func (c *Config) complete(dir string) error {
 	for i := range c.Policies {
 		c.Policies[i] = under(dir, c.Policies[i])
 	}
-	for name, d := range c.Domains {
-		if d.PayloadRetention == unsaid {
-			d.PayloadRetention.Duration = min(d.Retention.Duration, DefaultPayloadRetention)
-			c.Domains[name] = d
-		}
-	}
+	c.completeDomains()
 	for name, u := range c.Upstreams {
 		switch {
 		case u.Dir != "":
@@ -109,6 +104,30 @@ func (c *Config) complete(dir string) error {
 		c.Upstreams[name] = u
 	}
 	return nil
+}
+
+func (c *Config) completeDomains() {
+	longest := Duration{DefaultRetention}
+	for name, d := range c.Domains {
+		if name != reserved {
+			d.complete(Duration{DefaultRetention})
+			c.Domains[name] = d
+			longest.Duration = max(longest.Duration, d.Retention.Duration)
+		}
+	}
+	if own, configured := c.Domains[reserved]; configured {
+		own.complete(longest)
+		c.Domains[reserved] = own
+	}
+}
+
+func (d *Domain) complete(retention Duration) {
+	if d.Retention == unsaid {
+		d.Retention = retention
+	}
+	if d.PayloadRetention == unsaid {
+		d.PayloadRetention.Duration = min(d.Retention.Duration, DefaultPayloadRetention)
+	}
 }
 
 func under(dir, path string) string {

@@ -25,7 +25,9 @@ const maxName = 63
 func (c *Config) Validate() error {
 	v := &validation{}
 	v.server(c)
-	v.log(c.Log)
+	if c.Log.Pulsar != nil {
+		v.pulsar(c.Log.Pulsar, c.Domains)
+	}
 	v.issuers(c.Issuers)
 	v.agents(c.Agents)
 	v.policies(c.Policies)
@@ -61,12 +63,6 @@ func (v *validation) server(c *Config) {
 	v.name("tenant", c.Tenant)
 	if c.Data == "" {
 		v.fail("data", "is needed; name a directory")
-	}
-}
-
-func (v *validation) log(l Log) {
-	if l.Pulsar != nil {
-		v.fail("log.pulsar", "is not supported by this build yet; leave log out to use the embedded log")
 	}
 }
 
@@ -123,13 +119,18 @@ func (v *validation) domains(domains map[string]Domain) {
 	for _, name := range sorted(domains) {
 		key, d := child("domains", name), domains[name]
 		v.name(key, name)
-		v.unreserved(key, name)
 		v.positive(child(key, "retention"), d.Retention)
 		v.positive(child(key, "payload_retention"), d.PayloadRetention)
 		if d.PayloadRetention.Duration > d.Retention.Duration {
 			v.fail(child(key, "payload_retention"), "%v is longer than retention (%v); payloads go with their calls at the latest", d.PayloadRetention, d.Retention)
 		}
 		v.words(child(key, "readers"), d.Readers)
+		if d.Partitions < 1 || d.Partitions > MaxPartitions {
+			v.fail(child(key, "partitions"), "must be 1 to %d; it cannot be changed once the topics are there", MaxPartitions)
+		}
+		if own, configured := domains[reserved]; configured && d.Retention.Duration > own.Retention.Duration {
+			v.fail(child("domains", child(reserved, "retention")), "%v is shorter than that of %s (%v): the checkpoints and keys that prove a domain live as long as it", own.Retention, name, d.Retention)
+		}
 	}
 }
 

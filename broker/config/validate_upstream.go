@@ -13,6 +13,8 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	switch _, known := domains[u.Domain]; {
 	case u.Domain == "":
 		v.fail(child(key, "domain"), "is needed; name one of domains")
+	case u.Domain == reserved:
+		v.fail(child(key, "domain"), "%q is the broker's own; name another", reserved)
 	case !known:
 		v.fail(child(key, "domain"), "%q is not among domains (%s); add it there or name another", u.Domain, strings.Join(sorted(domains), ", "))
 	}

@@ -37,6 +37,9 @@ first: if something is wrong, what was in force stays in force.`,
 			if err := refuseDemoIssuers(cfg, demoIssuer); err != nil {
 				return err
 			}
+			if cfg.Log.Pulsar != nil {
+				return usage("log.pulsar is not served by this build yet; leave log out to use the embedded log")
+			}
 			level := slog.LevelInfo
 			if debug {
 				level = slog.LevelDebug
