@@ -81,6 +81,19 @@ type Approval struct {
 	Decision Decision `json:"decision"` // that let this person vote
 }
 
+// Edit replaces the arguments of a held call, and is its editor's approval of the new
+// ones. Approvals of the old ones count no more, and somebody else has to approve
+// the new ones too. Payload "arguments" holds them.
+type Edit struct {
+	Previous   string     `json:"previous"`  // the call digest that the person was shown
+	Arguments  Commitment `json:"arguments"` // as the call will run
+	Digest     string     `json:"digest"`    // the call digest from here on
+	By         Identity   `json:"by"`
+	Reason     string     `json:"reason,omitempty"`
+	Permission Decision   `json:"permission"` // that let this person decide on the call
+	Decision   Decision   `json:"decision"`   // on the new arguments: hold, or allow
+}
+
 // Release lifts a hold. The first release of a call, in the order of its log, is
 // the one that counts: whoever wrote it runs the call.
 type Release struct {

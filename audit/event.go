@@ -16,6 +16,7 @@ const (
 	CallIntent      Type = "dev.deed.call.intent.v1"       // data: Intent
 	CallApproval    Type = "dev.deed.call.approval.v1"     // data: Approval
 	CallVoteRefused Type = "dev.deed.call.vote-refused.v1" // data: Approval; changes nothing
+	CallEdited      Type = "dev.deed.call.edited.v1"       // data: Edit
 	CallReleased    Type = "dev.deed.call.released.v1"     // data: Release
 	CallResult      Type = "dev.deed.call.result.v1"       // data: Outcome
 	CallFailed      Type = "dev.deed.call.failed.v1"       // data: Outcome

@@ -72,6 +72,10 @@ func everyEvent() map[audit.Type]audit.Event {
 	denied := audit.Outcome{Code: audit.CodePolicy, Reason: "no policy permits it", Decision: &deny, By: &by, Request: &in}
 	data := map[audit.Type]any{
 		audit.CallIntent: in, audit.CallApproval: vote, audit.CallVoteRefused: refused,
+		audit.CallEdited: audit.Edit{
+			Previous: in.Digest, Arguments: commitment(`{"amount":90}`), Digest: strings.Repeat("23", 32), By: by,
+			Reason: "only what was broken", Permission: allow, Decision: in.Decision,
+		},
 		audit.CallReleased: audit.Release{Decision: allow, Approvals: []string{"019ab000-0000-7000-8000-000000000002"}, Digest: in.Digest},
 		audit.CallResult:   result, audit.CallFailed: outcome(audit.CodeToolError), audit.CallDenied: denied,
 		audit.CallExpired: outcome(audit.CodeExpired), audit.CallCancelled: outcome(audit.CodeClient), audit.CallUnknown: outcome(audit.CodeCrash),
@@ -155,6 +159,8 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Intent](e)
 		case audit.CallApproval, audit.CallVoteRefused:
 			got, err = audit.DataOf[audit.Approval](e)
+		case audit.CallEdited:
+			got, err = audit.DataOf[audit.Edit](e)
 		case audit.CallReleased:
 			got, err = audit.DataOf[audit.Release](e)
 		case audit.CallResult, audit.CallFailed, audit.CallDenied, audit.CallExpired, audit.CallCancelled, audit.CallUnknown:

@@ -29,6 +29,7 @@ const (
 	ExpiredToken   Rule = "expired_token"   // written on the strength of a token that had expired
 	LateRelease    Rule = "late_release"    // released after the hold had expired
 	TwoOutcomes    Rule = "two_outcomes"    // one run that came to two different ends
+	OwnEdit        Rule = "own_edit"        // released on the word of nobody but who edited its arguments
 	Unclosed       Rule = "unclosed"        // reported by readers of a whole history: a call left open
 )
 
@@ -66,6 +67,8 @@ func (c *Call) Apply(e audit.Event, at audit.Position) (bool, error) {
 		return c.vote(e, m)
 	case audit.CallVoteRefused:
 		return false, nil
+	case audit.CallEdited:
+		return c.edit(e, m)
 	case audit.CallReleased:
 		return c.release(e, m)
 	case audit.CallReconciled:
@@ -146,8 +149,10 @@ func (c *Call) vote(e audit.Event, m Mark) (bool, error) {
 		return false, err
 	case v.By.Principal == "" || len(v.By.Chain) > 0:
 		return false, c.broken(NotAPerson, "approval %s was cast by %q through %d actors", e.ID, v.By.Principal, len(v.By.Chain))
-	case v.Digest != c.Intent.Digest:
-		return false, c.broken(DigestMismatch, "approval %s is for %s, the call is %s", e.ID, v.Digest, c.Intent.Digest)
+	case c.replaced(v.Digest): // the edit came first
+		return false, nil
+	case v.Digest != c.Digest():
+		return false, c.broken(DigestMismatch, "approval %s is for %s, the call is %s", e.ID, v.Digest, c.Digest())
 	case v.Decision.Effect != audit.Allow:
 		return false, c.broken(NotPermitted, "approval %s was not permitted to its voter", e.ID)
 	case expired(e, v.By):
@@ -165,8 +170,10 @@ func (c *Call) release(e audit.Event, m Mark) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case r.Digest != c.Intent.Digest:
-		return false, c.broken(DigestMismatch, "release %s is for %s, the call is %s", e.ID, r.Digest, c.Intent.Digest)
+	case c.State == Held && c.replaced(r.Digest): // the edit came first
+		return false, nil
+	case r.Digest != c.Digest():
+		return false, c.broken(DigestMismatch, "release %s is for %s, the call is %s", e.ID, r.Digest, c.Digest())
 	case r.Decision.Effect != audit.Allow:
 		return false, c.broken(NotPermitted, "release %s was not permitted", e.ID)
 	case c.State == Running:
@@ -178,13 +185,19 @@ func (c *Call) release(e audit.Event, m Mark) (bool, error) {
 	case len(r.Approvals) == 0:
 		return false, c.broken(BadRelease, "release %s names no approvals", e.ID)
 	}
-	for i, id := range r.Approvals {
-		if slices.Contains(r.Approvals[:i], id) {
+	others := false
+	for n, id := range r.Approvals {
+		if slices.Contains(r.Approvals[:n], id) {
 			return false, c.broken(BadRelease, "release %s counts approval %s twice", e.ID, id)
 		}
-		if !slices.ContainsFunc(c.Votes, func(v Vote) bool { return v.ID == id }) {
+		i := slices.IndexFunc(c.Votes, func(v Vote) bool { return v.ID == id })
+		if i < 0 {
 			return false, c.broken(BadRelease, "release %s names approval %s, which was not cast before it", e.ID, id)
 		}
+		others = others || !c.EditedBy(c.Votes[i].By)
+	}
+	if !others {
+		return false, c.broken(OwnEdit, "release %s counts nobody but the editor of the arguments", e.ID)
 	}
 	c.State, c.Releasing, c.Release = Released, m, r
 	return true, nil

@@ -57,7 +57,7 @@ func approval(in audit.Intent, by audit.Identity) audit.Approval {
 }
 
 func release(c *calls.Call) audit.Release {
-	r := audit.Release{Digest: c.Intent.Digest, Decision: audit.Decision{Effect: audit.Allow}}
+	r := audit.Release{Digest: c.Digest(), Decision: audit.Decision{Effect: audit.Allow}}
 	for _, v := range c.Votes {
 		r.Approvals = append(r.Approvals, v.ID)
 	}
@@ -79,6 +79,33 @@ func opened(in audit.Intent) step { return step{typ: audit.CallIntent, data: in}
 
 func voted(who string) step {
 	return step{typ: audit.CallApproval, data: approval(held(), person(who, start.Add(time.Hour)))}
+}
+
+// amended is the held call with other arguments.
+func amended(arguments string) audit.Intent {
+	in := held()
+	in.Arguments.Digest = arguments
+	in.Digest = audit.CallDigest(in)
+	return in
+}
+
+func amend(from, to audit.Intent, by audit.Identity) audit.Edit {
+	return audit.Edit{
+		Previous: from.Digest, Arguments: to.Arguments, Digest: to.Digest, By: by,
+		Permission: audit.Decision{Effect: audit.Allow}, Decision: audit.Decision{Effect: audit.Hold, Approvers: []string{"lead"}},
+	}
+}
+
+func edited(who string) step {
+	return step{typ: audit.CallEdited, data: amend(held(), amended("a2"), person(who, start.Add(time.Hour)))}
+}
+
+func votedFor(in audit.Intent, who string) step {
+	return voted(who).with(approval(in, person(who, start.Add(time.Hour))))
+}
+
+func releasedAs(in audit.Intent, ids ...string) step {
+	return released().with(audit.Release{Digest: in.Digest, Decision: audit.Decision{Effect: audit.Allow}, Approvals: ids})
 }
 
 func released(ids ...string) step {
@@ -123,6 +150,26 @@ func TestProtocolOfACall(t *testing.T) {
 		"vote refused":             {opened(held()), {typ: audit.CallVoteRefused, data: audit.Approval{By: byAgent()}, noop: true}},
 		"refused before an intent": {step{typ: audit.CallDenied, data: audit.Outcome{Code: audit.CodePolicy, Request: &request}}},
 		"reconciled":               {opened(allowed()), ended(audit.CallUnknown), reconciled(bob), reconciled(bob).noChange()},
+
+		"edited, approved by another": {opened(held()), edited("bob"), votedFor(amended("a2"), "carol"), releasedAs(amended("a2"), "e1", "e2"), ended(audit.CallResult)},
+		"edited, approved anew":       {opened(held()), voted("carol"), edited("bob"), votedFor(amended("a2"), "carol"), releasedAs(amended("a2"), "e3"), ended(audit.CallResult)},
+		"edited twice": {
+			opened(held()), edited("bob"), edited("carol").with(amend(amended("a2"), amended("a3"), person("carol", start.Add(time.Hour)))),
+			votedFor(amended("a3"), "bob"), releasedAs(amended("a3"), "e2", "e3"), ended(audit.CallResult),
+		},
+		"two edits at once":            {opened(held()), edited("bob"), edited("carol").noChange()},
+		"edit after the release":       {opened(held()), voted("bob"), released("e1"), edited("carol").noChange()},
+		"vote for what was edited":     {opened(held()), edited("bob"), voted("carol").noChange()},
+		"release of what was edited":   {opened(held()), voted("carol"), edited("bob"), released("e1").noChange()},
+		"released by its editor alone": {opened(held()), edited("bob"), releasedAs(amended("a2"), "e1").breaks(calls.OwnEdit)},
+		"votes from before the edit":   {opened(held()), voted("carol"), edited("bob"), releasedAs(amended("a2"), "e1").breaks(calls.BadRelease)},
+		"edit of a run":                {opened(allowed()), edited("bob").breaks(calls.NotPermitted)},
+		"edit by an agent":             {opened(held()), edited("bob").with(amend(held(), amended("a2"), byAgent())).breaks(calls.NotAPerson)},
+		"edit of another digest":       {opened(held()), edited("bob").with(amend(amended("a9"), amended("a2"), bob)).breaks(calls.DigestMismatch)},
+		"edit to another digest":       {opened(held()), edited("bob").with(edit(amend(held(), amended("a2"), bob), func(e *audit.Edit) { e.Digest = "x" })).breaks(calls.DigestMismatch)},
+		"edit that policy denies":      {opened(held()), edited("bob").with(edit(amend(held(), amended("a2"), bob), func(e *audit.Edit) { e.Decision.Effect = audit.Deny })).breaks(calls.NotPermitted)},
+		"edit without permission":      {opened(held()), edited("bob").with(edit(amend(held(), amended("a2"), bob), func(e *audit.Edit) { e.Permission.Effect = audit.Deny })).breaks(calls.NotPermitted)},
+		"edit by a lapsed token":       {opened(held()), edited("bob").with(amend(held(), amended("a2"), person("bob", start.Add(-time.Hour)))).breaks(calls.ExpiredToken)},
 
 		"second vote of one person":   {opened(held()), voted("bob"), voted("bob").noChange()},
 		"vote after the release":      {opened(held()), voted("bob"), released("e1"), voted("carol").noChange()},

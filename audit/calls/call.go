@@ -61,7 +61,8 @@ type Call struct {
 	Opening Mark // the intent, or the denial that stands alone
 	Intent  audit.Intent
 
-	Votes []Vote // one a person, the first that they cast
+	Edits []Edit // of its arguments, in order; the last tells what runs
+	Votes []Vote // for the arguments as they are now; one a person, the first that they cast
 
 	Releasing Mark // the release that counts
 	Release   audit.Release

@@ -108,11 +108,11 @@ type move func(*rapid.T, *replica)
 func (r *race) moves(p *replica) []move {
 	switch p.call.State {
 	case calls.Held:
-		moves := []move{r.vote, r.vote}
+		moves := []move{r.vote, r.vote, r.amend}
 		if !p.releasing { // a replica does not race itself
 			moves = append(moves, r.giveUp)
 		}
-		if len(p.call.Votes) > 0 && !r.now.After(p.call.Deadline()) {
+		if slices.ContainsFunc(p.call.Votes, func(v calls.Vote) bool { return !p.call.EditedBy(v.By) }) && !r.now.After(p.call.Deadline()) {
 			moves = append(moves, r.release, r.release)
 		}
 		if !r.now.Before(p.call.Deadline()) {
@@ -136,7 +136,16 @@ func (r *race) moves(p *replica) []move {
 func (r *race) vote(t *rapid.T, p *replica) {
 	who := rapid.SampledFrom([]string{"bob", "carol", "dora"}).Draw(t, "person")
 	typ := rapid.SampledFrom([]audit.Type{audit.CallApproval, audit.CallApproval, audit.CallVoteRefused}).Draw(t, "vote")
-	r.draft(p, typ, approval(p.call.Intent, person(who, r.now)))
+	vote := approval(p.call.Intent, person(who, r.now))
+	vote.Digest = p.call.Digest()
+	r.draft(p, typ, vote)
+}
+
+// amend changes the arguments to some that the call never had.
+func (r *race) amend(t *rapid.T, p *replica) {
+	from := audit.Intent{Digest: p.call.Digest()}
+	to := amended(fmt.Sprintf("%s-%d-%d", p.name, len(r.log), len(p.drafts)))
+	r.draft(p, audit.CallEdited, amend(from, to, person(rapid.SampledFrom([]string{"bob", "carol"}).Draw(t, "editor"), r.now)))
 }
 
 func (r *race) giveUp(t *rapid.T, p *replica) {
@@ -229,7 +238,7 @@ func (r *race) settle(t *rapid.T) {
 // Whatever bytes stand in a log, folding them neither panics nor changes a call
 // by an event that it calls a violation.
 func FuzzApply(f *testing.F) {
-	for _, typ := range []audit.Type{audit.CallIntent, audit.CallApproval, audit.CallReleased, audit.CallResult, audit.CallDenied, audit.CallReconciled} {
+	for _, typ := range []audit.Type{audit.CallIntent, audit.CallApproval, audit.CallEdited, audit.CallReleased, audit.CallResult, audit.CallDenied, audit.CallReconciled} {
 		f.Add(string(typ), `{"digest":"x","by":{"principal":"bob"},"decision":{"effect":"allow"},"approvals":["a"]}`, uint8(0))
 		f.Add(string(typ), `null`, uint8(2))
 	}

@@ -52,7 +52,7 @@ func scan(b []byte) (audit.Event, bool) {
 
 // foldable events are decoded whole, and so checked, by Call.Apply.
 func foldable(t audit.Type) bool {
-	return t == audit.CallIntent || t == audit.CallApproval || t == audit.CallReleased || t == audit.CallReconciled || t.Closes()
+	return t == audit.CallIntent || t == audit.CallApproval || t == audit.CallEdited || t == audit.CallReleased || t == audit.CallReconciled || t.Closes()
 }
 
 type scanner struct{ rest []byte }

@@ -49,7 +49,7 @@ func topicsOf(t audit.Type) []string {
 		return []string{audit.TopicRejections}
 	case audit.TreeSigned:
 		return []string{audit.TopicCheckpoints}
-	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallReleased, audit.CallResult, audit.CallFailed,
+	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallEdited, audit.CallReleased, audit.CallResult, audit.CallFailed,
 		audit.CallDenied, audit.CallExpired, audit.CallCancelled, audit.CallUnknown, audit.CallReconciled:
 		return []string{audit.TopicCalls}
 	default:

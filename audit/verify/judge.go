@@ -22,6 +22,9 @@ func (p *protocol) judge(r audit.Record, e audit.Event, call *calls.Call, counte
 		vote := call.Votes[len(call.Votes)-1]
 		d = &vote.Decision
 		p.selfApproval(r, call, vote)
+	case e.Type == audit.CallEdited: // its editor's approval stands first
+		d = &call.Edits[len(call.Edits)-1].Decision
+		p.selfApproval(r, call, call.Votes[0])
 	case e.Type == audit.CallReleased:
 		d = &call.Release.Decision
 	case e.Type.Closes():

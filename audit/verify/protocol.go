@@ -92,6 +92,10 @@ func (p *protocol) payloads(ctx context.Context, r audit.Record, e audit.Event, 
 	switch {
 	case e.Type == audit.CallIntent:
 		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)
+	case e.Type == audit.CallEdited:
+		if edit, err := audit.DataOf[audit.Edit](e); err == nil { // else Apply has said so
+			p.v.payload(ctx, r.Position, audit.PayloadArguments, edit.Arguments, call.ID)
+		}
 	case e.Type.Closes():
 		out := call.Outcome
 		if !counted {

@@ -110,7 +110,7 @@ func outcomeOf(t audit.Type) string {
 		return outcomeCancelled
 	case audit.CallUnknown:
 		return outcomeUnknown
-	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallReleased, audit.CallReconciled,
+	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallEdited, audit.CallReleased, audit.CallReconciled,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned:
 		return "" // closes nothing
 	default:

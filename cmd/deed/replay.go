@@ -101,6 +101,11 @@ func narrate(e audit.Event, s *step) error {
 			s.What = a.By.Principal + " tried to vote, and was refused" + because(a.Reason)
 			s.Details = reasonLines(a.Decision)
 		})
+	case audit.CallEdited:
+		return told(e, s, func(d audit.Edit, s *step) {
+			s.What = d.By.Principal + " changed its arguments, and approved that" + because(d.Reason) + "; " + decided(d.Decision)
+			s.Details = append(reasonLines(d.Permission), reasonLines(d.Decision)...)
+		})
 	case audit.CallReleased:
 		return told(e, s, func(r audit.Release, s *step) {
 			s.What = fmt.Sprintf("released to run, on %d approvals", len(r.Approvals))
