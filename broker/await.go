@@ -66,10 +66,9 @@ func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Re
 }
 
 func pending(c calls.Call) Pending {
-	d := c.Intent.Decision
 	return Pending{
-		CallID: c.ID, Tool: c.Intent.Tool, Released: c.State == calls.Released, Approvers: d.Approvers,
-		Votes: len(c.Votes), Expires: c.Deadline(), Reasons: d.Reasons, Waited: time.Since(c.Opening.Time),
+		CallID: c.ID, Tool: c.Intent.Tool, Released: c.State == calls.Released, Approvers: c.Approvers(),
+		Votes: len(c.Votes), Expires: c.Deadline(), Reasons: c.Intent.Decision.Reasons, Waited: time.Since(c.Opening.Time),
 	}
 }
 
@@ -94,7 +93,7 @@ func (b *Broker) outcome(ctx context.Context, c calls.Call) (*Reply, error) {
 		if err != nil {
 			return nil, &Error{Kind: Internal, Op: op, CallID: c.ID, Public: "the call was run, but its output cannot be read now; ask again with deed__await", Err: err}
 		}
-		return &Reply{CallID: c.ID, Answer: answer}, nil
+		return &Reply{CallID: c.ID, Answer: answer, Edited: b.whatRan(ctx, c)}, nil
 	case audit.CallDenied:
 		if c.Outcome.By == nil { // no honest broker leaves this out
 			return fail(Denied, "denied: %s", c.Outcome.Reason)

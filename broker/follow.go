@@ -116,7 +116,7 @@ func (b *Broker) keep(ctx context.Context, rec audit.Record, args json.RawMessag
 // react does what an event of a held call asks of this replica.
 func (b *Broker) react(ctx context.Context, h *hold, e audit.Event) {
 	switch {
-	case e.Type == audit.CallApproval:
+	case e.Type == audit.CallApproval, e.Type == audit.CallEdited:
 		b.consider(h)
 	case e.Type == audit.CallReleased && e.Source == b.source:
 		b.work.Go(func() { b.runReleased(b.live, h) })

@@ -30,7 +30,7 @@ type hold struct {
 	deciding  bool            // guarded by mu: consider is at work
 	again     bool            // guarded by mu: consider must look once more
 	withdrawn bool            // guarded by mu: its caller was told that nothing was done
-	releasing bool            // guarded by mu: a release of ours may be in the log
+	releasing string          // guarded by mu: the call digest of a release of ours that may be in the log
 
 	key   callKey // guarded by holds.mu: zero until the arguments are known
 	place int     // guarded by holds.mu: in the order of deadlines; -1 if not there
@@ -68,6 +68,9 @@ func (h *hold) apply(e audit.Event, at audit.Position) (counted bool, err error)
 	if !h.call.Open() {
 		h.args = nil // nobody needs them any more; the log has them
 	}
+	if counted && e.Type == audit.CallEdited {
+		h.args, h.weighed = nil, 0 // they are others now
+	}
 	return counted, err
 }
 
@@ -78,17 +81,18 @@ func (h *hold) withdraw() {
 	h.withdrawn = true
 }
 
-// markReleasing notes that a release of ours may be in the log from now on.
-func (h *hold) markReleasing() {
+// markReleasing notes that a release of ours may be in the log from now on. It is
+// void if the call was edited before it.
+func (h *hold) markReleasing(digest string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.releasing = true
+	h.releasing = digest
 }
 
 func (h *hold) flags() (withdrawn, releasing bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.withdrawn, h.releasing
+	return h.withdrawn, h.releasing == h.call.Digest()
 }
 
 // callerOf is agents.Identity.Key of a recorded identity.
@@ -127,17 +131,28 @@ func (b *Broker) canonical(ctx context.Context, h *hold, c calls.Call) (json.Raw
 	if args != nil {
 		return args, nil
 	}
-	p, err := b.cfg.Payloads.Payload(ctx, c.Opening.At, audit.PayloadArguments)
+	commitment, at := c.Arguments()
+	args, err := b.committed(ctx, commitment, at)
 	if err != nil {
-		return nil, fmt.Errorf("read arguments: %w", err)
-	}
-	if !c.Intent.Arguments.Matches(p) {
-		return nil, fmt.Errorf("read arguments: %w: they are not what the intent commits to", audit.ErrCorrupt)
+		return nil, err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.call.Open() && len(p.Body) <= maxKeptArguments {
-		h.args = p.Body
+	if h.call.Open() && h.call.Digest() == c.Digest() && len(args) <= maxKeptArguments {
+		h.args = args
+	}
+	return args, nil
+}
+
+// committed are the arguments that stand beside an event of a call, if they are what
+// it commits to.
+func (b *Broker) committed(ctx context.Context, c audit.Commitment, at audit.Position) (json.RawMessage, error) {
+	p, err := b.cfg.Payloads.Payload(ctx, at, audit.PayloadArguments)
+	if err != nil {
+		return nil, fmt.Errorf("read arguments: %w", err)
+	}
+	if !c.Matches(p) {
+		return nil, fmt.Errorf("read arguments: %w: they are not what %s commits to", audit.ErrCorrupt, at)
 	}
 	return p.Body, nil
 }

@@ -74,7 +74,7 @@ func (b *Broker) restore(ctx context.Context, c *calls.Call) {
 	if !c.Open() && time.Since(c.Closing.Time) > SameCallFor {
 		return
 	}
-	args, err := b.canonical(ctx, h, *c)
+	args, err := b.committed(ctx, c.Intent.Arguments, c.Opening.At) // as its caller made it
 	if err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "arguments of a held call cannot be read",
 			slog.String("call_id", c.ID), slog.Any("error", err))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,12 +97,12 @@ func (b *Broker) decideHeld(ctx context.Context, h *hold) {
 			err = b.settle(ctx, h, c, r)
 		}
 		if err == nil {
-			b.settled(ctx, h)
+			b.settled(ctx, h, c)
 			return
 		}
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "held call not decided yet", slog.String("call_id", c.ID), slog.Any("error", err))
 		if errors.Is(err, audit.ErrUncertain) {
-			b.settled(ctx, h) // it may be there, and tell
+			b.settled(ctx, h, c) // it may be there, and tell
 		}
 		pause(ctx, wait)
 	}
@@ -138,18 +139,19 @@ func (b *Broker) settle(ctx context.Context, h *hold, c calls.Call, r ruling) er
 	}
 	err = b.append(ctx, e)
 	if r.typ == audit.CallReleased && (err == nil || errors.Is(err, audit.ErrUncertain)) {
-		h.markReleasing()
+		h.markReleasing(c.Digest())
 	}
 	return err
 }
 
-// settled waits until what was written is folded, so that the next look sees it.
-func (b *Broker) settled(ctx context.Context, h *hold) {
+// settled waits until what was written of a held call is folded, so that the next look
+// sees it, or until an edit has come before it.
+func (b *Broker) settled(ctx context.Context, h *hold, written calls.Call) {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
 	for {
 		c, changed := h.snapshot()
-		if c.State != calls.Held {
+		if c.State != calls.Held || c.Digest() != written.Digest() {
 			return
 		}
 		select {
@@ -183,13 +185,13 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	switch {
 	case failed != nil:
 		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil //nolint:nilerr // the ruling records the failure
-	case d.Effect == audit.Allow && len(votes) > 0:
-		r := audit.Release{Decision: d, Digest: c.Intent.Digest}
+	case d.Effect == audit.Allow && slices.ContainsFunc(votes, func(v calls.Vote) bool { return !c.EditedBy(v.By) }):
+		r := audit.Release{Decision: d, Digest: c.Digest()}
 		for _, v := range votes {
 			r.Approvals = append(r.Approvals, v.ID)
 		}
 		return ruling{audit.CallReleased, r}, nil
-	case d.Effect == audit.Hold && len(fallen) == 0:
+	case d.Effect != audit.Deny && len(fallen) == 0: // more approvals, or that of another than the editor
 		return ruling{}, nil
 	case d.Effect == audit.Deny:
 		return cancelled(audit.CodeChanged, "the policy denies it now, whatever people say: "+denialText(d), &d), nil

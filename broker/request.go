@@ -31,6 +31,7 @@ type Reply struct {
 	CallID  string
 	Answer  tools.Answer
 	Pending *Pending // set while the call is held or running; Answer is empty then
+	Edited  *Edited  // set if people changed the arguments before it ran
 }
 
 // Pending is a call that waits, for people or for its tool.
@@ -43,6 +44,13 @@ type Pending struct {
 	Expires   time.Time      `json:"expires"`
 	Reasons   []audit.Reason `json:"reasons,omitempty"`
 	Waited    time.Duration  `json:"-"` // since the call was made
+}
+
+// Edited tells an agent that its call ran with other arguments than it asked for.
+type Edited struct {
+	By        string          `json:"by"`
+	Reason    string          `json:"reason,omitempty"`
+	Arguments json.RawMessage `json:"arguments,omitempty"` // with which it ran; nil if they have been erased
 }
 
 // Vote is one person's answer to a held call.

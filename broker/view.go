@@ -19,6 +19,7 @@ import (
 type HeldCall struct {
 	calls.Call
 	Arguments json.RawMessage // exactly as they will run; nil if they have been erased
+	Asked     json.RawMessage // as the caller made them, if they have been edited since
 	MayVote   bool            // this viewer, now
 	WhyNot    string          // in words, if not
 }
@@ -54,10 +55,12 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 		}
 		v.WhyNot = denialText(vote)
 	}
-	args, err := b.canonical(ctx, h, c)
+	var err error
+	if v.Arguments, err = b.canonical(ctx, h, c); err == nil && len(c.Edits) > 0 {
+		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
+	}
 	switch {
 	case err == nil:
-		v.Arguments = args
 	case !errors.Is(err, audit.ErrErased):
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "arguments of a held call cannot be read",
 			slog.String("call_id", c.ID), slog.Any("error", err))
@@ -85,7 +88,7 @@ func (s Subject) resource() policy.Resource {
 func resourceOf(c calls.Call) policy.Resource {
 	r := policy.OnCall{
 		ID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain,
-		Principal: c.Intent.Identity.Principal, Roles: c.Intent.Identity.Roles, Approvers: c.Intent.Decision.Approvers,
+		Principal: c.Intent.Identity.Principal, Roles: c.Intent.Identity.Roles, Approvers: c.Approvers(),
 	}
 	for _, a := range c.Intent.Identity.Chain {
 		r.Agents = append(r.Agents, a.ID)

@@ -20,17 +20,9 @@ import (
 // LogUnavailable, after which casting it again is safe.
 func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 	op := "vote on " + clip(v.CallID, 64)
-	if err := known(op, v.Identity); err != nil {
+	h, c, d, err := b.ballot(ctx, op, v)
+	if err != nil {
 		return calls.Call{}, err
-	}
-	h := b.holds.get(v.CallID)
-	if h == nil {
-		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call has this id"}
-	}
-	c, _ := h.snapshot()
-	d := b.mayVote(v.Identity, c)
-	if d.Effect != audit.Allow {
-		return calls.Call{}, b.refuseVote(ctx, c, v, d)
 	}
 	who := recorded(v.Identity)
 	if v.castBefore(c, who) {
@@ -56,9 +48,26 @@ func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 	return b.weighed(ctx, h), nil
 }
 
+// ballot is the held call that a person decides on, and the decision that lets them.
+func (b *Broker) ballot(ctx context.Context, op string, v Vote) (*hold, calls.Call, audit.Decision, error) {
+	if err := known(op, v.Identity); err != nil {
+		return nil, calls.Call{}, audit.Decision{}, err
+	}
+	h := b.holds.get(v.CallID)
+	if h == nil {
+		return nil, calls.Call{}, audit.Decision{}, &Error{Kind: NotFound, Op: op, Public: "no held call has this id"}
+	}
+	c, _ := h.snapshot()
+	d := b.mayVote(v.Identity, c)
+	if d.Effect != audit.Allow {
+		return nil, calls.Call{}, d, b.refuseVote(ctx, c, v, d)
+	}
+	return h, c, d, nil
+}
+
 // castBefore reports whether this very vote is part of the call already.
 func (v Vote) castBefore(c calls.Call, who audit.Identity) bool {
-	if v.Digest != c.Intent.Digest {
+	if v.Digest != c.Digest() {
 		return false
 	}
 	switch v.Verdict {
@@ -92,7 +101,7 @@ func votable(op string, c calls.Call, v Vote) error {
 		return &Error{Kind: Invalid, Op: op, CallID: c.ID, Public: "verdict must be approve or deny"}
 	case v.Verdict == audit.Reject && strings.TrimSpace(v.Reason) == "":
 		return &Error{Kind: Invalid, Op: op, CallID: c.ID, Public: "a denial needs a reason: it is what the agent can act on"}
-	case v.Digest != c.Intent.Digest:
+	case v.Digest != c.Digest():
 		return conflict("the digest is not that of this call: look at the call again before deciding")
 	case c.State == calls.Closed:
 		return conflict("already closed: %s", ending(c))
@@ -137,8 +146,8 @@ func (b *Broker) mayVote(id *agents.Identity, c calls.Call) audit.Decision {
 	if d.Effect != audit.Allow {
 		return d
 	}
-	if !policy.MayLift(c.Intent.Decision, id.Roles) {
-		return refuse("this hold waits for somebody with one of the roles " + strings.Join(c.Intent.Decision.Approvers, ", "))
+	if approvers := c.Approvers(); !policy.MayLift(approvers, id.Roles) {
+		return refuse("this hold waits for somebody with one of the roles " + strings.Join(approvers, ", "))
 	}
 	return d
 }
@@ -158,8 +167,8 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 }
 
 // writeAbout writes an event of a recorded call, and returns its id.
-func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any) (string, error) {
-	e, err := b.event(t, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data)
+func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any, payloads ...audit.Payload) (string, error) {
+	e, err := b.event(t, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data, payloads...)
 	if err != nil {
 		return "", err
 	}

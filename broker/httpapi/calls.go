@@ -80,6 +80,9 @@ func (a *api) find(ctx context.Context, v *viewer, id string) (found, error) {
 // the index has not met yet, or not all of.
 func marks(c calls.Call) []audit.Position {
 	all := []audit.Position{c.Opening.At, c.Releasing.At, c.Closing.At}
+	for _, e := range c.Edits {
+		all = append(all, e.At)
+	}
 	for _, v := range c.Votes {
 		all = append(all, v.At)
 	}
@@ -122,14 +125,19 @@ func (a *api) fold(ctx context.Context, records []audit.Record) calls.Call {
 func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
 	if f.held != nil {
-		d.MayVote, d.WhyNot, d.Arguments = f.held.MayVote, f.held.WhyNot, jsontext.Value(f.held.Arguments)
+		d.MayVote, d.WhyNot = f.held.MayVote, f.held.WhyNot
+		d.Arguments, d.Asked = jsontext.Value(f.held.Arguments), jsontext.Value(f.held.Asked)
 	}
 	if !v.mayRead(broker.SubjectOf(f.call)) {
 		return d
 	}
 	if d.Arguments == nil {
-		d.Arguments, d.Erased.Arguments = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
+		commitment, at := f.call.Arguments()
+		d.Arguments, d.Erased.Arguments = a.payload(ctx, at, audit.PayloadArguments, &commitment)
 		d.ArgumentsErased = d.Erased.Arguments
+	}
+	if len(f.call.Edits) > 0 && d.Asked == nil {
+		d.Asked, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
 	}
 	d.Output, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
 	for _, r := range f.records {

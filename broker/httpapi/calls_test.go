@@ -87,6 +87,35 @@ func TestAHeldCallIsShownDecidedAndRemembered(t *testing.T) {
 	}
 }
 
+func TestACallIsApprovedWithOtherArguments(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.call("ask rudely")
+	h := get[httpapi.CallDetail](r, "bob", "/v1/calls/"+id)
+	approvals := "/v1/calls/" + id + "/approvals"
+	for body, want := range map[string]int{
+		`{"verdict":"deny","digest":%q,"reason":"no","arguments":{"text":"hm"}}`: http.StatusBadRequest,
+		`{"verdict":"approve","digest":%q,"arguments":{"text":7}}`:               http.StatusBadRequest,
+		`{"verdict":"approve","digest":%q,"arguments":{"text":"secret"}}`:        http.StatusForbidden,
+	} {
+		answer[httpapi.Problem](r, r.request("bob", http.MethodPost, approvals, fmt.Sprintf(body, h.Digest)), want)
+	}
+	d := answer[httpapi.CallDetail](r, r.request("bob", http.MethodPost, approvals,
+		fmt.Sprintf(`{"verdict":"approve","digest":%q,"reason":"be kind","arguments":{"text":"ask kindly"}}`, h.Digest)), http.StatusOK)
+	if d.State != "held" || len(d.Edits) != 1 || d.Edits[0].By != "bob" || d.Edits[0].Reason != "be kind" || d.Edits[0].Previous != h.Digest || d.Digest != d.Edits[0].Digest {
+		t.Errorf("edited, the call is %+v", d)
+	}
+	if string(d.Arguments) != `{"text":"ask kindly"}` || string(d.Asked) != `{"text":"ask rudely"}` {
+		t.Errorf("it asks for %s, was %s", d.Arguments, d.Asked)
+	}
+	answer[httpapi.CallDetail](r, r.request("dora", http.MethodPost, approvals, fmt.Sprintf(`{"verdict":"approve","digest":%q}`, d.Digest)), http.StatusOK)
+	r.ended(id)
+	after := get[httpapi.CallDetail](r, "carol", "/v1/calls/"+id)
+	if after.Outcome != "result" || !strings.Contains(string(after.Output), "ask kindly") || string(after.Asked) != `{"text":"ask rudely"}` || len(after.Votes) != 2 {
+		t.Errorf("after it ran: %+v", after)
+	}
+}
+
 func TestADenialReachesTheHistory(t *testing.T) {
 	t.Parallel()
 	r := start(t)

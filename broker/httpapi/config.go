@@ -31,6 +31,7 @@ type Broker interface {
 	Pending(ctx context.Context, viewer *agents.Identity) []broker.HeldCall
 	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
 	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
+	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
 	Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error)
 	Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error
 	MayRead(viewer *agents.Identity, s broker.Subject) bool

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
@@ -18,6 +20,10 @@ type Approval struct {
 	Verdict string `json:"verdict"` // approve or deny
 	Digest  string `json:"digest"`  // the call digest that the person was shown
 	Reason  string `json:"reason"`  // required to deny; it reaches the agent
+
+	// Arguments, if given, are approved in place of those that the call was made with.
+	// Somebody else has to approve them too.
+	Arguments jsontext.Value `json:"arguments,omitempty"`
 }
 
 // Finding is the body of POST /v1/calls/{id}/reconciliation.
@@ -39,14 +45,26 @@ func (a *api) voteOnCall(w http.ResponseWriter, r *http.Request, v *viewer) erro
 	if !isCallID(id) {
 		return notFound("no held call has this id")
 	}
-	c, err := a.cfg.Broker.Vote(r.Context(), broker.Vote{
-		Identity: v.id, CallID: id, Verdict: audit.Verdict(body.Verdict), Digest: body.Digest, Reason: body.Reason,
-	})
+	c, err := a.decide(r.Context(), v, id, body)
 	if err != nil {
 		return err
 	}
 	a.answerAfter(w, r, v, c)
 	return nil
+}
+
+func (a *api) decide(ctx context.Context, v *viewer, id string, body Approval) (calls.Call, error) {
+	if body.Arguments == nil {
+		return a.cfg.Broker.Vote(ctx, broker.Vote{
+			Identity: v.id, CallID: id, Verdict: audit.Verdict(body.Verdict), Digest: body.Digest, Reason: body.Reason,
+		})
+	}
+	if body.Verdict != string(audit.Approve) {
+		return calls.Call{}, invalid("only an approval can have arguments")
+	}
+	return a.cfg.Broker.Edit(ctx, broker.Edit{
+		Identity: v.id, CallID: id, Digest: body.Digest, Arguments: body.Arguments, Reason: body.Reason,
+	})
 }
 
 // cancelCall serves DELETE /v1/calls/{id}?reason=.

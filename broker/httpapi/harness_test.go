@@ -51,6 +51,7 @@ var (
 	alice   = brokertest.Person("alice", "support")
 	bob     = brokertest.Person("bob", "lead")
 	carol   = brokertest.Person("carol", "auditor")
+	dora    = brokertest.Person("dora", "lead")
 	erin    = brokertest.Person("erin")
 	copilot = brokertest.Through(alice, "copilot")
 )
@@ -119,7 +120,7 @@ func startWithin(t *testing.T, timeout time.Duration) *rig {
 	expired := *bob
 	expired.Expires = time.Now().Add(-time.Second)
 	auth, err := httpapi.NewAuthenticator(httpapi.AuthConfig{
-		Verifier: verifier{"alice": alice, "bob": bob, "carol": carol, "erin": erin, "copilot": copilot},
+		Verifier: verifier{"alice": alice, "bob": bob, "carol": carol, "dora": dora, "erin": erin, "copilot": copilot},
 		Sessions: sessions{"bob": bob, "expired": &expired}, URL: "https://deed.example",
 		Reject: func(_ context.Context, rejected *agents.Rejection) {
 			r.mu.Lock()

@@ -61,7 +61,7 @@ var operations = map[string]operation{
 	"GET /v1/calls":                      {summary: "Calls that the viewer may read, the last opened first; a page can be shorter than asked for while next is there", query: filters, answer: List[CallSummary]{}, list: List[HeldCall]{}},
 	"GET /v1/calls/{id}":                 {summary: "All that is known of a call", answer: CallDetail{}},
 	"DELETE /v1/calls/{id}":              {summary: "Withdraw a held call of one's own", query: []parameter{{"reason", "string", "why"}}, answer: CallDetail{}},
-	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call; only people can", body: Approval{}, answer: CallDetail{}},
+	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call, or approve it with other arguments; only people can", body: Approval{}, answer: CallDetail{}},
 	"POST /v1/calls/{id}/reconciliation": {summary: "Record what a person found out about a call that ended as unknown", body: Finding{}, answer: CallDetail{}},
 	"GET /v1/agents":                     {summary: "Agents seen in the domains that the viewer may read", query: limitAndCursor, answer: List[Agent]{}},
 	"GET /v1/tools":                      {summary: "Tools that the viewer could call, or whose domain they may read", query: limitAndCursor, answer: List[Tool]{}},

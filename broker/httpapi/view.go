@@ -42,6 +42,15 @@ type Vote struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
+// Edit is a change of a held call's arguments by one who decides on it.
+type Edit struct {
+	By       string    `json:"by"`
+	At       time.Time `json:"at"`
+	Reason   string    `json:"reason,omitempty"`
+	Previous string    `json:"previous"` // the digest before it
+	Digest   string    `json:"digest"`   // the digest after it
+}
+
 // HeldCall is a call that waits for people, with everything that they decide on.
 type HeldCall struct {
 	CallSummary
@@ -50,6 +59,8 @@ type HeldCall struct {
 	Definition      string         `json:"definition"` // digest of the tool's definition
 	Arguments       jsontext.Value `json:"arguments,omitempty"`
 	ArgumentsErased bool           `json:"arguments_erased"`
+	Asked           jsontext.Value `json:"asked,omitempty"` // as its caller made them, if they were edited
+	Edits           []Edit         `json:"edits"`
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
@@ -148,7 +159,7 @@ func summarize(c calls.Call) CallSummary {
 		CallID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain, Principal: c.Intent.Identity.Principal, Chain: []string{},
 		State: c.State.String(), Outcome: outcomeOf(c.Closing.Type), Code: c.Outcome.Code, Reason: c.Outcome.Reason,
 		Opened: utc(c.Opening.Time), Closed: utc(c.Closing.Time), DurationMS: c.Outcome.Millis,
-		Policies: []string{}, Effect: string(d.Effect), Approvers: append([]string{}, d.Approvers...),
+		Policies: []string{}, Effect: string(d.Effect), Approvers: append([]string{}, c.Approvers()...),
 		Votes: []Vote{}, Expires: utc(c.Deadline()), Trace: c.Opening.Trace,
 	}
 	for _, a := range c.Intent.Identity.Chain {
@@ -178,8 +189,14 @@ func decisionOf(c calls.Call) audit.Decision {
 
 // describe is a call with what people decide on, but for its arguments.
 func describe(c calls.Call) HeldCall {
+	edits := make([]Edit, len(c.Edits))
+	for i, e := range c.Edits {
+		edits[i] = Edit{By: e.By.Principal, At: utc(e.Time), Reason: e.Reason, Previous: e.Previous, Digest: e.Digest}
+	}
 	return HeldCall{
-		CallSummary: summarize(c), Digest: c.Intent.Digest, Definition: c.Intent.Definition,
+		Edits: edits,
+
+		CallSummary: summarize(c), Digest: c.Digest(), Definition: c.Intent.Definition,
 		Reasons: append([]audit.Reason{}, decisionOf(c).Reasons...), Client: c.Intent.Client,
 	}
 }
@@ -189,6 +206,7 @@ func held(h broker.HeldCall) HeldCall {
 	v := describe(h.Call)
 	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
 	v.Arguments, v.ArgumentsErased = jsontext.Value(h.Arguments), h.Arguments == nil
+	v.Asked = jsontext.Value(h.Asked)
 	return v
 }
 

@@ -72,6 +72,30 @@ func parse(t *testing.T, body string) map[string]any {
 	return v
 }
 
+func TestAnAgentIsToldWhatPeopleChanged(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	s.caller.call = func(context.Context, broker.Request) (*broker.Reply, error) {
+		return &broker.Reply{
+			CallID: "c7", Answer: toolstest.Text("done"),
+			Edited: &broker.Edited{By: "bob", Reason: "half is enough", Arguments: json.RawMessage(`{"amount":60}`)},
+		}, nil
+	}
+	got := parse(t, s.send(t, "/mcp", modernBody("1", "tools/call", `"name":"files__echo"`), modernHeaders("tools/call", "files__echo")...).body)
+	result, _ := got["result"].(map[string]any)
+	want := []any{
+		map[string]any{"type": "text", "text": `Before approving this call bob changed its arguments (half is enough). It ran with: {"amount":60}`},
+		map[string]any{"type": "text", "text": "done"},
+	}
+	if d := cmp.Diff(want, result["content"]); d != "" {
+		t.Errorf("content (-want +got)\n%s", d)
+	}
+	meta, _ := result["_meta"].(map[string]any)
+	if d := cmp.Diff(map[string]any{"by": "bob", "reason": "half is enough", "arguments": map[string]any{"amount": 60.0}}, meta["dev.deed/edited"]); d != "" {
+		t.Errorf("_meta (-want +got)\n%s", d)
+	}
+}
+
 var held = broker.Pending{
 	CallID: "c5", Tool: "files.echo", Approvers: []string{"lead"}, Expires: time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC),
 	Reasons: []audit.Reason{

@@ -1,6 +1,7 @@
 package mcpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -20,6 +21,7 @@ const (
 	keyCallID    = "dev.deed/call_id"
 	keyRefusal   = "dev.deed/refusal"
 	keyPending   = "dev.deed/pending"
+	keyEdited    = "dev.deed/edited"
 	protocolKeys = "io.modelcontextprotocol/" // of the hop, not of the answer
 )
 
@@ -40,6 +42,9 @@ func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
 		if err != nil || name == "_meta" || name == "resultType" && !modern {
 			return err
 		}
+		if name == "content" && reply.Edited != nil {
+			v = noted(v, reply.Edited)
+		}
 		resultType = resultType || name == "resultType"
 		b = append(appendText(b, name), ':')
 		b = append(append(b, v...), ',')
@@ -53,8 +58,37 @@ func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
 	}
 	b = append(b, `"_meta":{`...)
 	b = append(b, foreign...)
+	if reply.Edited != nil {
+		b = append(marshalInto(append(b, `"`+keyEdited+`":`...), reply.Edited), ',')
+	}
 	b = append(h.appendMeta(b, reply.CallID, modern), '}')
 	return append(b, '}')
+}
+
+// noted puts what people changed before the tool ran in front of what it answered:
+// models read the content, not _meta.
+func noted(content jsontext.Value, e *broker.Edited) jsontext.Value {
+	rest := bytes.TrimSpace(content)
+	if len(rest) < 2 || rest[0] != '[' {
+		return content
+	}
+	b := appendText([]byte(`[{"type":"text","text":`), editedText(e))
+	b = append(b, '}')
+	if rest = bytes.TrimSpace(rest[1:]); rest[0] != ']' {
+		b = append(b, ',')
+	}
+	return append(b, rest...)
+}
+
+func editedText(e *broker.Edited) string {
+	text := "Before approving this call " + e.By + " changed its arguments"
+	if e.Reason != "" {
+		text += " (" + e.Reason + ")"
+	}
+	if e.Arguments == nil {
+		return text + "."
+	}
+	return text + ". It ran with: " + string(e.Arguments)
 }
 
 // foreignMeta copies the members of a _meta that are not the protocol's or the broker's, each with a comma after it.

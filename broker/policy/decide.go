@@ -187,8 +187,8 @@ func reasons(by []determined) []audit.Reason {
 // MayLift reports whether someone with roles is among the approvers that a hold
 // names; one that names none can be lifted by whoever may approve. It adds to
 // [Set.Permits], it does not replace it.
-func MayLift(hold audit.Decision, roles []string) bool {
-	return len(hold.Approvers) == 0 || slices.ContainsFunc(roles, func(r string) bool {
-		return slices.Contains(hold.Approvers, r)
+func MayLift(approvers, roles []string) bool {
+	return len(approvers) == 0 || slices.ContainsFunc(roles, func(r string) bool {
+		return slices.Contains(approvers, r)
 	})
 }

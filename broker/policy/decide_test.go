@@ -279,7 +279,7 @@ func TestMayLift(t *testing.T) {
 		{named, nil, false},
 		{audit.Decision{}, nil, true},
 	} {
-		if got := policy.MayLift(test.hold, test.roles); got != test.want {
+		if got := policy.MayLift(test.hold.Approvers, test.roles); got != test.want {
 			t.Errorf("%v by %v: %t", test.hold.Approvers, test.roles, got)
 		}
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/audit"
@@ -16,7 +18,7 @@ import (
 )
 
 func newApproveCommand(env *environment) *cobra.Command {
-	var digest, reason string
+	var digest, reason, arguments string
 	var yes bool
 	c := &cobra.Command{
 		Use:   "approve CALL",
@@ -25,15 +27,23 @@ func newApproveCommand(env *environment) *cobra.Command {
 is confirmed. The approval is of these arguments only: their digest goes with it.
 
 Scripts that have seen the call give its digest by --digest, and are refused if the
-call is another one; --yes approves whatever the call is.`,
+call is another one; --yes approves whatever the call is.
+
+With --args it is approved with other arguments: policy is asked about these, somebody
+else has to approve them too, and the agent is told.`,
 		Example: `  deed approve 019ab2c4-… --as bob
-  deed pending --json | jq -r '.items[0] | "\(.call_id) --digest \(.digest)"' | xargs deed approve`,
+  deed pending --json | jq -r '.items[0] | "\(.call_id) --digest \(.digest)"' | xargs deed approve
+  deed approve 019ab2c4-… --args '{"payment":"pay-1002","amount":90}' --reason "the rest was used"`,
 		Args: cobra.ExactArgs(1),
 	}
 	c.Flags().StringVar(&digest, "digest", "", "approve only if the call has this `digest`")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	c.Flags().StringVar(&arguments, "args", "", "approve it with these arguments instead, a `JSON` object")
 	c.Flags().BoolVar(&yes, "yes", false, "do not ask")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if arguments != "" && !json.Valid([]byte(arguments)) {
+			return usage("--args is not JSON")
+		}
 		a, err := env.api()
 		if err != nil {
 			return err
@@ -43,7 +53,9 @@ call is another one; --yes approves whatever the call is.`,
 				return err
 			}
 		}
-		return env.vote(cmd.Context(), a, args[0], httpapi.Approval{Verdict: string(audit.Approve), Digest: digest, Reason: reason})
+		return env.vote(cmd.Context(), a, args[0], httpapi.Approval{
+			Verdict: string(audit.Approve), Digest: digest, Reason: reason, Arguments: jsontext.Value(arguments),
+		})
 	}
 	return c
 }
