@@ -19,7 +19,7 @@ import (
 )
 
 func newServeCommand(env *environment) *cobra.Command {
-	var path, format string
+	var path, format, profile string
 	var debug, demoIssuer bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the broker", Args: cobra.NoArgs,
@@ -49,12 +49,13 @@ first: if something is wrong, what was in force stays in force.`,
 				return usage("%w", err)
 			}
 			defer func() { _ = tel.Shutdown(context.WithoutCancel(cmd.Context())) }()
-			return serve(cmd.Context(), path, cfg, tel)
+			return profiled(profile, func() error { return serve(cmd.Context(), path, cfg, tel) })
 		},
 	}
 	configFlag(c, &path)
 	c.Flags().StringVar(&format, "log-format", telemetry.FormatText, "of log lines: text or json")
 	c.Flags().BoolVar(&debug, "debug", false, "log more")
+	c.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile of the whole run to this file, for go tool pprof")
 	c.Flags().BoolVar(&demoIssuer, "allow-demo-issuer", false, "accept tokens of a demo issuer on this machine, at which anyone is anyone: for tests")
 	return c
 }

@@ -24,8 +24,9 @@ const upstreamName = "bench"
 
 // deedConfig is what a broker for the benchmark is made of.
 type deedConfig struct {
-	dir  string   // for binary, configuration and data
-	echo []string // starts the stdio server
+	dir     string   // for binary, configuration and data
+	echo    []string // starts the stdio server
+	profile string   // where the broker writes its CPU profile; empty: nowhere
 }
 
 // startDeed builds the broker and starts it with an issuer, one policy and the
@@ -96,7 +97,11 @@ func (c deedConfig) serve(ctx context.Context, binary, url string) (*subject, er
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, "serve", "-c", filepath.Join(c.dir, "deed.yaml")) //nolint:gosec // built above
+	args := []string{"serve", "-c", filepath.Join(c.dir, "deed.yaml")}
+	if c.profile != "" {
+		args = append(args, "--cpu-profile", c.profile)
+	}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), binary, args...) //nolint:gosec // built above
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, logFile.Close())

@@ -22,6 +22,7 @@ type options struct {
 	calls       int           // of one measurement; 0: as many as time allows
 	flat        int           // calls of the memory run; 0: compare instead
 	dir         string        // for Deed's data
+	profile     string        // for Deed's CPU profile
 	json        bool
 	child       []string // starts this program as a subject; the name follows
 }
@@ -61,6 +62,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.calls, "calls", 0, "how many calls one measurement makes, instead of -time")
 	f.IntVar(&o.flat, "flat", 0, "make so many calls (such as 100000) to each subject and show its memory, instead of comparing")
 	f.StringVar(&o.dir, "dir", "", "where Deed keeps its data: a disk whose fsync counts (default: a temporary directory)")
+	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -99,7 +101,7 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	}()
 	for _, name := range o.subjects {
 		started := time.Now()
-		s, err := startSubject(ctx, name, dir, o.child)
+		s, err := o.startSubject(ctx, name, dir)
 		if err != nil {
 			return fmt.Errorf("start %s: %w", name, err)
 		}

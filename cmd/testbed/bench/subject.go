@@ -39,11 +39,11 @@ type subject struct {
 	stop  func() error
 }
 
-func startSubject(ctx context.Context, name, dir string, child []string) (*subject, error) {
+func (o *options) startSubject(ctx context.Context, name, dir string) (*subject, error) {
 	if name == subjectDeed {
-		return startDeed(ctx, deedConfig{dir: dir, echo: append(slices.Clip(child), subjectEcho)})
+		return startDeed(ctx, deedConfig{dir: dir, echo: append(slices.Clip(o.child), subjectEcho), profile: o.profile})
 	}
-	return startChild(ctx, name, child)
+	return startChild(ctx, name, o.child)
 }
 
 // startChild runs this program as a subject. It says on its output where it
