@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	jsonv2 "github.com/go-json-experiment/json"
 )
 
 // Type is the CloudEvents type of an event; its last part is the version of the data.
@@ -107,10 +109,12 @@ func (e Event) Validate() error {
 	return nil
 }
 
-// ParseEvent reads the stored bytes of an event. Attributes that it does not know are kept out silently: a later version may add some.
+// ParseEvent reads the stored bytes of an event. Attributes that it does not know are
+// kept out silently: a later version may add some. What two readers could read
+// differently, a name that occurs twice or a text that is not UTF-8, is an error.
 func ParseEvent(stored []byte) (Event, error) {
 	var e Event
-	if err := json.Unmarshal(stored, &e); err != nil {
+	if err := jsonv2.Unmarshal(stored, &e); err != nil {
 		return Event{}, fmt.Errorf("parse event: %w", err)
 	}
 	e.Time = e.Time.UTC()
@@ -123,7 +127,7 @@ func ParseEvent(stored []byte) (Event, error) {
 // DataOf decodes the event's data as the type that belongs to its [Type].
 func DataOf[T any](e Event) (T, error) {
 	var v T
-	if err := json.Unmarshal(e.Data, &v); err != nil {
+	if err := jsonv2.Unmarshal(e.Data, &v); err != nil {
 		return v, fmt.Errorf("decode data of %s %s: %w", e.Type, e.ID, err)
 	}
 	return v, nil

@@ -53,13 +53,13 @@ func (w *writer) erase(e *erasure) error {
 	if broken := w.log.broken.Load(); broken != nil {
 		return *broken
 	}
-	if err := w.begin.run(); err != nil {
+	if err := w.begin.Run(); err != nil {
 		return w.abort(nil, err)
 	}
-	if err := w.erasePayload.run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), e.name); err != nil {
+	if err := w.erasePayload.Run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), e.name); err != nil {
 		return w.abort(nil, err)
 	}
-	if err := w.commit.run(); err != nil {
+	if err := w.commit.Run(); err != nil {
 		w.log.poison(err)
 		return fmt.Errorf("%w: commit failed: %w", audit.ErrUncertain, err)
 	}

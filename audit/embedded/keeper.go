@@ -2,10 +2,11 @@ package embedded
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // When the write-ahead log is folded into the file, in pages of it: by the keeper
@@ -20,14 +21,14 @@ const (
 // append waits for it.
 type keeper struct {
 	log   *Log
-	conn  *connection
+	conn  *direct.Conn
 	wish  chan struct{} // holds one wish to fold
 	pages atomic.Int64  // in the write-ahead log when it was last looked at
 	bytes int64         // committed since the last wish; the writer's
 }
 
 func newKeeper(ctx context.Context, l *Log) (*keeper, error) {
-	c, err := connect(ctx, dsn(l.path, "rw", nil, "wal_autocheckpoint(0)", "synchronous(FULL)"))
+	c, err := direct.Connect(ctx, direct.DSN(l.path, "rw", nil, "wal_autocheckpoint(0)", "synchronous(FULL)"))
 	if err != nil {
 		return nil, fileError(l.path, err)
 	}
@@ -60,7 +61,7 @@ func (k *keeper) run() {
 		case <-k.wish:
 			k.fold()
 		case <-k.log.stopped:
-			if err := k.conn.close(); err != nil {
+			if err := k.conn.Close(); err != nil {
 				k.log.poison(err)
 			}
 			return
@@ -69,7 +70,7 @@ func (k *keeper) run() {
 }
 
 func (k *keeper) fold() {
-	row, err := k.conn.ints(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
+	row, err := k.conn.Ints(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)")
 	switch {
 	case err == nil:
 		k.pages.Store(row[1])
@@ -80,8 +81,8 @@ func (k *keeper) fold() {
 }
 
 // fold runs a checkpoint of SQLite's. It is errUnfolded if readers stood in the way.
-func (w *writer) fold(checkpoint *statement) error {
-	row, err := checkpoint.ints()
+func (w *writer) fold(checkpoint *direct.Stmt) error {
+	row, err := checkpoint.Ints()
 	if err == nil && row[0] != 0 {
 		return errUnfolded
 	}
@@ -99,17 +100,4 @@ func (w *writer) checkFold(err error) {
 	if err != nil && !passes(err) {
 		w.log.poison(fmt.Errorf("checkpoint: %w", err))
 	}
-}
-
-// ints runs a prepared query without arguments and reads its first row, of integers.
-func (s *statement) ints() ([]int64, error) {
-	q, ok := s.stmt.(driver.StmtQueryContext)
-	if !ok {
-		return nil, errors.New("the SQLite driver has no StmtQueryContext")
-	}
-	rows, err := q.QueryContext(context.Background(), nil)
-	if err != nil {
-		return nil, err
-	}
-	return firstInts(rows)
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 var (
@@ -51,7 +52,7 @@ const queueLength = 1024
 // errClosed is what a closed log answers.
 var errClosed = fmt.Errorf("%w: it is closed", audit.ErrUnavailable)
 
-func start(ctx context.Context, dir string, options Options, lock *flock.Flock, c *connection, r *Reader) (*Log, error) {
+func start(ctx context.Context, dir string, options Options, lock *flock.Flock, c *direct.Conn, r *Reader) (*Log, error) {
 	last, err := r.end(ctx)
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func start(ctx context.Context, dir string, options Options, lock *flock.Flock, 
 		return nil, err
 	}
 	if l.writer, err = newWriter(ctx, l, c, keeper, last); err != nil {
-		return nil, errors.Join(err, keeper.conn.close())
+		return nil, errors.Join(err, keeper.conn.Close())
 	}
 	l.owned.Go(l.writer.run)
 	l.owned.Go(func() { l.tail.run(l.stopped) })

@@ -13,6 +13,7 @@ import (
 	"modernc.org/sqlite"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // The files of a log's directory.
@@ -82,7 +83,7 @@ func openReader(ctx context.Context, path string, flags ...string) (*Reader, err
 	for _, f := range flags {
 		more.Set(f, "1")
 	}
-	name := dsn(path, "ro", more, "busy_timeout(5000)", "query_only(1)")
+	name := direct.DSN(path, "ro", more, "busy_timeout(5000)", "query_only(1)")
 	if err := checkFile(ctx, path, name); err != nil {
 		return nil, err
 	}
@@ -91,15 +92,15 @@ func openReader(ctx context.Context, path string, flags ...string) (*Reader, err
 
 // checkFile tells whether the file is a log of a schema that this program knows.
 func checkFile(ctx context.Context, path, name string) error {
-	c, err := connect(ctx, name)
+	c, err := direct.Connect(ctx, name)
 	if err != nil {
 		return fileError(path, err)
 	}
-	fresh, err := c.checkIdentity(ctx, path)
+	fresh, err := checkIdentity(ctx, c, path)
 	if err == nil && fresh {
 		err = fmt.Errorf("%w: %s holds no log", audit.ErrCorrupt, path)
 	}
-	return errors.Join(err, c.close())
+	return errors.Join(err, c.Close())
 }
 
 func hasContent(path string) bool {
@@ -155,11 +156,11 @@ func openLocked(ctx context.Context, dir string, options Options, lock *flock.Fl
 	}
 	r, err := openReader(ctx, path)
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, c.Close())
 	}
 	l, err := start(ctx, dir, options, lock, c, r)
 	if err != nil {
-		return nil, errors.Join(err, r.Close(), c.close())
+		return nil, errors.Join(err, r.Close(), c.Close())
 	}
 	return l, nil
 }
@@ -177,19 +178,19 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-func openWriter(ctx context.Context, path string) (*connection, error) {
-	c, err := connect(ctx, dsn(path, "rw", nil, "busy_timeout(5000)"))
+func openWriter(ctx context.Context, path string) (*direct.Conn, error) {
+	c, err := direct.Connect(ctx, direct.DSN(path, "rw", nil, "busy_timeout(5000)"))
 	if err != nil {
 		return nil, fileError(path, err)
 	}
-	if err := c.prepareFile(ctx, path); err != nil {
-		return nil, errors.Join(err, c.close())
+	if err := prepareFile(ctx, c, path); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c *connection) prepareFile(ctx context.Context, path string) error {
-	fresh, err := c.checkIdentity(ctx, path)
+func prepareFile(ctx context.Context, c *direct.Conn, path string) error {
+	fresh, err := checkIdentity(ctx, c, path)
 	if err != nil {
 		return err
 	}
@@ -201,19 +202,19 @@ func (c *connection) prepareFile(ctx context.Context, path string) error {
 		"PRAGMA temp_store = MEMORY",
 		"PRAGMA busy_timeout = 0",
 	} {
-		if err := c.exec(ctx, pragma); err != nil {
+		if err := c.Exec(ctx, pragma); err != nil {
 			return fileError(path, err)
 		}
 	}
 	if fresh {
-		if err := c.create(ctx); err != nil {
+		if err := create(ctx, c); err != nil {
 			return fileError(path, err)
 		}
 		return syncDir(filepath.Dir(path))
 	}
 	// Writing the version again costs one commit and tells now, not at the first
 	// call, whether the disk takes writes. A full disk is no reason not to open.
-	if err := c.exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil && !isFull(err) {
+	if err := c.Exec(ctx, fmt.Sprintf("PRAGMA user_version = %d", schemaVersion)); err != nil && !isFull(err) {
 		return fileError(path, err)
 	}
 	return nil
@@ -221,10 +222,10 @@ func (c *connection) prepareFile(ctx context.Context, path string) error {
 
 // checkIdentity reports whether the file is still empty, and an error if it holds
 // anything but a log of this schema.
-func (c *connection) checkIdentity(ctx context.Context, path string) (fresh bool, _ error) {
+func checkIdentity(ctx context.Context, c *direct.Conn, path string) (fresh bool, _ error) {
 	var got [3]int64
 	for i, query := range []string{"PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema"} {
-		row, err := c.ints(ctx, query)
+		row, err := c.Ints(ctx, query)
 		if err != nil {
 			return false, fileError(path, err)
 		}
@@ -243,14 +244,14 @@ func (c *connection) checkIdentity(ctx context.Context, path string) (fresh bool
 	return false, nil
 }
 
-func (c *connection) create(ctx context.Context) error {
+func create(ctx context.Context, c *direct.Conn) error {
 	statements := append([]string{"BEGIN IMMEDIATE"}, schema[:]...)
 	statements = append(statements,
 		fmt.Sprintf("PRAGMA application_id = %d", applicationID),
 		fmt.Sprintf("PRAGMA user_version = %d", schemaVersion),
 		"COMMIT")
 	for _, s := range statements {
-		if err := c.exec(ctx, s); err != nil {
+		if err := c.Exec(ctx, s); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // mayUseReserve tells which events are stored although there is no room for new
@@ -22,11 +23,11 @@ func mayUseReserve(t audit.Type) bool {
 // the log has a quota, the last pages of it.
 type space struct {
 	log  *Log
-	conn *connection
+	conn *direct.Conn
 	path string
 }
 
-func openSpace(ctx context.Context, l *Log, c *connection) (space, error) {
+func openSpace(ctx context.Context, l *Log, c *direct.Conn) (space, error) {
 	s := space{log: l, conn: c, path: filepath.Join(filepath.Dir(l.path), ReserveName)}
 	if err := s.limit(ctx, l.options.MaxFileBytes-l.options.ReserveBytes); err != nil {
 		return s, fileError(l.path, err)
@@ -79,11 +80,11 @@ func (s *space) hasQuota() bool {
 	if s.log.options.MaxFileBytes == 0 {
 		return true
 	}
-	pages, err := s.conn.ints(context.Background(), "PRAGMA page_count")
+	pages, err := s.conn.Ints(context.Background(), "PRAGMA page_count")
 	if err != nil {
 		return false
 	}
-	free, err := s.conn.ints(context.Background(), "PRAGMA freelist_count")
+	free, err := s.conn.Ints(context.Background(), "PRAGMA freelist_count")
 	if err != nil {
 		return false
 	}
@@ -97,7 +98,7 @@ func (s *space) limit(ctx context.Context, bytes int64) error {
 	if s.log.options.MaxFileBytes == 0 {
 		return nil
 	}
-	_, err := s.conn.ints(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", bytes/pageBytes))
+	_, err := s.conn.Ints(ctx, fmt.Sprintf("PRAGMA max_page_count = %d", bytes/pageBytes))
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // Bounds of one transaction.
@@ -22,13 +23,13 @@ const (
 // writer owns the connection that writes and all that only it may know.
 type writer struct {
 	log    *Log
-	conn   *connection
+	conn   *direct.Conn
 	keeper *keeper
 	space  space
 
-	begin, commit, rollback         *statement
-	addRecord, addPayload, addName  *statement
-	erasePayload, truncate, passive *statement
+	begin, commit, rollback         *direct.Stmt
+	addRecord, addPayload, addName  *direct.Stmt
+	erasePayload, truncate, passive *direct.Stmt
 
 	trees map[string]*tree
 	seq   int64 // of the newest durable record
@@ -49,10 +50,10 @@ type tree struct {
 	isNew    bool
 }
 
-func newWriter(ctx context.Context, l *Log, c *connection, k *keeper, last int64) (*writer, error) {
+func newWriter(ctx context.Context, l *Log, c *direct.Conn, k *keeper, last int64) (*writer, error) {
 	w := &writer{log: l, conn: c, keeper: k, trees: map[string]*tree{}, seq: last}
 	for _, s := range []struct {
-		to    **statement
+		to    **direct.Stmt
 		query string
 	}{
 		{&w.begin, `BEGIN IMMEDIATE`},
@@ -65,7 +66,7 @@ func newWriter(ctx context.Context, l *Log, c *connection, k *keeper, last int64
 		{&w.truncate, `PRAGMA wal_checkpoint(TRUNCATE)`},
 		{&w.passive, `PRAGMA wal_checkpoint(PASSIVE)`},
 	} {
-		stmt, err := c.prepare(s.query)
+		stmt, err := c.Prepare(ctx, s.query)
 		if err != nil {
 			return nil, fileError(l.path, err)
 		}
@@ -281,7 +282,7 @@ func (w *writer) store(batch []*request) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	if err := w.begin.run(); err != nil {
+	if err := w.begin.Run(); err != nil {
 		return w.abort(batch, err)
 	}
 	for i, r := range batch {
@@ -290,7 +291,7 @@ func (w *writer) store(batch []*request) error {
 		}
 	}
 	began := time.Now()
-	if err := w.commit.run(); err != nil {
+	if err := w.commit.Run(); err != nil {
 		if isFull(err) || isBusy(err) {
 			return w.abort(batch, err)
 		}
@@ -308,7 +309,7 @@ func (w *writer) store(batch []*request) error {
 // the cause is one that passes.
 func (w *writer) abort(_ []*request, cause error) error {
 	w.forget()
-	if err := w.rollback.run(); err != nil && resultCode(err) != 1 { // 1: no transaction is active
+	if err := w.rollback.Run(); err != nil && direct.Code(err) != 1 { // 1: no transaction is active
 		w.log.poison(err)
 	}
 	switch {
@@ -329,7 +330,7 @@ func (w *writer) insert(r *request, seq int64) error {
 	r.seq = seq
 	r.pos = audit.Position{Log: r.log, Index: t.staged.size}
 	hashes := t.staged.add(r.leaf)
-	if err := w.addRecord.run(seq, t.id, r.pos.Index, r.body, hashes); err != nil {
+	if err := w.addRecord.Run(seq, t.id, r.pos.Index, r.body, hashes); err != nil {
 		return err
 	}
 	for n, p := range r.payloads {
@@ -337,7 +338,7 @@ func (w *writer) insert(r *request, seq int64) error {
 		if body == nil {
 			body = []byte{}
 		}
-		if err := w.addPayload.run(payloadID(seq, n), p.Name, p.MediaType, p.Salt, body); err != nil {
+		if err := w.addPayload.Run(payloadID(seq, n), p.Name, p.MediaType, p.Salt, body); err != nil {
 			return err
 		}
 	}
@@ -349,7 +350,7 @@ func (w *writer) stage(name string) (*tree, error) {
 	t := w.trees[name]
 	if t == nil {
 		t = &tree{id: int64(len(w.trees)) + 1, isNew: true}
-		if err := w.addName.run(t.id, name); err != nil {
+		if err := w.addName.Run(t.id, name); err != nil {
 			return nil, err
 		}
 		w.trees[name] = t
@@ -405,7 +406,7 @@ func (w *writer) finish() error {
 			err = nil
 		}
 	}
-	if err = errors.Join(err, w.conn.close()); err != nil {
+	if err = errors.Join(err, w.conn.Close()); err != nil {
 		return fileError(w.log.path, err)
 	}
 	return nil

@@ -3,10 +3,11 @@ package index
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -39,18 +40,20 @@ const MaxEvents = 1000
 func (i *Index) Call(ctx context.Context, id string) (History, error) {
 	var h History
 	err := i.reading(func(db *sql.DB) error {
-		var n int64
-		var folded []byte
-		if err := db.QueryRowContext(ctx, `SELECT n, folded FROM calls WHERE id = ?`, id).Scan(&n, &folded); err != nil {
+		var folded, events []byte
+		if err := db.QueryRowContext(ctx, `SELECT folded, events FROM calls WHERE id = ?`, id).Scan(&folded, &events); err != nil {
 			return err
 		}
-		if err := json.Unmarshal(folded, &h.Folded); err != nil { //nolint:musttag // written by this version of this package alone
+		var stored []storedEntry
+		if err := errors.Join(json.Unmarshal(folded, &h.Folded), json.Unmarshal(events, &stored)); err != nil {
 			return &unusableError{err}
 		}
 		h.Summary = summarize(&h.Folded)
-		var err error
-		h.Events, err = events(ctx, db, n)
-		return err
+		for _, e := range stored {
+			e.Before = e.From
+			h.Events = append(h.Events, e.Entry)
+		}
+		return nil
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		err = audit.ErrNotFound
@@ -61,24 +64,11 @@ func (i *Index) Call(ctx context.Context, id string) (History, error) {
 	return h, nil
 }
 
-func events(ctx context.Context, db *sql.DB, n int64) ([]Entry, error) {
-	rows, err := db.QueryContext(ctx, `SELECT log, idx, before, id, type, time, source, counted, finding
-		FROM events WHERE call = ? ORDER BY seq LIMIT ?`, n, MaxEvents)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
-	var out []Entry
-	for rows.Next() {
-		var e Entry
-		var when int64
-		if err := rows.Scan(&e.Position.Log, &e.Position.Index, &e.Before, &e.ID, &e.Type, &when, &e.Source, &e.Counted, &e.Finding); err != nil {
-			return nil, err
-		}
-		e.Time = fromNanos(when)
-		out = append(out, e)
-	}
-	return out, rows.Err()
+// storedEntry is an entry as its call's row has it.
+type storedEntry struct {
+	Entry `json:",inline"`
+
+	From audit.Cursor `json:"from"` // Entry.Before
 }
 
 // Records is a log that gives single records, such as the embedded one.
@@ -107,36 +97,29 @@ func (e Entry) Read(ctx context.Context, log audit.Log) (audit.Record, error) {
 func (i *Index) Erased(ctx context.Context, payloads audit.Payloads, ids ...string) error {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	tx, err := i.write.BeginTx(ctx, nil)
+	if i.write == nil {
+		return fmt.Errorf("forget arguments: %w", errClosed)
+	}
+	err := i.write.transact(func(w *writer) error { return w.forget(ctx, payloads, ids) })
+	if err == nil {
+		err = i.write.truncate(ctx)
+	}
 	if err != nil {
-		return fmt.Errorf("forget arguments: %w", err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	w, err := newWriter(ctx, tx)
-	if err != nil {
-		return fmt.Errorf("forget arguments: %w", err)
-	}
-	for _, id := range ids {
-		e, err := w.load(ctx, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
-		}
-		if err == nil {
-			_, err = w.word.ExecContext(ctx, e.n, textOf(&e.call, argumentsOf(ctx, payloads, &e.call)))
-		}
-		if err != nil {
-			return fmt.Errorf("forget arguments: %w", err)
-		}
-	}
-	// Deleting leaves a tombstone; merging the full text removes what is under it.
-	if _, err := tx.ExecContext(ctx, `INSERT INTO words(words) VALUES('optimize')`); err != nil {
-		return fmt.Errorf("forget arguments: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("forget arguments: %w", err)
-	}
-	if _, err := i.write.ExecContext(ctx, `PRAGMA wal_checkpoint(truncate)`); err != nil {
 		return fmt.Errorf("forget arguments: %w", err)
 	}
 	return nil
+}
+
+func (w *writer) forget(ctx context.Context, payloads audit.Payloads, ids []string) error {
+	for _, id := range ids {
+		e, err := w.load(id)
+		if err == nil && e != nil {
+			err = w.addWords(e, argumentsOf(ctx, payloads, &e.call))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	// Deleting leaves a tombstone; merging the full text removes what is under it.
+	return w.conn.Exec(ctx, `INSERT INTO words(words) VALUES('optimize')`)
 }

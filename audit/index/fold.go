@@ -1,19 +1,19 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
-	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
-	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // maxCached is how many open calls are kept in memory between batches.
@@ -27,24 +27,15 @@ type folder struct {
 	cached   map[string]*entry // calls by id, as they are in the file
 }
 
-// entry is a call as it is folded, and what of it is not yet in the file.
+// entry is a call as it is folded.
 type entry struct {
 	n      int64
 	call   calls.Call
-	events int64       // in the file
-	tally  string      // the outcome that it is counted under; "" if it is not counted
-	facets [][2]string // known to be in the file
+	events []storedEntry // the first MaxEvents
+	tally  string        // the outcome that it is counted under; "" if it is not counted
 
-	fresh  bool // not in the file
-	dirty  bool // changed since
-	change []change
-}
-
-type change struct {
-	item    item
-	event   audit.Event
-	counted bool
-	finding string
+	fresh bool // not in the file
+	dirty bool // changed since it was stored
 }
 
 // commit folds a batch and stores it, all or nothing. It takes intents for those of
@@ -57,45 +48,19 @@ func (f *folder) commit(ctx context.Context, batch []item) error {
 }
 
 // isDuplicate recognises a second call with the same ID.
-func isDuplicate(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlitelib.SQLITE_CONSTRAINT
-}
+func isDuplicate(err error) bool { return direct.Code(err) == sqlitelib.SQLITE_CONSTRAINT }
 
 func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) error {
-	i := f.index
-	i.mu.RLock()
-	defer i.mu.RUnlock()
-	// A statement that can be interrupted costs two goroutines; a batch is short enough.
-	ctx = context.WithoutCancel(ctx)
-	tx, err := i.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	w, err := newWriter(ctx, tx)
-	if err != nil {
-		return err
-	}
 	at := f.at
 	var touched []*entry
-	for _, it := range batch {
-		runtime.Gosched() // calls that are under way come first
-		e, err := f.fold(ctx, w, it, &at, intentsAreNew)
-		if err != nil {
-			f.cached = map[string]*entry{} // they are ahead of the file
+	err := f.index.writing(func(w *writer) (err error) {
+		if touched, err = f.fold(w, batch, &at, intentsAreNew); err != nil {
 			return err
 		}
-		if e != nil {
-			touched = append(touched, e)
-		}
-	}
-	if err := f.store(ctx, w, touched, at); err != nil {
-		f.cached = map[string]*entry{}
-		return err
-	}
-	if err := tx.Commit(); err != nil {
-		f.cached = map[string]*entry{}
+		return f.store(ctx, w, touched, at)
+	})
+	if err != nil {
+		f.cached = map[string]*entry{} // they are ahead of the file
 		return err
 	}
 	f.at = at
@@ -103,58 +68,77 @@ func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) erro
 	return nil
 }
 
-// fold applies one record, and returns the call if this is its first change in the batch.
-func (f *folder) fold(ctx context.Context, w *writer, it item, at *place, intentsAreNew bool) (*entry, error) {
-	digest := sha256.Sum256(it.record.Stored)
-	at.records++
-	at.cursor, at.before = it.record.Next, it.before
-	at.last, at.digest = it.record.Position.String(), digest[:]
+// fold applies the records of a batch, and returns the calls that changed: those that
+// are in the file in its order, then the new ones. The full text takes them only so.
+func (f *folder) fold(w *writer, batch []item, at *place, intentsAreNew bool) (touched []*entry, err error) {
+	var fresh []*entry
+	for _, it := range batch {
+		runtime.Gosched() // calls that are under way come first
+		e, err := f.apply(w, it, at, intentsAreNew)
+		switch {
+		case err != nil:
+			return nil, err
+		case e == nil || e.dirty:
+			continue
+		case e.fresh:
+			fresh = append(fresh, e)
+		default:
+			touched = append(touched, e)
+		}
+		e.dirty = true
+	}
+	last := batch[len(batch)-1]
+	digest := sha256.Sum256(last.record.Stored)
+	at.records += int64(len(batch))
+	at.cursor, at.before = last.record.Next, last.before
+	at.last, at.digest = last.record.Position.String(), digest[:]
+	slices.SortFunc(touched, func(a, b *entry) int { return cmp.Compare(a.n, b.n) })
+	return append(touched, fresh...), nil
+}
+
+// apply folds one record into its call, which it returns; nil if it belongs to none.
+func (f *folder) apply(w *writer, it item, at *place, intentsAreNew bool) (*entry, error) {
 	e, err := it.record.Event()
 	if err != nil { // for the verifier to report
 		return nil, nil //nolint:nilerr // a record that does not parse belongs to no call
 	}
-	if e.Time.After(at.newest) {
-		at.newest = e.Time
-	}
+	at.newest = latest(at.newest, e.Time)
 	if e.Topic != audit.TopicCalls {
 		return nil, nil
 	}
-	call, err := f.entry(ctx, w, e.Subject, intentsAreNew && e.Type == audit.CallIntent)
+	call, err := f.entry(w, e.Subject, intentsAreNew && e.Type == audit.CallIntent)
 	if err != nil {
 		return nil, err
 	}
-	counted, err := call.call.Apply(e, it.record.Position)
-	c := change{item: it, event: e, counted: counted}
+	p := it.record.Position
+	counted, err := call.call.Apply(e, p)
+	told := Entry{Position: p, ID: e.ID, Type: e.Type, Time: e.Time, Source: e.Source, Counted: counted}
 	if err != nil {
 		v, ok := errors.AsType[*calls.Violation](err)
 		if !ok {
 			return nil, err
 		}
-		c.finding = v.Error()
+		told.Finding = v.Error()
 	}
-	first := !call.dirty
-	call.dirty, call.change = true, append(call.change, c)
-	if !first {
-		return nil, nil
+	if len(call.events) < MaxEvents {
+		call.events = append(call.events, storedEntry{Entry: told, From: it.before})
 	}
 	return call, nil
 }
 
-func (f *folder) entry(ctx context.Context, w *writer, id string, isNew bool) (*entry, error) {
+func (f *folder) entry(w *writer, id string, isNew bool) (*entry, error) {
 	if e, ok := f.cached[id]; ok {
 		return e, nil
 	}
-	if isNew {
-		e := &entry{fresh: true}
-		f.cached[id] = e
-		return e, nil
+	var e *entry
+	if !isNew {
+		var err error
+		if e, err = w.load(id); err != nil {
+			return nil, err
+		}
 	}
-	e, err := w.load(ctx, id)
-	if errors.Is(err, sql.ErrNoRows) {
-		e, err = &entry{fresh: true}, nil
-	}
-	if err != nil {
-		return nil, err
+	if e == nil {
+		e = &entry{fresh: true}
 	}
 	f.cached[id] = e
 	return e, nil
@@ -163,19 +147,18 @@ func (f *folder) entry(ctx context.Context, w *writer, id string, isNew bool) (*
 func (f *folder) store(ctx context.Context, w *writer, touched []*entry, at place) error {
 	for _, e := range touched {
 		runtime.Gosched()
-		if err := w.store(ctx, e, f.arguments(ctx, &e.call)); err != nil {
+		if err := w.store(e, argumentsOf(ctx, f.payloads, &e.call)); err != nil {
 			return fmt.Errorf("store call: %w", err)
 		}
 	}
-	return w.place(ctx, at)
+	if err := w.storeTallies(); err != nil {
+		return fmt.Errorf("count calls: %w", err)
+	}
+	return w.place(at)
 }
 
-// arguments are what a call was made with: nil if they were erased, or cannot be
+// argumentsOf are what a call was made with: nil if they were erased, or cannot be
 // read. They are only there to be searched.
-func (f *folder) arguments(ctx context.Context, c *calls.Call) []byte {
-	return argumentsOf(ctx, f.payloads, c)
-}
-
 func argumentsOf(ctx context.Context, payloads audit.Payloads, c *calls.Call) []byte {
 	if c.State == calls.None || payloads == nil {
 		return nil
@@ -190,8 +173,7 @@ func argumentsOf(ctx context.Context, payloads audit.Payloads, c *calls.Call) []
 // forget keeps the calls in memory that will go on, within bounds.
 func (f *folder) forget(touched []*entry) {
 	for _, e := range touched {
-		e.events += int64(len(e.change))
-		e.fresh, e.dirty, e.change = false, false, nil
+		e.fresh, e.dirty = false, false
 		if !e.call.Open() {
 			delete(f.cached, e.call.ID)
 		}
@@ -199,18 +181,4 @@ func (f *folder) forget(touched []*entry) {
 	if len(f.cached) > maxCached {
 		f.cached = map[string]*entry{}
 	}
-}
-
-func (w *writer) load(ctx context.Context, id string) (*entry, error) {
-	var e entry
-	var folded []byte
-	err := w.find.QueryRowContext(ctx, id).Scan(&e.n, &folded, &e.events)
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(folded, &e.call); err != nil { //nolint:musttag // written by this version of this package alone
-		return nil, &unusableError{fmt.Errorf("call %s: %w", id, err)}
-	}
-	e.tally = tallied(&e.call)
-	return &e, nil
 }

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
 
-	"modernc.org/sqlite"
 	sqlitelib "modernc.org/sqlite/lib"
+
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // FileName is what the index is called in a data directory.
@@ -29,9 +29,9 @@ type Index struct {
 	lag    lag
 	broken chan struct{} // a reader met damage: Run builds the file again
 
-	mu    sync.RWMutex // held for reading while the databases are in use
-	write *sql.DB      // guarded by mu, one connection
-	read  *sql.DB      // guarded by mu
+	mu    sync.RWMutex // held for reading while the file is in use
+	write *writer      // guarded by mu; nil if the file is closed
+	read  *sql.DB      // guarded by mu; nil if the file is closed
 }
 
 // Open opens the index in the file at path, and creates it if it is not there. A
@@ -64,13 +64,12 @@ func (i *Index) Close() error {
 }
 
 func (i *Index) closeFiles() error {
-	var errs []error
-	for _, db := range []*sql.DB{i.read, i.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
+	if i.write == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	err := errors.Join(i.read.Close(), i.write.close())
+	i.read, i.write = nil, nil
+	return err
 }
 
 // rebuild starts again with an empty file.
@@ -105,29 +104,25 @@ func (i *Index) open(ctx context.Context) error {
 	} else if err := f.Close(); err != nil {
 		return err
 	}
-	write, err := connect(ctx, i.path, 1, "journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(4000)")
+	write, err := openWriter(ctx, i.path)
 	if err != nil {
 		return err
 	}
-	if err := prepare(ctx, write); err != nil {
-		return errors.Join(err, write.Close())
-	}
-	read, err := connect(ctx, i.path, readers, "query_only(1)")
+	read, err := openReader(ctx, i.path)
 	if err != nil {
-		return errors.Join(err, write.Close())
+		return errors.Join(err, write.close())
 	}
 	i.write, i.read = write, read
 	return nil
 }
 
-func connect(ctx context.Context, path string, connections int, pragmas ...string) (*sql.DB, error) {
-	q := url.Values{"_pragma": append(pragmas, "busy_timeout(5000)", "temp_store(memory)"), "_txlock": {"immediate"}, "_dqs": {"0"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: q.Encode()}).String())
+func openReader(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", direct.DSN(path, "ro", nil, "busy_timeout(5000)", "temp_store(memory)", "query_only(1)"))
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
+	db.SetMaxOpenConns(readers)
+	db.SetMaxIdleConns(readers)
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(damage(err), db.Close())
 	}
@@ -142,11 +137,9 @@ func (e *unusableError) Unwrap() error { return e.cause }
 
 // damage marks SQLite's reports of a damaged file, and leaves other errors as they are.
 func damage(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		switch e.Code() & 0xff {
-		case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
-			return &unusableError{err}
-		}
+	switch direct.Code(err) {
+	case sqlitelib.SQLITE_CORRUPT, sqlitelib.SQLITE_NOTADB:
+		return &unusableError{err}
 	}
 	return err
 }
@@ -156,56 +149,65 @@ func isDamage(err error) bool {
 	return ok
 }
 
-// prepare creates the tables in an empty file, and refuses those of another schema.
-func prepare(ctx context.Context, db *sql.DB) error {
-	var app, version, tables int64
-	for query, into := range map[string]*int64{
-		`PRAGMA application_id`: &app, `PRAGMA user_version`: &version, `SELECT count(*) FROM sqlite_schema`: &tables,
-	} {
-		if err := db.QueryRowContext(ctx, query).Scan(into); err != nil {
+// prepareFile creates the tables in an empty file, and refuses those of another schema.
+func prepareFile(ctx context.Context, c *direct.Conn) error {
+	var got [3]int64
+	for i, query := range []string{`PRAGMA application_id`, `PRAGMA user_version`, `SELECT count(*) FROM sqlite_schema`} {
+		row, err := c.Ints(ctx, query)
+		if err != nil {
 			return damage(err)
 		}
+		got[i] = row[0]
 	}
-	switch {
+	switch app, version, tables := got[0], got[1], got[2]; {
 	case tables == 0:
-		return create(ctx, db)
+		return create(ctx, c)
 	case app != applicationID:
 		return &unusableError{errors.New("it is not a history index")}
 	case version != schemaVersion:
 		return &unusableError{fmt.Errorf("it has schema %d, this program knows %d", version, schemaVersion)}
 	}
-	var places int64
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM place`).Scan(&places); err != nil || places != 1 {
-		return &unusableError{fmt.Errorf("it does not say how far it goes (%d places): %w", places, err)}
+	places, err := c.Ints(ctx, `SELECT count(*) FROM place`)
+	if err != nil || places[0] != 1 {
+		return &unusableError{fmt.Errorf("it does not say how far it goes (places: %v): %w", places, err)}
 	}
 	return nil
 }
 
-func create(ctx context.Context, db *sql.DB) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return damage(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to roll back
-	for _, s := range schema {
-		if _, err := tx.ExecContext(ctx, s); err != nil {
-			return fmt.Errorf("create tables: %w", err)
+func create(ctx context.Context, c *direct.Conn) error {
+	statements := append([]string{`BEGIN IMMEDIATE`}, schema[:]...)
+	statements = append(statements,
+		fmt.Sprintf(`PRAGMA application_id = %d`, applicationID),
+		fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
+		`COMMIT`)
+	for _, s := range statements {
+		if err := c.Exec(ctx, s); err != nil {
+			return damage(fmt.Errorf("create tables: %w", err))
 		}
 	}
-	for _, s := range []string{
-		fmt.Sprintf(`PRAGMA application_id = %d`, applicationID), fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
-	} {
-		if _, err := tx.ExecContext(ctx, s); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
+	return nil
 }
 
-// reading runs f on the databases; damage that f meets makes Run build the file again.
+// errClosed is what an index answers that was closed, or could not be built again.
+var errClosed = errors.New("the history index is closed")
+
+// writing stores all that f writes, or nothing.
+func (i *Index) writing(f func(*writer) error) error {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if i.write == nil {
+		return errClosed
+	}
+	return i.write.transact(f)
+}
+
+// reading runs f on the file; damage that f meets makes Run build the file again.
 func (i *Index) reading(f func(db *sql.DB) error) error {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
+	if i.read == nil {
+		return errClosed
+	}
 	err := damage(f(i.read))
 	if isDamage(err) {
 		select {

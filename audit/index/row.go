@@ -117,19 +117,3 @@ func traceID(traceparent string) string {
 	}
 	return ""
 }
-
-// facets are what a call can be found by, as kind and value.
-func facets(c *calls.Call) [][2]string {
-	out := [][2]string{
-		{facetPerson, c.Intent.Identity.Principal},
-		{facetTool, c.Intent.Tool},
-		{facetUpstream, upstream(c.Intent.Tool)},
-		{facetTrace, traceID(c.Opening.Trace)},
-	}
-	for kind, values := range map[string][]string{facetAgent: chain(c), facetPolicy: policies(c), facetVoter: voters(c)} {
-		for _, v := range values {
-			out = append(out, [2]string{kind, v})
-		}
-	}
-	return out
-}

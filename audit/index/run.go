@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"fmt"
 	"sync"
@@ -168,14 +169,15 @@ func sameLog(ctx context.Context, log audit.Log, at place) error {
 }
 
 func (i *Index) place(ctx context.Context) (place, error) {
-	i.mu.RLock()
-	defer i.mu.RUnlock()
 	var p place
-	var newest int64
-	err := i.write.QueryRowContext(ctx, `SELECT cursor, records, newest, before, last, digest FROM place`).
-		Scan(&p.cursor, &p.records, &newest, &p.before, &p.last, &p.digest)
-	p.newest = fromNanos(newest)
-	return p, damage(err)
+	err := i.reading(func(db *sql.DB) error {
+		var newest int64
+		err := db.QueryRowContext(ctx, `SELECT cursor, records, newest, before, last, digest FROM place`).
+			Scan(&p.cursor, &p.records, &newest, &p.before, &p.last, &p.digest)
+		p.newest = fromNanos(newest)
+		return err
+	})
+	return p, err
 }
 
 // Times are stored in nanoseconds since 1970, and 0 for none.

@@ -6,11 +6,12 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/deedbroker/deed/audit/calls"
 )
@@ -103,7 +104,7 @@ func (q Query) page(ctx context.Context, db *sql.DB, statement string, args []an
 			return Page{}, err
 		}
 		var c calls.Call
-		if err := json.Unmarshal(folded, &c); err != nil { //nolint:musttag // written by this version of this package alone
+		if err := json.Unmarshal(folded, &c); err != nil {
 			return Page{}, &unusableError{err}
 		}
 		page.Calls = append(page.Calls, summarize(&c))
@@ -112,63 +113,50 @@ func (q Query) page(ctx context.Context, db *sql.DB, statement string, args []an
 	return page, rows.Err()
 }
 
-// statement writes the query. What narrows it down most is read first (CROSS JOIN:
-// SQLite keeps that order), and calls are then looked up by their number.
+// statement writes the query: the full text yields the numbers of calls, the newest
+// first (CROSS JOIN: SQLite keeps that order), and calls are then looked up by them.
 func (q Query) statement(after int64) (string, []any, bool) {
-	var w where
-	if len(q.Domains) == 0 {
+	found, findable := q.terms()
+	if !findable {
 		return "", nil, false
 	}
-	from, number := `calls c`, `c.n`
-	if strings.TrimSpace(q.Text) != "" {
-		terms := match(q.Text)
-		if terms == "" {
-			return "", nil, false
-		}
-		from, number = `words w CROSS JOIN calls c ON c.n = w.rowid`, `w.rowid`
-		w.add(`w.text MATCH ?`, terms)
-	}
-	for _, f := range q.facets() {
-		if from == `calls c` {
-			from, number = `facets f CROSS JOIN calls c ON c.n = f.call`, `f.call`
-			w.add(`f.kind = ? AND f.value = ?`, f[0], f[1])
-			continue
-		}
-		w.add(`EXISTS (SELECT 1 FROM facets g WHERE g.kind = ? AND g.value = ? AND g.call = c.n)`, f[0], f[1])
+	conditions, args := `w.words MATCH ?`, []any{strings.Join(found, " AND ")}
+	add := func(condition string, values ...any) {
+		conditions, args = conditions+` AND `+condition, append(args, values...)
 	}
 	if after > 0 {
-		w.add(number+` < ?`, after)
-	}
-	q.columns(&w, number)
-	statement := `SELECT c.n, c.folded FROM ` + from + ` WHERE ` + strings.Join(w.conditions, ` AND `) +
-		` ORDER BY ` + number + ` DESC LIMIT ?`
-	return statement, append(w.args, q.Limit+1), true
-}
-
-func (q Query) columns(w *where, number string) {
-	w.in(`c.domain`, q.Domains)
-	if q.State != "" {
-		w.add(`c.state = ?`, q.State)
-	}
-	if q.Outcome != "" {
-		w.add(`c.outcome = ?`, q.Outcome)
-	}
-	if len(q.Outcomes) > 0 {
-		w.in(`c.outcome`, q.Outcomes)
+		add(`w.rowid < ?`, after)
 	}
 	if prefix, ok := strings.CutSuffix(q.Tool, "*"); ok && prefix != "" {
-		w.add(`substr(c.tool, 1, length(?)) = ?`, prefix, prefix)
+		add(`substr(c.tool, 1, length(?)) = ?`, prefix, prefix)
 	}
 	if !q.Since.IsZero() {
-		w.add(`c.opened >= ? AND `+number+` >= (SELECT min(n) FROM calls WHERE opened >= ?)`, nanos(q.Since), nanos(q.Since))
+		add(`c.opened >= ? AND w.rowid >= (SELECT min(n) FROM calls WHERE opened >= ?)`, nanos(q.Since), nanos(q.Since))
 	}
 	if !q.Until.IsZero() {
-		w.add(`c.opened < ?`, nanos(q.Until))
+		add(`c.opened < ?`, nanos(q.Until))
 	}
+	return `SELECT c.n, c.folded FROM words w CROSS JOIN calls c ON c.n = w.rowid WHERE ` + conditions +
+		` ORDER BY w.rowid DESC LIMIT ?`, append(args, q.Limit+1), true
 }
 
-// facets are the filters that facets answer, the rarest kinds first.
-func (q Query) facets() [][2]string {
+// terms are what the full text is asked for, all of it. Nothing is findable
+// without domains, nor by a text that has no words.
+func (q Query) terms() (terms []string, findable bool) {
+	if len(q.Domains) == 0 {
+		return nil, false
+	}
+	terms = []string{anyOf(facetDomain, q.Domains)}
+	if strings.TrimSpace(q.Text) != "" {
+		typed := match(q.Text)
+		if len(typed) == 0 {
+			return nil, false
+		}
+		terms = append(terms, typed...)
+	}
+	if len(q.Outcomes) > 0 {
+		terms = append(terms, anyOf(facetOutcome, q.Outcomes))
+	}
 	tool, kind := q.Tool, facetTool
 	if name, ok := strings.CutSuffix(tool, "."); ok {
 		tool, kind = name, facetUpstream
@@ -176,8 +164,9 @@ func (q Query) facets() [][2]string {
 	if strings.HasSuffix(tool, "*") {
 		tool = ""
 	}
-	var out [][2]string
 	for _, f := range [][2]string{
+		{facetState, q.State},
+		{facetOutcome, q.Outcome},
 		{facetTrace, q.Trace},
 		{facetVoter, q.Approver},
 		{facetPolicy, q.Policy},
@@ -186,28 +175,19 @@ func (q Query) facets() [][2]string {
 		{facetAgent, q.Agent},
 	} {
 		if f[1] != "" {
-			out = append(out, f)
+			terms = append(terms, anyOf(f[0], f[1:]))
 		}
 	}
-	return out
+	return terms, true
 }
 
-type where struct {
-	conditions []string
-	args       []any
-}
-
-func (w *where) add(condition string, args ...any) {
-	w.conditions, w.args = append(w.conditions, condition), append(w.args, args...)
-}
-
-// in asks for one of some values, of which there is at least one.
-func (w *where) in(column string, values []string) {
-	args := make([]any, len(values))
+// anyOf is a term for one of some values of a facet, of which there is at least one.
+func anyOf(kind string, values []string) string {
+	tokens := make([]string, len(values))
 	for i, v := range values {
-		args[i] = v
+		tokens[i] = `"` + facetToken(kind, v) + `"`
 	}
-	w.add(column+` IN (?`+strings.Repeat(`, ?`, len(args)-1)+`)`, args...)
+	return `(` + strings.Join(tokens, ` OR `) + `)`
 }
 
 // fingerprint is of everything in a query that decides what it finds.

@@ -2,10 +2,13 @@ package index
 
 import (
 	"bytes"
+	"iter"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/deedbroker/deed/audit/calls"
 )
@@ -22,37 +25,64 @@ const (
 )
 
 // words is the text of a call as the index keeps it: words apart by spaces, those
-// with joiners (payments.refund) whole and in parts.
-type words struct{ text []byte }
+// with joiners (payments.refund) whole and in parts. It can be used again.
+type words struct {
+	text []byte
+	json jsontext.Decoder
+}
 
-// String is the text.
-func (w *words) String() string { return string(w.text) }
-
+// add appends the words of texts.
 func (w *words) add(texts ...string) {
 	for _, text := range texts {
-		for _, word := range split(text) {
+		for word := range split(text) {
 			w.word(word)
-			if parts := strings.FieldsFunc(word, isJoiner); len(parts) > 1 {
-				for _, p := range parts {
-					w.word(p)
-				}
-			}
+			w.parts(word)
 		}
 	}
 }
 
-func (w *words) word(s string) {
-	if len(s) <= maxWord {
-		w.text = append(append(w.text, s...), ' ')
+// whole appends the words of names that nobody knows a part of.
+func (w *words) whole(names ...string) {
+	for _, name := range names {
+		for word := range split(name) {
+			w.word(word)
+		}
 	}
 }
 
-// json adds the names, strings and numbers of a JSON text, as far as it goes.
-func (w *words) json(body []byte) {
+// parts appends what joiners hold together.
+func (w *words) parts(word string) {
+	start := 0
+	for i := range len(word) {
+		if isJoiner(rune(word[i])) {
+			w.word(word[start:i])
+			start = i + 1
+		}
+	}
+	if start > 0 {
+		w.word(word[start:])
+	}
+}
+
+func (w *words) word(s string) {
+	if s != "" && len(s) <= maxWord {
+		w.text = append(append(w.text, plain(s)...), ' ')
+	}
+}
+
+// facet appends the token of a facet.
+func (w *words) facet(kind, value string) {
+	if value != "" {
+		w.text = append(append(w.text, facetToken(kind, value)...), ' ')
+	}
+}
+
+// arguments appends the names, strings and numbers of a JSON text, as far as it goes.
+func (w *words) arguments(body []byte) {
 	body = body[:min(len(body), MaxText)]
-	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	w.json.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
-		t, err := d.ReadToken()
+		t, err := w.json.ReadToken()
 		if err != nil {
 			break
 		}
@@ -60,51 +90,96 @@ func (w *words) json(body []byte) {
 			w.add(t.String())
 		}
 	}
-	if rest := body[d.InputOffset():]; len(rest) > 0 { // cut, or no JSON
+	if rest := body[w.json.InputOffset():]; len(rest) > 0 { // cut, or no JSON
 		w.add(string(rest))
 	}
 }
 
-func isJoiner(r rune) bool { return strings.ContainsRune(joiners, r) }
+func isJoiner(r rune) bool { return r == '_' || r == '-' || r == '.' || r == '@' }
 
-func split(text string) []string {
-	fields := strings.FieldsFunc(strings.ToValidUTF8(text, " "), func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r) && !isJoiner(r)
-	})
-	out := fields[:0]
-	for _, f := range fields {
-		if f = strings.Trim(f, joiners); f != "" {
-			out = append(out, f)
+func isOfWord(r rune) bool {
+	if r < utf8.RuneSelf {
+		return 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || isJoiner(r)
+	}
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r)
+}
+
+// split yields the words of a text. What is not UTF-8 stands between words.
+func split(text string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start := -1
+		for at, r := range text {
+			if isOfWord(r) {
+				if start < 0 {
+					start = at
+				}
+				continue
+			}
+			if start >= 0 && !yieldWord(text[start:at], yield) {
+				return
+			}
+			start = -1
+		}
+		if start >= 0 {
+			yieldWord(text[start:], yield)
 		}
 	}
-	return out
+}
+
+// yieldWord yields a word without joiners at its ends, if anything is left of it.
+func yieldWord(word string, yield func(string) bool) bool {
+	for word != "" && isJoiner(rune(word[0])) {
+		word = word[1:]
+	}
+	for word != "" && isJoiner(rune(word[len(word)-1])) {
+		word = word[:len(word)-1]
+	}
+	return word == "" || yield(word)
+}
+
+// plain is a word without what does not tell words apart: diacritics and, beyond
+// ASCII, case. That of ASCII letters is the full text's own business.
+func plain(word string) string {
+	for i := range len(word) {
+		if word[i] >= utf8.RuneSelf {
+			return strings.Map(func(r rune) rune {
+				if unicode.Is(unicode.Mn, r) {
+					return -1
+				}
+				return unicode.ToLower(r)
+			}, norm.NFD.String(word))
+		}
+	}
+	return word
 }
 
 // match turns what a person typed into a search for calls with all of its words.
 // A word that ends in * stands for all that begin so. Everything else is text:
-// each word is quoted. It returns "" if there is no word.
-func match(typed string) string {
+// each word is quoted. There are no terms if there is no word.
+func match(typed string) []string {
 	var terms []string
 	for field := range strings.FieldsSeq(typed) {
-		found := split(field)
-		for n, word := range found {
+		before := len(terms)
+		for word := range split(field) {
+			if word = plain(word[:min(len(word), maxWord)]); word != "" {
+				terms = append(terms, `"`+word+`"`)
+			}
 			if len(terms) == MaxTerms {
-				return strings.Join(terms, " AND ")
+				return terms
 			}
-			term := `"` + word[:min(len(word), maxWord)] + `"`
-			if n == len(found)-1 && strings.HasSuffix(field, "*") {
-				term += " *"
-			}
-			terms = append(terms, term)
+		}
+		if len(terms) > before && strings.HasSuffix(field, "*") {
+			terms[len(terms)-1] += " *"
 		}
 	}
-	return strings.Join(terms, " AND ")
+	return terms
 }
 
-// textOf is everything that a call can be found by in words. Its arguments may be nil.
-func textOf(c *calls.Call, arguments []byte) string {
-	var w words
-	w.add(c.ID, c.Domain, c.Intent.Tool, c.Intent.Identity.Principal, c.Intent.Client, c.Intent.IdempotencyKey, c.Intent.Identity.Session)
+// document appends everything that a call can be found by. Its arguments may be nil.
+func (w *words) document(c *calls.Call, arguments []byte) {
+	eachFacet(c, w.facet)
+	w.whole(c.ID, c.Intent.IdempotencyKey, c.Intent.Identity.Session)
+	w.add(c.Domain, c.Intent.Tool, c.Intent.Identity.Principal, c.Intent.Client)
 	for _, a := range c.Intent.Identity.Chain {
 		w.add(a.ID)
 	}
@@ -123,6 +198,5 @@ func textOf(c *calls.Call, arguments []byte) string {
 	if c.Reconciled != nil {
 		w.add(c.Reconciled.By.Principal, c.Reconciled.Note)
 	}
-	w.json(arguments)
-	return w.String()
+	w.arguments(arguments)
 }

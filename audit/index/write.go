@@ -2,129 +2,181 @@ package index
 
 import (
 	"context"
-	"database/sql"
-	"encoding/json"
-	"slices"
-	"strings"
+	"errors"
+	"math"
+	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/internal/direct"
 )
 
 // tallyOpen is what calls that are not closed are counted under.
 const tallyOpen = "open"
 
-// writer holds the statements of one transaction.
+// writer owns the connection that writes.
 type writer struct {
-	find, create, update, event, facet, word, count, uncount, at *sql.Stmt
+	mu   sync.Mutex // held for a transaction
+	conn *direct.Conn
+
+	begin, commit, rollback               *direct.Stmt
+	end, find, create, update             *direct.Stmt
+	addNewWords, addWordsAgain, count, at *direct.Stmt
+
+	next    int64                 // the number of the next call
+	words   words                 // of the call that is being stored
+	tallies map[tallyKey]*tallied // what the transaction changes
 }
 
-func newWriter(ctx context.Context, tx *sql.Tx) (*writer, error) {
-	w := &writer{}
+// tallyKey is what calls are counted by, and tallied is how the count changes.
+type (
+	tallyKey struct{ agent, domain, principal, tool, outcome string }
+	tallied  struct{ calls, first, last int64 }
+)
+
+func openWriter(ctx context.Context, path string) (*writer, error) {
+	c, err := direct.Connect(ctx, direct.DSN(path, "rw", nil, "busy_timeout(5000)", "temp_store(memory)",
+		"journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(4000)"))
+	if err != nil {
+		return nil, damage(err)
+	}
+	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}}
+	if err := prepareFile(ctx, c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
 	for _, s := range []struct {
-		stmt  **sql.Stmt
+		to    **direct.Stmt
 		query string
 	}{
-		{&w.find, `SELECT n, folded, (SELECT count(*) FROM events WHERE call = n) FROM calls WHERE id = ?`},
-		{&w.create, `INSERT INTO calls (id, domain, tool, state, outcome, opened, closed, folded) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&w.update, `UPDATE calls SET domain = ?, tool = ?, state = ?, outcome = ?, opened = ?, closed = ?, folded = ? WHERE n = ?`},
-		{&w.event, `INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&w.facet, `INSERT OR IGNORE INTO facets SELECT * FROM (VALUES` + strings.Repeat(`(?, ?, ?), `, facetsAtOnce-1) + `(?, ?, ?)) WHERE column1 <> ''`},
-		{&w.word, `INSERT OR REPLACE INTO words(rowid, text) VALUES (?, ?)`},
-		{&w.count, `INSERT INTO tally VALUES (?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT DO UPDATE SET
-			calls = calls + 1, first = min(first, excluded.first), last = max(last, excluded.last)`},
-		{&w.uncount, `UPDATE tally SET calls = calls - 1 WHERE agent = ? AND domain = ? AND principal = ? AND tool = ? AND outcome = ?`},
+		{&w.begin, `BEGIN IMMEDIATE`},
+		{&w.commit, `COMMIT`},
+		{&w.rollback, `ROLLBACK`},
+		{&w.end, `SELECT coalesce(max(n), 0) FROM calls`},
+		{&w.find, `SELECT n, folded, events FROM calls WHERE id = ?`},
+		{&w.create, `INSERT INTO calls (n, id, tool, opened, folded, events) VALUES (?, ?, ?, ?, ?, ?)`},
+		{&w.update, `UPDATE calls SET tool = ?, opened = ?, folded = ?, events = ? WHERE n = ?`},
+		{&w.addNewWords, `INSERT INTO words(rowid, text) VALUES (?, ?)`},
+		{&w.addWordsAgain, `INSERT OR REPLACE INTO words(rowid, text) VALUES (?, ?)`},
+		{&w.count, `INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+			calls = calls + excluded.calls, first = min(first, excluded.first), last = max(last, excluded.last)`},
 		{&w.at, `UPDATE place SET cursor = ?, records = ?, newest = ?, before = ?, last = ?, digest = ?`},
 	} {
-		stmt, err := tx.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with the transaction
-		if err != nil {
-			return nil, err
+		if *s.to, err = c.Prepare(ctx, s.query); err != nil {
+			return nil, errors.Join(damage(err), c.Close())
 		}
-		*s.stmt = stmt
 	}
 	return w, nil
 }
 
-func (w *writer) place(ctx context.Context, p place) error {
-	_, err := w.at.ExecContext(ctx, p.cursor, p.records, nanos(p.newest), p.before, p.last, p.digest)
-	return err
+func (w *writer) close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conn.Close()
 }
 
-func (w *writer) store(ctx context.Context, e *entry, arguments []byte) error {
-	c := &e.call
-	folded, err := json.Marshal(c) //nolint:musttag // read back by this version of this package alone
+// transact stores all that f writes, or nothing.
+func (w *writer) transact(f func(*writer) error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.begin.Run(); err != nil {
+		return err
+	}
+	clear(w.tallies)
+	end, err := w.end.Ints()
+	if err == nil {
+		w.next = end[0] + 1
+		err = f(w)
+	}
+	if err == nil {
+		err = w.commit.Run()
+	}
+	if err != nil {
+		return errors.Join(err, w.undo())
+	}
+	return nil
+}
+
+// undo ends a transaction that failed. SQLite may have ended it already.
+func (w *writer) undo() error {
+	const noTransaction = 1 // SQLITE_ERROR
+	if err := w.rollback.Run(); err != nil && direct.Code(err) != noTransaction {
+		return err
+	}
+	return nil
+}
+
+// truncate empties the write-ahead log, and with it what was deleted.
+func (w *writer) truncate(ctx context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conn.Exec(ctx, `PRAGMA wal_checkpoint(truncate)`)
+}
+
+func (w *writer) place(p place) error {
+	return w.at.Run(string(p.cursor), p.records, nanos(p.newest), string(p.before), p.last, p.digest)
+}
+
+// load reads a call; nil if it is not there.
+func (w *writer) load(id string) (*entry, error) {
+	row, err := w.find.Row(id)
+	if err != nil || row == nil {
+		return nil, err
+	}
+	n, isNumber := row[0].(int64)
+	folded, isText := row[1].([]byte)
+	events, areText := row[2].([]byte)
+	if !isNumber || !isText || !areText {
+		return nil, &unusableError{errors.New("a call's row has other types than were written")}
+	}
+	e := &entry{n: n}
+	if err := errors.Join(json.Unmarshal(folded, &e.call), json.Unmarshal(events, &e.events)); err != nil {
+		return nil, &unusableError{err}
+	}
+	e.tally = talliedUnder(&e.call)
+	return e, nil
+}
+
+// store writes a call and everything that it is found by.
+func (w *writer) store(e *entry, arguments []byte) error {
+	folded, err := json.Marshal(&e.call, json.FormatNilSliceAsNull(true))
 	if err != nil {
 		return err
 	}
-	s := summarize(c)
-	opened := c.Opening.Time
-	if opened.IsZero() && len(e.change) > 0 { // a call that nothing opened
-		opened = e.change[0].event.Time
+	events, err := json.Marshal(e.events)
+	if err != nil {
+		return err
+	}
+	opened := e.call.Opening.Time
+	if opened.IsZero() && len(e.events) > 0 { // a call that nothing opened
+		opened = e.events[0].Time
 	}
 	if e.fresh {
-		res, err := w.create.ExecContext(ctx, c.ID, s.Domain, s.Tool, s.State, s.Outcome, nanos(opened), nanos(s.Closed), folded)
-		if err != nil {
-			return err
-		}
-		if e.n, err = res.LastInsertId(); err != nil {
-			return err
-		}
-	} else if _, err := w.update.ExecContext(ctx, s.Domain, s.Tool, s.State, s.Outcome, nanos(opened), nanos(s.Closed), folded, e.n); err != nil {
+		e.n = w.next
+		w.next++
+		err = w.create.Run(e.n, e.call.ID, e.call.Intent.Tool, nanos(opened), folded, events)
+	} else {
+		err = w.update.Run(e.call.Intent.Tool, nanos(opened), folded, events, e.n)
+	}
+	if err != nil {
 		return err
 	}
-	if err := w.events(ctx, e); err != nil {
-		return err
-	}
-	if err := w.addFacets(ctx, e); err != nil {
-		return err
-	}
-	if _, err := w.word.ExecContext(ctx, e.n, textOf(c, arguments)); err != nil {
-		return err
-	}
-	return w.tally(ctx, e)
+	w.tally(e)
+	return w.addWords(e, arguments)
 }
 
-// facetsAtOnce is how many facets one statement stores: as many as most calls have.
-const facetsAtOnce = 8
-
-// addFacets stores those that are not known to be there.
-func (w *writer) addFacets(ctx context.Context, e *entry) error {
-	var missing [][2]string
-	for _, f := range facets(&e.call) {
-		if f[1] != "" && !slices.Contains(e.facets, f) {
-			missing = append(missing, f)
-		}
+func (w *writer) addWords(e *entry, arguments []byte) error {
+	w.words.text = w.words.text[:0]
+	w.words.document(&e.call, arguments)
+	if e.fresh {
+		return w.addNewWords.Run(e.n, string(w.words.text))
 	}
-	for some := range slices.Chunk(missing, facetsAtOnce) {
-		args := make([]any, 0, 3*facetsAtOnce)
-		for _, f := range some {
-			args = append(args, f[0], f[1], e.n)
-		}
-		for len(args) < cap(args) {
-			args = append(args, "", "", e.n)
-		}
-		if _, err := w.facet.ExecContext(ctx, args...); err != nil {
-			return err
-		}
-	}
-	e.facets = append(e.facets, missing...)
-	return nil
+	return w.addWordsAgain.Run(e.n, string(w.words.text))
 }
 
-func (w *writer) events(ctx context.Context, e *entry) error {
-	for k, c := range e.change {
-		p := c.item.record.Position
-		_, err := w.event.ExecContext(ctx, e.n, e.events+int64(k), p.Log, p.Index, string(c.item.before),
-			c.event.ID, string(c.event.Type), nanos(c.event.Time), c.event.Source, c.counted, c.finding)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// tallied is what a call is counted under: "" if no agent made it.
-func tallied(c *calls.Call) string {
+// talliedUnder is what a call is counted under: "" if no agent made it.
+func talliedUnder(c *calls.Call) string {
 	switch {
 	case c.State == calls.None || len(c.Intent.Identity.Chain) == 0:
 		return ""
@@ -136,22 +188,40 @@ func tallied(c *calls.Call) string {
 }
 
 // tally counts the call under its agent and outcome of now.
-func (w *writer) tally(ctx context.Context, e *entry) error {
+func (w *writer) tally(e *entry) {
 	c := &e.call
-	now := tallied(c)
+	now := talliedUnder(c)
 	if now == e.tally {
-		return nil
+		return
 	}
-	agent, principal, tool := c.Intent.Identity.Chain[0].ID, c.Intent.Identity.Principal, c.Intent.Tool
+	key := tallyKey{c.Intent.Identity.Chain[0].ID, c.Domain, c.Intent.Identity.Principal, c.Intent.Tool, e.tally}
 	if e.tally != "" {
-		if _, err := w.uncount.ExecContext(ctx, agent, c.Domain, principal, tool, e.tally); err != nil {
+		w.tallied(key).calls--
+	}
+	key.outcome, e.tally = now, now
+	t := w.tallied(key)
+	t.calls++
+	t.first = min(t.first, nanos(c.Opening.Time))
+	t.last = max(t.last, nanos(latest(c.Opening.Time, c.Closing.Time)))
+}
+
+func (w *writer) tallied(key tallyKey) *tallied {
+	t := w.tallies[key]
+	if t == nil {
+		t = &tallied{first: math.MaxInt64}
+		w.tallies[key] = t
+	}
+	return t
+}
+
+// storeTallies writes what [writer.tally] has counted.
+func (w *writer) storeTallies() error {
+	for k, t := range w.tallies {
+		if err := w.count.Run(k.agent, k.domain, k.principal, k.tool, k.outcome, t.calls, t.first, t.last); err != nil {
 			return err
 		}
 	}
-	last := latest(c.Opening.Time, c.Closing.Time)
-	_, err := w.count.ExecContext(ctx, agent, c.Domain, principal, tool, now, nanos(c.Opening.Time), nanos(last))
-	e.tally = now
-	return err
+	return nil
 }
 
 func latest(a, b time.Time) time.Time {

@@ -2,16 +2,10 @@ package verify
 
 import (
 	"bytes"
-	"errors"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/deedbroker/deed/audit"
 )
-
-// errAmbiguous: two readers of the record's bytes could see two different events.
-var errAmbiguous = errors.New("it is not unambiguous JSON: a name occurs twice, or a text is not UTF-8")
 
 // decode reads an event as [audit.ParseEvent] does. Events about calls in the form
 // in which audit encodes them, which are nearly all, are scanned in one go; their
@@ -20,11 +14,7 @@ func decode(stored []byte) (audit.Event, error) {
 	if e, ok := scan(stored); ok {
 		return e, nil
 	}
-	e, err := audit.ParseEvent(stored)
-	if err == nil && !jsontext.Value(stored).IsValid() {
-		err = errAmbiguous
-	}
-	return e, err
+	return audit.ParseEvent(stored)
 }
 
 // scan is the short way. It gives up at the first thing that is not as usual: an

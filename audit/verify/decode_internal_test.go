@@ -1,9 +1,9 @@
 package verify
 
 import (
-	"encoding/json"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/deedbroker/deed/audit"
@@ -25,9 +25,9 @@ func FuzzScanReadsWhatParseEventReads(f *testing.F) {
 		if !ok {
 			return
 		}
-		if !json.Valid(got.Data) {
+		if !jsontext.Value(got.Data).IsValid() {
 			if _, err := audit.ParseEvent(stored); err == nil {
-				t.Fatal("ParseEvent accepts data that is not JSON")
+				t.Fatal("ParseEvent accepts data that is not unambiguous JSON")
 			}
 			return // decoding the data finds it
 		}
@@ -51,11 +51,19 @@ func TestUsualEventsAreScanned(t *testing.T) {
 
 func TestAmbiguousRecordIsRefused(t *testing.T) {
 	t.Parallel()
-	twice := `{"specversion":"1.0","id":"a","id":"b","type":"dev.deed.call.result.v1","source":"s","subject":"c","time":"2026-11-24T03:00:00Z","datacontenttype":"application/json","tenant":"t","domain":"d","topic":"calls","data":{"code":"ok"}}`
-	if _, err := audit.ParseEvent([]byte(twice)); err != nil {
-		t.Fatalf("the test is about what ParseEvent accepts: %v", err)
+	const head = `{"specversion":"1.0","id":"a","type":"dev.deed.call.result.v1","source":"s","subject":"c","time":"2026-11-24T03:00:00Z","datacontenttype":"application/json","tenant":"t","domain":"d","topic":"calls",`
+	for name, tail := range map[string]string{
+		"two ids":         `"id":"b","data":{"code":"ok"}}`,
+		"two codes":       `"data":{"code":"ok","code":"policy"}}`,
+		"text, not UTF-8": `"more":"` + "\xff" + `","data":{"code":"ok"}}`,
+	} {
+		if e, err := decode([]byte(head + tail)); err == nil {
+			if _, err = audit.DataOf[audit.Outcome](e); err == nil {
+				t.Errorf("%s: an event that others could read differently was read", name)
+			}
+		}
 	}
-	if _, err := decode([]byte(twice)); err == nil {
-		t.Error("an event with two ids was read")
+	if _, err := audit.ParseEvent([]byte(head + `"id":"b","data":{}}`)); err == nil {
+		t.Error("an event with two ids was parsed")
 	}
 }

@@ -135,12 +135,12 @@ func writeHistory(ctx context.Context, dir string) (string, error) {
 	}
 	for _, e := range events {
 		if _, err := l.Append(ctx, e); err != nil {
-			return "", errors.Join(err, l.Close()) //nolint:contextcheck // Close takes none
+			return "", errors.Join(err, l.Close())
 		}
 	}
 	sealer, err := seal.NewSealer(seal.Config{Log: l, Trees: l, Key: key, Tenant: audittest.Tenant, Source: audittest.Source})
 	if err == nil {
 		err = sealer.Seal(ctx)
 	}
-	return key.Verifier().String(), errors.Join(err, l.Close()) //nolint:contextcheck // Close takes none
+	return key.Verifier().String(), errors.Join(err, l.Close())
 }
