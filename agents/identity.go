@@ -60,9 +60,10 @@ func (i *Identity) Key() string {
 // HasScope reports whether the token carries scope.
 func (i *Identity) HasScope(scope string) bool { return slices.Contains(i.Scopes, scope) }
 
-// Verifier turns a bearer token into the identity that it proves.
+// Verifier turns a credential into the identity that it proves.
 type Verifier interface {
-	// Verify checks everything about the token. Its error is a *Rejection. The
-	// identity may be shared between calls and MUST NOT be modified.
-	Verify(ctx context.Context, token string) (*Identity, error)
+	// Verify checks everything about the token, and the proof if the token asks for
+	// one. Its error is a *Rejection. The identity may be shared between calls and
+	// MUST NOT be modified.
+	Verify(ctx context.Context, c Credential) (*Identity, error)
 }

@@ -127,7 +127,9 @@ const (
 	CodeInvalidArguments = "invalid_arguments" // denied: they do not fit the tool's input schema
 	CodeUnknownTool      = "unknown_tool"      // denied: there is no such tool
 	CodeQuarantined      = "quarantined"       // denied: the tool awaits review
-	CodeOverloaded       = "overloaded"        // denied: a limit was reached
+	// CodeInsufficientScope is denied: the token lacks scopes that the tool needs.
+	CodeInsufficientScope = "insufficient_scope"
+	CodeOverloaded        = "overloaded" // denied: a limit was reached
 
 	CodeExpired = "expired" // expired: nobody decided in time
 

@@ -76,6 +76,9 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if err := b.resolve(c); err != nil {
 		return nil, b.refuse(ctx, c, err)
 	}
+	if r := insufficient(c.req.LacksScopes); r != nil {
+		return nil, b.refuse(ctx, c, r)
+	}
 	if h := b.holds.same(c.key, time.Now()); h != nil {
 		return b.await(ctx, h, c.req.Waiting)
 	}
@@ -145,6 +148,17 @@ func (b *Broker) resolve(c *call) *refusal {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
 	return nil
+}
+
+// insufficient refuses a call whose token lacks scopes.
+func insufficient(scopes []string) *refusal {
+	if len(scopes) == 0 {
+		return nil
+	}
+	return &refusal{
+		kind: Denied, code: audit.CodeInsufficientScope,
+		public: "the token lacks scopes that this tool needs: " + strings.Join(scopes, " ") + "; get one that has them",
+	}
 }
 
 const maxToolName = 200

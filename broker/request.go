@@ -20,6 +20,10 @@ type Request struct {
 	IdempotencyKey string
 	TraceParent    string // W3C, of the caller's span
 
+	// LacksScopes are those that the tool needs and the token does not have, by the
+	// edge's rules: with any, the call is refused, on record.
+	LacksScopes []string
+
 	// Waiting is told while the call is held, at once and then at intervals; may be nil.
 	Waiting func(Pending)
 	// Notify receives the tool's progress and log notifications as raw params; may be nil.

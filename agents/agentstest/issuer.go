@@ -43,6 +43,8 @@ type Issuer struct {
 	down      bool
 	discovery int
 	fetches   int
+	said      map[string]Claims // by token
+	asked     int
 }
 
 // New is an issuer of that URL (without a path) with one ES256 key, reachable through
@@ -71,6 +73,9 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		i.discovery++
 	case "/jwks":
 		i.fetches++
+	case "/introspect":
+		i.introspect(w, r)
+		return
 	default:
 		http.NotFound(w, r)
 		return
@@ -80,7 +85,7 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body any = Claims{
-		"issuer": i.URL, "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
+		"issuer": i.URL, "introspection_endpoint": i.URL + "/introspect", "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
 	}
 	if r.URL.Path == "/jwks" {
@@ -213,13 +218,14 @@ func (i *Issuer) TokenWith(header, claims Claims) string {
 	i.tb.Helper()
 	k := i.Key()
 	full := Claims{"alg": k.Algorithm, "kid": k.ID, "typ": "at+jwt"}.With(header)
-	return k.Sign(i.encode(full), i.encode(claims))
+	return k.Sign(encode(i.tb, full), encode(i.tb, claims))
 }
 
-func (i *Issuer) encode(v any) []byte {
+func encode(tb testing.TB, v any) []byte {
+	tb.Helper()
 	b, err := json.Marshal(v)
 	if err != nil {
-		i.tb.Fatalf("agentstest: encode claims: %v", err)
+		tb.Fatalf("agentstest: encode claims: %v", err)
 	}
 	return b
 }

@@ -21,8 +21,8 @@ import (
 // verifier accepts the token "alice".
 type verifier struct{}
 
-func (verifier) Verify(_ context.Context, token string) (*agents.Identity, error) {
-	if token != "alice" {
+func (verifier) Verify(_ context.Context, c agents.Credential) (*agents.Identity, error) {
+	if c.Token != "alice" {
 		return nil, &agents.Rejection{Kind: agents.Expired}
 	}
 	return &agents.Identity{Issuer: "https://idp", Principal: "alice", Chain: []agents.Actor{{ID: "copilot"}}, Expires: time.Now().Add(time.Hour)}, nil

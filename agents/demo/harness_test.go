@@ -55,12 +55,12 @@ func client(t *testing.T, server *demo.Server) *demo.Client {
 // verifier is the one that the broker would use.
 func verifier(t *testing.T, server *demo.Server) *oidc.Verifier {
 	t.Helper()
-	roles := map[string][]string{}
+	known := map[string]oidc.Agent{}
 	for _, a := range demo.DefaultAgents() {
-		roles[a.ID] = a.Roles
+		known[a.ID] = oidc.Agent{Roles: a.Roles}
 	}
 	v, err := oidc.New(oidc.Config{
-		Audience: resource, Issuers: []oidc.Issuer{{URL: server.URL(), PeopleClients: demo.PeopleClients()}}, Agents: roles,
+		Audience: resource, Issuers: []oidc.Issuer{{URL: server.URL(), PeopleClients: demo.PeopleClients()}}, Agents: known,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func TestTheBrokersVerifierUnderstandsEveryKindOfToken(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
 			row.request.Scopes = []string{"tools:call", "tools:read"}
-			identity, err := v.Verify(t.Context(), token(t, c, row.request))
+			identity, err := v.Verify(t.Context(), agents.Credential{Token: token(t, c, row.request)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestTokensForShowAreRefusedForWhatTheyShow(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := v.Verify(t.Context(), token(t, c, row.request))
+			_, err := v.Verify(t.Context(), agents.Credential{Token: token(t, c, row.request)})
 			rejection, ok := errors.AsType[*agents.Rejection](err)
 			if !ok || rejection.Kind != row.want {
 				t.Errorf("%v, want %q", err, row.want)
@@ -98,11 +98,11 @@ func TestAnIDTokenIsNoAccessToken(t *testing.T) {
 	if !ok {
 		t.Fatalf("answer %d %v has no ID token", a.status, a.body["error"])
 	}
-	_, err := v.Verify(t.Context(), idToken)
+	_, err := v.Verify(t.Context(), agents.Credential{Token: idToken})
 	if rejection, ok := errors.AsType[*agents.Rejection](err); !ok || rejection.Kind != agents.WrongType {
 		t.Errorf("%v, want %q", err, agents.WrongType)
 	}
-	if _, err := v.Verify(t.Context(), a.body["access_token"].(string)); err != nil {
+	if _, err := v.Verify(t.Context(), agents.Credential{Token: a.body["access_token"].(string)}); err != nil {
 		t.Errorf("the access token beside it: %v", err)
 	}
 }
@@ -116,7 +116,7 @@ func TestALifetimeIsAsAskedButNeverLongerThanTheSubjects(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	identity, err := v.Verify(t.Context(), string(person.Access))
+	identity, err := v.Verify(t.Context(), agents.Credential{Token: string(person.Access)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func TestALifetimeIsAsAskedButNeverLongerThanTheSubjects(t *testing.T) {
 		t.Errorf("lifetime %s, want 5m", got)
 	}
 	a := exchange(t, server, "copilot", string(person.Access), "demo_lifetime", "3600")
-	delegated, err := v.Verify(t.Context(), a.body["access_token"].(string))
+	delegated, err := v.Verify(t.Context(), agents.Credential{Token: a.body["access_token"].(string)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,9 @@ import (
 
 type tokenDigest [sha256.Size]byte
 
-// cache keeps the identities of verified tokens by digest, the least recently used
-// going first. It never holds a token, nor a refused one.
+// cache keeps what was found of tokens by digest, the least recently used going first.
+// Accepted and refused ones are in caches apart, so that strangers can push out none
+// of those that are good.
 type cache struct {
 	size int
 
@@ -21,20 +22,32 @@ type cache struct {
 	order   *list.List // of *entry, the last used in front
 }
 
+// entry is what is known of one token. It is not changed once it is in a cache.
 type entry struct {
 	digest   tokenDigest
+	issuer   *issuer
 	identity *agents.Identity
+	key      string // thumbprint of the key that the token is bound to; empty if to none
 	until    time.Time
-	signer   *key
-	keys     *keySource
+	signer   *key // nil for an opaque token
+
+	asked time.Time // when the issuer last said that it is in force; zero if it is not asked
+	token string    // kept only if the issuer may be asked again: see [Verifier.InForce]
+
+	refused *agents.Rejection // set instead of all that, in the cache of refused tokens
+}
+
+// holds tells whether what is known still holds.
+func (e *entry) holds(now time.Time) bool {
+	return now.Before(e.until) && (e.signer == nil || e.issuer.keys.trusts(e.signer, now))
 }
 
 func newCache(size int) *cache {
 	return &cache{size: size, entries: make(map[tokenDigest]*list.Element), order: list.New()}
 }
 
-// get is the identity of a token that still holds, else nil.
-func (c *cache) get(digest tokenDigest, now time.Time) *agents.Identity {
+// get is what is known of a token and still holds, else nil.
+func (c *cache) get(digest tokenDigest, now time.Time) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	element, ok := c.entries[digest]
@@ -42,12 +55,12 @@ func (c *cache) get(digest tokenDigest, now time.Time) *agents.Identity {
 		return nil
 	}
 	e, ok := element.Value.(*entry)
-	if !ok || !now.Before(e.until) || !e.keys.trusts(e.signer, now) {
+	if !ok || !e.holds(now) {
 		c.remove(element, digest)
 		return nil
 	}
 	c.order.MoveToFront(element)
-	return e.identity
+	return e
 }
 
 func (c *cache) put(e *entry) {

@@ -48,20 +48,23 @@ func (i *issuer) parties(c claimSet, maxChain int) (parties, *agents.Rejection) 
 	if len(links) == 0 && client == "" {
 		return none, refuse(agents.BadChain, "neither an actor nor a client is named")
 	}
-	if len(links) > 0 && client != "" && !links[0].is(client) {
+	if len(links) > 0 && client != "" && !links[0].is(client) && (len(links[0].clients) > 0 || i.named(links[0].subject) != i.named(client)) {
 		return none, refuse(agents.BadChain, "the current actor is not the client that the token was issued to")
 	}
 	p := parties{principal: subject}
 	for _, l := range links {
-		p.chain = append(p.chain, l.subject)
+		p.chain = append(p.chain, i.named(l.subject))
 	}
 	switch {
 	case subject == client || i.isServiceAccount(c, client):
-		p.principal, p.chain = "", endIn(p.chain, client)
+		p.principal, p.chain = "", endIn(p.chain, i.named(client))
 	case i.isAgent(subject):
-		p.principal, p.chain = "", endIn(p.chain, subject)
+		p.principal, p.chain = "", endIn(p.chain, i.named(subject))
 	case len(links) == 0 && !slices.Contains(i.PeopleClients, client):
-		p.chain = []string{client}
+		if rejection := i.mayAct(c, client); rejection != nil {
+			return none, rejection
+		}
+		p.chain = []string{i.named(client)}
 	}
 	if len(p.chain) > maxChain {
 		return none, refuse(agents.BadChain, "the chain is too long")
@@ -78,10 +81,14 @@ func endIn(chain []string, agent string) []string {
 }
 
 func (i *issuer) subject(c claimSet) (string, *agents.Rejection) {
-	if !c.has("sub") {
+	raw := c["sub"]
+	if i.Claims.Subject != "" {
+		raw = c.at(i.Claims.Subject)
+	}
+	if raw == nil {
 		return "", refuse(agents.NoSubject, "sub is missing")
 	}
-	s, ok := asText(c["sub"])
+	s, ok := asText(raw)
 	if !ok || !i.owns(s) {
 		return "", refuse(agents.NoSubject, "sub is not a name of this issuer")
 	}
@@ -183,7 +190,7 @@ func (i *issuer) isServiceAccount(c claimSet, client string) bool {
 }
 
 func (i *issuer) isAgent(name string) bool {
-	_, ok := i.agents[qualify(i.Prefix, name)]
+	_, ok := i.agents[qualify(i.Prefix, i.named(name))]
 	return ok
 }
 
@@ -195,4 +202,32 @@ func (i *issuer) qualified(p parties) parties {
 		p.chain[n] = qualify(i.Prefix, name)
 	}
 	return p
+}
+
+// named is the agent that stands behind a client's ID, else the ID itself.
+func (i *issuer) named(client string) string {
+	if agent, ok := i.Clients[client]; ok {
+		return agent
+	}
+	return client
+}
+
+// mayAct honours may_act (RFC 8693 section 4.4): where the issuer cannot say who acts, and
+// the client is taken for the actor, it must be one that the token lets act.
+func (i *issuer) mayAct(c claimSet, client string) *agents.Rejection {
+	if !c.has("may_act") {
+		return nil
+	}
+	allowed, ok := decodeClaims(c["may_act"])
+	if !ok {
+		return refuse(agents.BadChain, "may_act is not an object")
+	}
+	l, rejection := i.link(allowed)
+	if rejection != nil {
+		return refuse(agents.BadChain, "may_act does not name an actor of this issuer")
+	}
+	if !l.is(client) {
+		return refuse(agents.BadChain, "may_act lets another than this client act")
+	}
+	return nil
 }

@@ -27,9 +27,9 @@ func checkMediaType(mediaType string, plain bool) *agents.Rejection {
 }
 
 // checkPurpose refuses what is signed by the right key and isn't an access token.
-func checkPurpose(c claimSet) *agents.Rejection {
+func checkPurpose(c claimSet, idTokens bool) *agents.Rejection {
 	for _, name := range []string{"nonce", "at_hash", "c_hash", "s_hash"} {
-		if c.has(name) {
+		if c.has(name) && !idTokens {
 			return refuse(agents.WrongType, "an ID token: it has "+name)
 		}
 	}
@@ -76,4 +76,20 @@ func (v *Verifier) checkTimes(c claimSet, now time.Time) (lifetime, *agents.Reje
 		return t, refuse(agents.TooLong, "from iat to exp is longer than the limit")
 	}
 	return t, nil
+}
+
+// thumbprint is the key that a token is bound to (RFC 9449 section 6); empty if to none.
+func thumbprint(c claimSet) (string, *agents.Rejection) {
+	if !c.has("cnf") {
+		return "", nil
+	}
+	cnf, ok := decodeClaims(c["cnf"])
+	if !ok || len(cnf) != 1 || !cnf.has("jkt") {
+		return "", refuse(agents.SenderBound, "cnf binds the token in a way that is not supported")
+	}
+	jkt, ok := asText(cnf["jkt"])
+	if !ok || len(jkt) != 43 {
+		return "", refuse(agents.SenderBound, "cnf.jkt is not a thumbprint")
+	}
+	return jkt, nil
 }

@@ -38,7 +38,7 @@ func (c claimSet) has(name string) bool {
 func (c claimSet) hasVariant() bool {
 	for name := range c {
 		switch lower := strings.ToLower(name); lower {
-		case "iss", "sub", "aud", "exp", "iat", "nbf", "act", "azp", "client_id", "cnf":
+		case "iss", "sub", "aud", "exp", "iat", "nbf", "act", "may_act", "azp", "client_id", "cnf":
 			if name != lower {
 				return true
 			}

@@ -5,14 +5,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/deedbroker/deed/agents/dpop"
+	"github.com/deedbroker/deed/agents/reach"
 )
 
 // Values for the fields of [Config] that are zero.
@@ -26,6 +27,8 @@ const (
 	DefaultMinFetchInterval = 10 * time.Second
 	DefaultMaxKeyAge        = 24 * time.Hour
 	DefaultFetchTimeout     = 10 * time.Second
+
+	DefaultIntrospectionEvery = 10 * time.Second
 )
 
 // MaxSkew is the most that [Config] accepts for Skew and ExpiryLeeway.
@@ -37,9 +40,9 @@ type Config struct {
 	// byte: the canonical URI of the resource ({url}/mcp).
 	Audience string
 	Issuers  []Issuer
-	// Agents are the known agents with their roles, by their qualified ID. An agent
-	// that is not in it has no roles. A subject that is in it is never a person.
-	Agents map[string][]string
+	// Agents are the known agents, by their qualified ID. An agent that is not in it
+	// has no roles. A subject that is in it is never a person.
+	Agents map[string]Agent
 
 	// Skew is how far ahead of this clock iat and nbf may lie.
 	Skew time.Duration
@@ -56,17 +59,34 @@ type Config struct {
 	MaxKeyAge        time.Duration // how long keys outlive the last successful fetch
 	FetchTimeout     time.Duration // of one request to a provider
 
-	// Client reaches the providers; left out, a client of this package's own does.
-	// Redirects are not followed and answers are limited to 1 MiB in any case.
+	// Client's transport reaches the providers; left out, one of package reach does,
+	// which also keeps from private addresses. Redirects are not followed, nor hosts
+	// visited that an issuer may not name, in any case.
 	Client *http.Client
+	// Proofs are the bounds on DPoP proofs.
+	Proofs dpop.Config
 	// Logger hears of trouble with providers and of changed keys; may be nil.
 	Logger *slog.Logger
+}
+
+// Agent is what is known of an agent beyond its tokens.
+type Agent struct {
+	Roles []string
+	// ProofRequired refuses tokens with this agent in their chain that are not bound to
+	// a key (DPoP).
+	ProofRequired bool
 }
 
 // Issuer is one provider whose tokens are accepted.
 type Issuer struct {
 	// URL is compared with iss byte by byte. It is https, or http on loopback.
 	URL string
+	// Audience stands in for [Config.Audience], for a provider that puts IDs of its own
+	// into aud (Entra ID: the API's application ID).
+	Audience string
+	// Hosts are those beside the issuer's own at which it may have endpoints. See
+	// package reach.
+	Hosts []string
 	// Prefix qualifies the issuer's principals and agents ("okta:alice"). At most
 	// one issuer has none; its subjects may not look like those of another.
 	Prefix string
@@ -80,6 +100,31 @@ type Issuer struct {
 	// that cannot mark access tokens as RFC 9068 asks (at+jwt). Tokens that look
 	// like ID tokens or logout tokens are refused all the same.
 	AllowPlainType bool
+	// AllowIDTokens also accepts tokens that look like ID tokens, for providers whose
+	// access tokens do (Dex; Google's for service accounts). They must still be meant
+	// for this resource, and not have been issued to it. It implies AllowPlainType.
+	AllowIDTokens bool
+	// ProofRequired refuses tokens that are not bound to a key (DPoP).
+	ProofRequired bool
+	// Clients are the agents that stand behind client IDs which say nothing to people:
+	// the agent's name by the client's ID. Neither is qualified here.
+	Clients map[string]string
+	// Introspection has the issuer asked about tokens; nil: never.
+	Introspection *Introspection
+}
+
+// Introspection is how an issuer is asked whether a token is in force (RFC 7662).
+type Introspection struct {
+	// Endpoint is by the issuer's metadata if left out.
+	Endpoint string
+	ClientID string
+	// Secret gives the client's secret, called for each request so that it can rotate.
+	Secret func() (string, error)
+	// Opaque has the issuer asked about tokens that are no JWTs. One issuer may have it.
+	Opaque bool
+	// Every is how long the issuer's word that a token is in force is taken; left out,
+	// DefaultIntrospectionEvery.
+	Every time.Duration
 }
 
 // Claims names the claims of an issuer that no standard fixes.
@@ -87,6 +132,8 @@ type Claims struct {
 	// Roles is a path such as "realm_access.roles", or the name of one claim; left
 	// out, "roles". The claim is a list of strings, or one string.
 	Roles string
+	// Subject is the claim that names the person or client, a path; left out, "sub".
+	Subject string
 	// Agent names the client that a token was issued to. Left out, "azp" or
 	// "client_id", those are both read and must agree; any other claim is read alone.
 	Agent string
@@ -167,7 +214,11 @@ func (c Config) validate() error {
 		}
 	}
 	urls, prefixes := map[string]bool{}, map[string]bool{}
+	opaque := 0
 	for _, i := range c.Issuers {
+		if i.Introspection != nil && i.Introspection.Opaque {
+			opaque++
+		}
 		if err := i.validate(c.Agents); err != nil {
 			errs = append(errs, fmt.Errorf("issuer %q: %w", i.URL, err))
 		}
@@ -179,14 +230,17 @@ func (c Config) validate() error {
 		}
 		urls[i.URL], prefixes[i.Prefix] = true, true
 	}
+	if opaque > 1 {
+		wrong("%d issuers have opaque tokens, which do not tell whose they are: one may", opaque)
+	}
 	return errors.Join(errs...)
 }
 
 var prefixForm = regexp.MustCompile(`^[a-z0-9-]*$`)
 
-func (i Issuer) validate(known map[string][]string) error {
+func (i Issuer) validate(known map[string]Agent) error {
 	var errs []error
-	if err := checkURL(i.URL); err != nil {
+	if err := reach.CheckURL(i.URL); err != nil {
 		errs = append(errs, err)
 	}
 	if !prefixForm.MatchString(i.Prefix) {
@@ -205,31 +259,15 @@ func (i Issuer) validate(known map[string][]string) error {
 	if (i.Claims.ServiceAccount.Claim == "") != (i.Claims.ServiceAccount.Value == "") {
 		errs = append(errs, errors.New("a service account needs a claim and its value"))
 	}
+	for client, agent := range i.Clients {
+		if slices.Contains(i.PeopleClients, client) || !isName(agent) {
+			errs = append(errs, fmt.Errorf("client %q cannot stand for agent %q: it is people's, or the agent has no sane name", client, agent))
+		}
+	}
+	if in := i.Introspection; in != nil && (in.ClientID == "" || in.Secret == nil || in.Every < 0) {
+		errs = append(errs, errors.New("introspection needs a client ID and its secret"))
+	}
 	return errors.Join(errs...)
-}
-
-// checkURL accepts what OpenID Connect Discovery section 3 does, and plain http on
-// loopback, where nobody is in between.
-func checkURL(raw string) error {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return errors.New("not a URL")
-	}
-	if u.Host == "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
-		return errors.New("not a URL of scheme, host and path alone")
-	}
-	if u.Scheme == "https" || u.Scheme == "http" && isLoopback(u.Hostname()) {
-		return nil
-	}
-	return errors.New("neither https nor http on loopback")
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }
 
 func qualify(prefix, name string) string {

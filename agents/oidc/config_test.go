@@ -36,7 +36,7 @@ func TestWrongConfigurationIsRefused(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			c := oidc.Config{Audience: audience, Issuers: []oidc.Issuer{{URL: issuerURL}}, Agents: map[string][]string{"copilot": nil}}
+			c := oidc.Config{Audience: audience, Issuers: []oidc.Issuer{{URL: issuerURL}}, Agents: map[string]oidc.Agent{"copilot": {}}}
 			row.change(&c)
 			if _, err := oidc.New(c); err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("error %v, want one with %q", err, row.want)

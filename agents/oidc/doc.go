@@ -19,11 +19,24 @@
 //     token names its client, that must be the current actor: by act.sub, or by
 //     act.client_id or act.azp.
 //   - Without act, a token from one of the issuer's PeopleClients is a person's
-//     own, and any other client is itself the actor. A token that names neither an
-//     actor nor a client is refused.
+//     own, and any other client is itself the actor, by the name that Clients has
+//     for it; if the token has may_act, that must be this client. A token that names
+//     neither an actor nor a client is refused.
 //   - If sub is the client, a service account of the client, or a configured agent,
 //     then no person stands behind the token: the principal is empty and the chain
 //     ends in that agent.
+//
+// # Bound and opaque tokens
+//
+// A token that is bound to a key (cnf.jkt) is accepted with a DPoP proof by that key
+// only, see package dpop; an issuer or an agent may have it required. Other bindings
+// are refused.
+//
+// An issuer with [Introspection] is asked whether a token is in force, at first and
+// again when its word is older than Every, and says everything about tokens that are
+// no JWTs. Its word is the same for all who ask at once, a refusal is remembered for
+// some seconds, and unknown opaque tokens cause a bounded number of requests a second.
+// If it does not answer then the token is refused as [agents.ProviderTrouble].
 //
 // # Keys
 //
@@ -32,5 +45,6 @@
 // but then never sooner than MinFetchInterval after the last time, so that forged
 // tokens cannot be turned into requests. A key that the provider withdraws is
 // trusted for one RefreshInterval longer at most, cached tokens included. If the
-// provider is out of reach its keys are kept, up to MaxKeyAge.
+// provider is out of reach its keys are kept, up to MaxKeyAge. Where an issuer's word
+// may send the broker is the matter of package reach.
 package oidc

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/oidc"
 )
 
@@ -16,7 +17,7 @@ func Example() {
 			Claims:        oidc.Claims{Roles: "realm_access.roles", Agent: "azp"},
 			PeopleClients: []string{"deed-cli", "deed-console"},
 		}},
-		Agents: map[string][]string{"copilot": {"assistant"}},
+		Agents: map[string]oidc.Agent{"copilot": {Roles: []string{"assistant"}}},
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -28,7 +29,7 @@ func Example() {
 	group.Go(func() { err = verifier.Run(ctx) })
 	group.Wait()
 
-	_, rejection := verifier.Verify(ctx, "not-a-token")
+	_, rejection := verifier.Verify(ctx, agents.Credential{Token: "not-a-token"})
 	fmt.Println(err, rejection)
 	// Output: <nil> token rejected: malformed: not three parts
 }

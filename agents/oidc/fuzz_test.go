@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/agentstest"
 )
 
@@ -45,7 +46,7 @@ func FuzzClaims(f *testing.F) {
 		if err != nil {
 			return
 		}
-		identity, err := v.Verify(t.Context(), key.Sign(header, payload))
+		identity, err := v.Verify(t.Context(), agents.Credential{Token: key.Sign(header, payload)})
 		if err != nil {
 			return
 		}

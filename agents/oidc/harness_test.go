@@ -17,7 +17,7 @@ const (
 )
 
 func config(issuers ...*agentstest.Issuer) oidc.Config {
-	c := oidc.Config{Audience: audience, Client: agentstest.Client(issuers...), Agents: map[string][]string{"copilot": {"assistant"}}}
+	c := oidc.Config{Audience: audience, Client: agentstest.Client(issuers...), Agents: map[string]oidc.Agent{"copilot": {Roles: []string{"assistant"}}}}
 	for _, i := range issuers {
 		c.Issuers = append(c.Issuers, oidc.Issuer{URL: i.URL, PeopleClients: []string{"deed-cli", "deed-console"}})
 	}
@@ -54,7 +54,7 @@ func ready(tb testing.TB, c oidc.Config) *oidc.Verifier {
 // kind is why v refuses the token; empty if it accepts it.
 func kind(tb testing.TB, v agents.Verifier, token string) agents.Kind {
 	tb.Helper()
-	identity, err := v.Verify(tb.Context(), token)
+	identity, err := v.Verify(tb.Context(), agents.Credential{Token: token})
 	if err == nil {
 		if identity == nil {
 			tb.Fatal("neither identity nor error")

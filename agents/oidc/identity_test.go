@@ -23,7 +23,7 @@ func TestTheIdentityIsWhatTheTokenProves(t *testing.T) {
 		"acr": "mfa", "sid": "session-1", "azp": "sub-agent", "exp": float64(in(time.Minute)) + 0.5,
 	})
 	token := idp.TokenWith(claims{"typ": "application/AT+JWT"}, c)
-	got, err := v.Verify(t.Context(), token)
+	got, err := v.Verify(t.Context(), agents.Credential{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestWhoStandsBehindAToken(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			identity, err := v.Verify(t.Context(), idp.Token(row.claims))
+			identity, err := v.Verify(t.Context(), agents.Credential{Token: idp.Token(row.claims)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -107,10 +107,10 @@ func TestSeveralIssuersDoNotMix(t *testing.T) {
 	c := config(plain, okta)
 	c.Issuers[1].Prefix = "okta"
 	c.Issuers[1].Claims.Agent = "cid"
-	c.Agents["okta:helper"] = []string{"support-agent"}
+	c.Agents["okta:helper"] = oidc.Agent{Roles: []string{"support-agent"}}
 	v := ready(t, c)
 
-	identity, err := v.Verify(t.Context(), okta.Token(okta.PersonClaims("alice", "").With(claims{"client_id": nil, "cid": "helper", "scp": []string{"a", "b"}})))
+	identity, err := v.Verify(t.Context(), agents.Credential{Token: okta.Token(okta.PersonClaims("alice", "").With(claims{"client_id": nil, "cid": "helper", "scp": []string{"a", "b"}}))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,7 @@ func TestForgedTokensCauseNoFlood(t *testing.T) {
 			group.Go(func() {
 				for n := range 500 {
 					header := agentstest.Encode(fmt.Appendf(nil, `{"alg":"ES256","kid":"forged-%d","typ":"at+jwt"}`, n))
-					if _, err := v.Verify(t.Context(), header+"."+parts[1]+"."+parts[2]); err == nil {
+					if _, err := v.Verify(t.Context(), agents.Credential{Token: header + "." + parts[1] + "." + parts[2]}); err == nil {
 						accepted.Add(1)
 					}
 				}
@@ -237,7 +237,7 @@ func TestVerifyWaitsForTheFirstKeysNoLongerThanItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		began := time.Now()
-		_, err := v.Verify(ctx, idp.Token(idp.PersonClaims("alice", "deed-cli")))
+		_, err := v.Verify(ctx, agents.Credential{Token: idp.Token(idp.PersonClaims("alice", "deed-cli"))})
 		rejection, ok := errors.AsType[*agents.Rejection](err)
 		if !ok || rejection.Kind != agents.ProviderTrouble || time.Since(began) != time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)

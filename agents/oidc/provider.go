@@ -7,23 +7,26 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+
+	"github.com/deedbroker/deed/agents/reach"
 )
 
-const (
-	maxAnswer = 1 << 20
-	// rediscover is how long a provider's word is taken for where its keys are.
-	rediscover = time.Hour
-)
+// rediscover is how long a provider's word is taken for where its endpoints are.
+const rediscover = time.Hour
 
-// provider asks an issuer for its keys. Only the run of its keySource uses it.
+// provider asks an issuer for its keys. Only the run of its keySource uses it, but for
+// the address that introspection reads.
 type provider struct {
 	issuer  string
-	client  *http.Client
+	peer    *reach.Peer
 	timeout time.Duration
+
+	introspection atomic.Pointer[string] // where the issuer says that it is
 
 	keysURL    string
 	discovered time.Time
@@ -53,21 +56,22 @@ func (p *provider) discover(ctx context.Context) error {
 	if time.Since(p.discovered) < rediscover {
 		return nil
 	}
-	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.client), p.issuer)
+	found, err := oidc.NewProvider(oidc.ClientContext(ctx, p.peer.Client()), p.issuer)
 	if err != nil {
 		return fmt.Errorf("discover issuer: %w", brief(err))
 	}
 	var metadata struct {
-		KeysURL string `json:"jwks_uri"`
+		KeysURL       string `json:"jwks_uri"`
+		Introspection string `json:"introspection_endpoint"`
 	}
 	if err := found.Claims(&metadata); err != nil {
 		return fmt.Errorf("discover issuer: %w", brief(err))
 	}
-	if err := checkURL(metadata.KeysURL); err != nil {
+	if err := p.peer.Check(metadata.KeysURL); err != nil {
 		return fmt.Errorf("discover issuer: jwks_uri: %w", err)
 	}
-	if strings.HasPrefix(p.issuer, "https:") && !strings.HasPrefix(metadata.KeysURL, "https:") {
-		return errors.New("discover issuer: jwks_uri is not https")
+	if metadata.Introspection != "" && p.peer.Check(metadata.Introspection) == nil {
+		p.introspection.Store(&metadata.Introspection)
 	}
 	p.keysURL, p.discovered = metadata.KeysURL, time.Now()
 	return nil
@@ -80,7 +84,7 @@ func (p *provider) get(ctx context.Context, url string) (body []byte, err error)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("Cache-Control", "no-cache")
-	response, err := p.client.Do(request)
+	response, err := p.peer.Client().Do(request)
 	if err != nil {
 		return nil, brief(err)
 	}
@@ -92,35 +96,6 @@ func (p *provider) get(ctx context.Context, url string) (body []byte, err error)
 		return nil, brief(err)
 	}
 	return body, nil
-}
-
-// bounded is a client that follows no redirects and reads no endless answers.
-func bounded(client *http.Client, timeout time.Duration) *http.Client {
-	var c http.Client
-	if client != nil {
-		c = *client
-	}
-	if c.Transport == nil {
-		c.Transport = &http.Transport{
-			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: time.Minute,
-			TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
-		}
-	}
-	c.Transport = limited{c.Transport}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	c.Timeout = timeout
-	return &c
-}
-
-type limited struct{ http.RoundTripper }
-
-func (l limited) RoundTrip(r *http.Request) (*http.Response, error) {
-	response, err := l.RoundTripper.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	response.Body = http.MaxBytesReader(nil, response.Body, maxAnswer)
-	return response, nil
 }
 
 // brief is an error fit for a log: go-oidc's may hold the whole answer of a provider.

@@ -142,7 +142,7 @@ func TestEveryTokenThatIsNotOneOfOursIsRefusedForItsReason(t *testing.T) {
 			if got := kind(t, v, row.token); got != row.want {
 				t.Errorf("refused as %q, want %q", got, row.want)
 			}
-			_, err := v.Verify(t.Context(), row.token)
+			_, err := v.Verify(t.Context(), agents.Credential{Token: row.token})
 			if err == nil {
 				return
 			}
@@ -165,7 +165,7 @@ func TestTheRejectionNamesOnlyConfiguredIssuers(t *testing.T) {
 	idp := agentstest.New(t, issuerURL, audience)
 	v := ready(t, config(idp))
 	for issuer, want := range map[string]string{issuerURL: issuerURL, "https://other.example": ""} {
-		_, err := v.Verify(t.Context(), idp.Token(idp.PersonClaims("alice", "deed-cli").With(claims{"iss": issuer, "aud": "x"})))
+		_, err := v.Verify(t.Context(), agents.Credential{Token: idp.Token(idp.PersonClaims("alice", "deed-cli").With(claims{"iss": issuer, "aud": "x"}))})
 		rejection, ok := errors.AsType[*agents.Rejection](err)
 		if !ok || rejection.Issuer != want {
 			t.Errorf("iss %s: rejection %+v, want issuer %q", issuer, rejection, want)

@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +18,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/dpop"
+	"github.com/deedbroker/deed/agents/reach"
 )
 
 // Verifier checks tokens of the configured issuers. Its methods may be called
@@ -24,6 +29,9 @@ type Verifier struct {
 	issuers map[string]*issuer // by URL
 	order   []*issuer
 	cache   *cache
+	refused *cache  // what issuers did not know or want any more, for a moment
+	opaque  *issuer // whose tokens are no JWTs; nil if nobody's
+	proofs  *dpop.Checker
 	started atomic.Bool
 }
 
@@ -33,8 +41,9 @@ type issuer struct {
 	Issuer
 	algorithms []string
 	foreign    map[string]bool // prefixes of all issuers
-	agents     map[string][]string
+	agents     map[string]Agent
 	keys       *keySource
+	asks       *introspector // nil if the issuer is not asked about tokens
 }
 
 // New checks the configuration and contacts nobody: until [Verifier.Run] has
@@ -45,34 +54,63 @@ func New(config Config) (*Verifier, error) {
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("configure token verification: %w", err)
 	}
-	v := &Verifier{config: config, issuers: make(map[string]*issuer), cache: newCache(config.CacheSize)}
-	known := make(map[string][]string, len(config.Agents))
-	for id, roles := range config.Agents {
-		known[id] = slices.Clone(roles)
+	v := &Verifier{
+		config: config, issuers: make(map[string]*issuer),
+		cache: newCache(config.CacheSize), refused: newCache(config.CacheSize), proofs: dpop.New(config.Proofs),
 	}
+	v.config.Agents = maps.Clone(config.Agents)
 	prefixes := make(map[string]bool)
 	for _, i := range config.Issuers {
 		prefixes[i.Prefix] = true
 	}
-	client := bounded(config.Client, config.FetchTimeout)
 	for _, i := range config.Issuers {
-		added := &issuer{Issuer: i, algorithms: i.Algorithms, foreign: prefixes, agents: known}
-		added.PeopleClients = slices.Clone(i.PeopleClients)
-		if len(added.algorithms) == 0 {
-			added.algorithms = Algorithms()
-		}
-		if added.Claims.Roles == "" {
-			added.Claims.Roles = "roles"
-		}
-		source := &provider{issuer: i.URL, client: client, timeout: config.FetchTimeout}
-		added.keys = &keySource{
-			fetch: source.fetch, interval: config.RefreshInterval, minInterval: config.MinFetchInterval, maxAge: config.MaxKeyAge,
-			log: config.Logger.With(slog.String("issuer", i.URL)), nudge: make(chan struct{}, 1), attempt: make(chan struct{}),
+		added, err := v.newIssuer(i, prefixes)
+		if err != nil {
+			return nil, fmt.Errorf("configure token verification: issuer %q: %w", i.URL, err)
 		}
 		v.issuers[i.URL] = added
 		v.order = append(v.order, added)
 	}
 	return v, nil
+}
+
+func (v *Verifier) newIssuer(i Issuer, prefixes map[string]bool) (*issuer, error) {
+	added := &issuer{Issuer: i, algorithms: i.Algorithms, foreign: prefixes, agents: v.config.Agents}
+	added.PeopleClients, added.Clients = slices.Clone(i.PeopleClients), maps.Clone(i.Clients)
+	added.Audience = or(i.Audience, v.config.Audience)
+	added.Claims.Roles = or(i.Claims.Roles, "roles")
+	if len(added.algorithms) == 0 {
+		added.algorithms = Algorithms()
+	}
+	var transport http.RoundTripper
+	if v.config.Client != nil {
+		transport = v.config.Client.Transport
+	}
+	peer, err := reach.New(i.URL, i.Hosts, v.config.FetchTimeout, transport)
+	if err != nil {
+		return nil, err
+	}
+	source := &provider{issuer: i.URL, peer: peer, timeout: v.config.FetchTimeout}
+	added.keys = &keySource{
+		fetch: source.fetch, interval: v.config.RefreshInterval, minInterval: v.config.MinFetchInterval, maxAge: v.config.MaxKeyAge,
+		log: v.config.Logger.With(slog.String("issuer", i.URL)), nudge: make(chan struct{}, 1), attempt: make(chan struct{}),
+	}
+	if i.Introspection == nil {
+		return added, nil
+	}
+	in := *i.Introspection
+	in.Every = or(in.Every, DefaultIntrospectionEvery)
+	if in.Endpoint != "" {
+		if err := peer.Check(in.Endpoint); err != nil {
+			return nil, fmt.Errorf("introspection endpoint: %w", err)
+		}
+	}
+	added.Introspection = &in
+	added.asks = newIntrospector(in, source)
+	if in.Opaque {
+		v.opaque = added
+	}
+	return added, nil
 }
 
 // Run fetches the keys of all issuers and keeps them fresh until ctx is done. It
@@ -122,18 +160,54 @@ func (v *Verifier) WaitReady(ctx context.Context) error {
 
 // Verify implements [agents.Verifier]. A token that has been verified before costs
 // a digest and a look-up. If the token names a key that is not known, Verify may
-// wait for one fetch, at most FetchTimeout.
-func (v *Verifier) Verify(ctx context.Context, token string) (*agents.Identity, error) {
-	if token == "" {
+// wait for one fetch, at most FetchTimeout; if the issuer must be asked about it, for
+// the answer.
+func (v *Verifier) Verify(ctx context.Context, c agents.Credential) (*agents.Identity, error) {
+	if c.Token == "" {
 		return nil, refuse(agents.Missing, "no token")
 	}
-	if len(token) > v.config.MaxTokenBytes {
+	if len(c.Token) > v.config.MaxTokenBytes {
 		return nil, refuse(agents.Malformed, "the token is larger than the limit")
 	}
-	digest, now := tokenDigest(sha256.Sum256([]byte(token))), time.Now()
-	if identity := v.cache.get(digest, now); identity != nil {
-		return identity, nil
+	e, rejection := v.find(ctx, c.Token)
+	if rejection != nil {
+		return nil, rejection
 	}
+	if rejection := v.checkBinding(e, c); rejection != nil {
+		rejection.Issuer = e.issuer.URL
+		return nil, rejection
+	}
+	return e.identity, nil
+}
+
+// find is what is known of a token, after it was found out.
+func (v *Verifier) find(ctx context.Context, token string) (*entry, *agents.Rejection) {
+	digest, now := tokenDigest(sha256.Sum256([]byte(token))), time.Now()
+	e := v.cache.get(digest, now)
+	if e != nil && (e.issuer.asks == nil || now.Sub(e.asked) < e.issuer.Introspection.Every) {
+		return e, nil
+	}
+	if e == nil && strings.Count(token, ".") != 2 && v.opaque != nil {
+		return v.findOpaque(ctx, token, digest)
+	}
+	if e == nil {
+		var rejection *agents.Rejection
+		if e, rejection = v.examine(ctx, token, digest); rejection != nil {
+			return nil, rejection
+		}
+	}
+	if e.issuer.asks != nil {
+		var rejection *agents.Rejection
+		if e, rejection = v.ask(ctx, e, token); rejection != nil {
+			return nil, rejection
+		}
+	}
+	v.cache.put(e)
+	return e, nil
+}
+
+// examine verifies a signed token.
+func (v *Verifier) examine(ctx context.Context, token string, digest tokenDigest) (*entry, *agents.Rejection) {
 	parsed, rejection := parse(token)
 	if rejection != nil {
 		return nil, rejection
@@ -145,44 +219,73 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*agents.Identity, 
 	if !ok {
 		return nil, refuse(agents.UnknownIssuer, "iss is none of the configured issuers")
 	}
-	identity, signer, rejection := v.check(ctx, i, token, parsed)
+	signer, rejection := v.check(ctx, i, token, parsed)
+	var e *entry
+	if rejection == nil {
+		e, rejection = v.admit(i, parsed.claims, digest)
+	}
 	if rejection != nil {
 		rejection.Issuer = i.URL
 		return nil, rejection
 	}
-	identity.TokenDigest = hex.EncodeToString(digest[:])
-	v.cache.put(&entry{digest: digest, identity: identity, until: identity.Expires.Add(v.config.ExpiryLeeway), signer: signer, keys: i.keys})
-	return identity, nil
+	e.signer = signer
+	return e, nil
 }
 
 // check believes nothing of the payload before the signature.
-func (v *Verifier) check(ctx context.Context, i *issuer, token string, parsed *compact) (*agents.Identity, *key, *agents.Rejection) {
-	if rejection := checkMediaType(parsed.mediaType, i.AllowPlainType); rejection != nil {
-		return nil, nil, rejection
+func (v *Verifier) check(ctx context.Context, i *issuer, token string, parsed *compact) (*key, *agents.Rejection) {
+	if rejection := checkMediaType(parsed.mediaType, i.AllowPlainType || i.AllowIDTokens); rejection != nil {
+		return nil, rejection
 	}
 	if !slices.Contains(i.algorithms, parsed.algorithm) {
-		return nil, nil, refuse(agents.BadAlgorithm, "the issuer is not configured for this algorithm")
+		return nil, refuse(agents.BadAlgorithm, "the issuer is not configured for this algorithm")
 	}
-	signer, rejection := v.checkSigned(ctx, i, token, parsed)
+	return v.checkSigned(ctx, i, token, parsed)
+}
+
+// admit checks claims that the issuer has vouched for.
+func (v *Verifier) admit(i *issuer, c claimSet, digest tokenDigest) (*entry, *agents.Rejection) {
+	if rejection := checkPurpose(c, i.AllowIDTokens); rejection != nil {
+		return nil, rejection
+	}
+	times, rejection := v.checkTimes(c, time.Now())
 	if rejection != nil {
-		return nil, nil, rejection
+		return nil, rejection
 	}
-	if rejection := checkPurpose(parsed.claims); rejection != nil {
-		return nil, nil, rejection
-	}
-	times, rejection := v.checkTimes(parsed.claims, time.Now())
+	bound, rejection := thumbprint(c)
 	if rejection != nil {
-		return nil, nil, rejection
+		return nil, rejection
 	}
-	if parsed.claims.has("cnf") {
-		return nil, nil, refuse(agents.SenderBound, "cnf binds the token to a key")
-	}
-	identity, rejection := v.identify(i, parsed.claims)
+	identity, rejection := v.identify(i, c)
 	if rejection != nil {
-		return nil, nil, rejection
+		return nil, rejection
 	}
 	identity.IssuedAt, identity.Expires = times.issued, times.expires
-	return identity, signer, nil
+	identity.TokenDigest = hex.EncodeToString(digest[:])
+	return &entry{digest: digest, issuer: i, identity: identity, key: bound, until: identity.Expires.Add(v.config.ExpiryLeeway)}, nil
+}
+
+// checkBinding is on how the token is presented: whoever is bound to a key must show
+// that they have it, each time.
+func (v *Verifier) checkBinding(e *entry, c agents.Credential) *agents.Rejection {
+	switch {
+	case e.key == "" && v.mustBeBound(e):
+		return refuse(agents.Unbound, "the token is not bound to a key, and must be")
+	case e.key == "" && c.Scheme == agents.DPoP:
+		return refuse(agents.BadProof, "the token is bound to no key")
+	case e.key == "", c.Again:
+		return nil
+	case c.Scheme != agents.DPoP:
+		return refuse(agents.SenderBound, "a token that is bound to a key is presented as a plain bearer token")
+	case c.Proof == "":
+		return refuse(agents.SenderBound, "there is no proof")
+	default:
+		return v.proofs.Check(c, e.key)
+	}
+}
+
+func (v *Verifier) mustBeBound(e *entry) bool {
+	return e.issuer.ProofRequired || slices.ContainsFunc(e.identity.Chain, func(a agents.Actor) bool { return v.config.Agents[a.ID].ProofRequired })
 }
 
 // checkSigned has go-oidc check signature, issuer and audience.
@@ -193,7 +296,7 @@ func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, par
 	}
 	signature := &signatureCheck{token: parsed, keys: i.keys}
 	_, err := oidc.NewVerifier(i.URL, signature, &oidc.Config{
-		ClientID: v.config.Audience, SupportedSigningAlgs: []string{parsed.algorithm}, SkipExpiryCheck: true,
+		ClientID: i.Audience, SupportedSigningAlgs: []string{parsed.algorithm}, SkipExpiryCheck: true,
 	}).Verify(ctx, token)
 	if signature.rejection != nil {
 		return nil, signature.rejection
@@ -205,7 +308,7 @@ func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, par
 	switch {
 	case rejection != nil:
 		return nil, rejection
-	case !slices.Contains(audience, v.config.Audience):
+	case !slices.Contains(audience, i.Audience):
 		return nil, refuse(agents.WrongAudience, "aud does not hold the audience of this resource")
 	case err != nil: // never wrapped: go-oidc's errors quote the token
 		return nil, refuse(agents.Malformed, "claims of the wrong shape")

@@ -12,7 +12,8 @@ const (
 	DefaultListen = "127.0.0.1:8642"
 	DefaultTenant = "default"
 
-	DefaultRolesClaim = "roles" // issuers[].claims.roles
+	DefaultRolesClaim = "roles"          // issuers[].claims.roles
+	DefaultEvery      = 10 * time.Second // issuers[].introspection.every
 
 	DefaultRetention        = 365 * Day
 	DefaultPayloadRetention = 90 * Day // at most retention
@@ -52,6 +53,7 @@ type Config struct {
 	Policies  []string            `yaml:"policies"` // globs of Cedar files
 	Domains   map[string]Domain   `yaml:"domains"`
 	Upstreams map[string]Upstream `yaml:"upstreams"`
+	Scopes    Scopes              `yaml:"scopes"`
 	Holds     Holds               `yaml:"holds"`
 	Limits    Limits              `yaml:"limits"`
 }
@@ -88,6 +90,11 @@ type PulsarAuth struct {
 // Issuer is an OpenID Connect provider whose tokens are accepted.
 type Issuer struct {
 	URL string `yaml:"url"` // exactly as in iss
+	// Audience stands in for [Config.Audience], for providers that put ids of their own
+	// into aud.
+	Audience string `yaml:"audience"`
+	// Hosts are those beside the issuer's own at which it may have endpoints.
+	Hosts []string `yaml:"hosts"`
 	// Prefix qualifies the principals and agents of this issuer where several are
 	// configured; no two issuers share one.
 	Prefix string `yaml:"prefix"`
@@ -100,12 +107,47 @@ type Issuer struct {
 	// AllowPlainType also accepts tokens that aren't marked as access tokens
 	// (RFC 9068, typ at+jwt), for providers that can't mark them.
 	AllowPlainType bool `yaml:"allow_plain_type"`
+	// AllowIDTokens also accepts tokens that look like ID tokens, for providers whose
+	// access tokens do.
+	AllowIDTokens bool `yaml:"allow_id_tokens"`
+	// DPoP refuses tokens that are not bound to a key (RFC 9449) when it is "required".
+	DPoP DPoP `yaml:"dpop"`
+	// Clients are agents' names by the client ids that stand for them in tokens.
+	Clients       map[string]string `yaml:"clients"`
+	Introspection *Introspection    `yaml:"introspection"`
+}
+
+// DPoP says what is asked of tokens.
+type DPoP string
+
+// The values of [DPoP].
+const (
+	DPoPAccepted DPoP = "accepted" // the default: a token may be bound to a key
+	DPoPRequired DPoP = "required" // it must be
+)
+
+// Introspection has an issuer asked whether tokens are in force (RFC 7662).
+type Introspection struct {
+	Endpoint     string `yaml:"endpoint"` // left out: by the issuer's metadata
+	ClientID     string `yaml:"client_id"`
+	ClientSecret Secret `yaml:"client_secret"`
+	// Opaque has it asked about tokens that are no JWTs. One issuer may have it.
+	Opaque bool     `yaml:"opaque"`
+	Every  Duration `yaml:"every"` // how long its word that a token is in force is taken
+}
+
+// Scopes are those that tokens must have (RFC 6750 section 3.1).
+type Scopes struct {
+	Required []string `yaml:"required"` // of every request to /mcp
+	// Includes are scopes that stand for others too.
+	Includes map[string][]string `yaml:"includes"`
 }
 
 // Claims says where a token has what the broker needs; a dot descends into an object.
 type Claims struct {
-	Roles string `yaml:"roles"` // a list of strings
-	Agent string `yaml:"agent"` // a string: who acts, where there is no act claim; left out, azp or client_id
+	Roles   string `yaml:"roles"`   // a list of strings
+	Subject string `yaml:"subject"` // a string: the person; left out, sub
+	Agent   string `yaml:"agent"`   // a string: who acts, where there is no act claim; left out, azp or client_id
 	// ServiceAccount recognises tokens that a client got for itself, where the
 	// provider gives a client another sub than its id.
 	ServiceAccount ServiceAccount `yaml:"service_account"`
@@ -123,6 +165,7 @@ type Agent struct {
 	Roles   []string `yaml:"roles"`
 	Owner   string   `yaml:"owner"` // who answers for it
 	Purpose string   `yaml:"purpose"`
+	DPoP    DPoP     `yaml:"dpop"` // of tokens that it acts with
 }
 
 // Domain is the unit of permission and retention that upstreams belong to. The
@@ -211,6 +254,8 @@ func (c *Config) setDefaults() {
 func (i *Issuer) setDefaults() {
 	i.Claims.Roles = DefaultRolesClaim
 }
+
+func (i *Introspection) setDefaults() { i.Every = Duration{DefaultEvery} }
 
 func (d *Domain) setDefaults() {
 	d.Retention, d.PayloadRetention, d.Partitions = unsaid, unsaid, DefaultPartitions

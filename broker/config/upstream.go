@@ -21,6 +21,11 @@ type Upstream struct {
 
 	OpenAPI string `yaml:"openapi"`
 
+	// Scopes are those that a token must have to call any of the tools; ToolScopes more,
+	// by the tool's own name.
+	Scopes     []string            `yaml:"scopes"`
+	ToolScopes map[string][]string `yaml:"tool_scopes"`
+
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
 	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
 }

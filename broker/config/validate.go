@@ -36,6 +36,7 @@ func (c *Config) Validate() error {
 		u := c.Upstreams[name]
 		v.upstream(child("upstreams", name), name, &u, c.Domains)
 	}
+	v.scopes(c.Scopes)
 	v.holds(c.Holds)
 	v.limits(c.Limits)
 	return v.problems.err()
@@ -70,7 +71,7 @@ func (v *validation) issuers(issuers []Issuer) {
 	if len(issuers) == 0 {
 		v.fail("issuers", "none is configured, so that no token could be verified; add one with its url")
 	}
-	urls, prefixes := map[string]bool{}, map[string]bool{}
+	urls, prefixes, opaque := map[string]bool{}, map[string]bool{}, false
 	for i, issuer := range issuers {
 		key := item("issuers", i)
 		v.webURL(child(key, "url"), issuer.URL)
@@ -84,6 +85,12 @@ func (v *validation) issuers(issuers []Issuer) {
 			v.fail(child(key, "prefix"), "%q is another issuer's prefix too: their people would be taken for each other; give each its own", issuer.Prefix)
 		}
 		urls[issuer.URL], prefixes[issuer.Prefix] = true, true
+		if in := issuer.Introspection; in != nil && in.Opaque {
+			if opaque {
+				v.fail(child(key, "introspection.opaque"), "is another issuer's too; an opaque token does not tell whose it is, so that one issuer may have them")
+			}
+			opaque = true
+		}
 		v.word(child(key, "claims.roles"), issuer.Claims.Roles)
 		if issuer.Claims.Agent != "" {
 			v.word(child(key, "claims.agent"), issuer.Claims.Agent)
@@ -91,6 +98,7 @@ func (v *validation) issuers(issuers []Issuer) {
 		if account := issuer.Claims.ServiceAccount; (account.Claim == "") != (account.Value == "") {
 			v.fail(child(key, "claims.service_account"), "needs both claim and value")
 		}
+		v.issuer(key, issuer)
 		v.words(child(key, "people_clients"), issuer.PeopleClients)
 		v.words(child(key, "algorithms"), issuer.Algorithms)
 	}
@@ -101,6 +109,7 @@ func (v *validation) agents(agents map[string]Agent) {
 		key := child("agents", id)
 		v.word(key, id)
 		v.words(child(key, "roles"), agents[id].Roles)
+		v.dpop(child(key, "dpop"), agents[id].DPoP)
 	}
 }
 

@@ -21,6 +21,7 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	if v.kind(key, u) {
 		v.belongs(key, u)
 	}
+	v.upstreamScopes(key, u)
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)

@@ -93,7 +93,7 @@ func start(t *testing.T) *stack {
 	})
 	s.verifier, err = oidc.New(oidc.Config{
 		Audience: s.url + "/mcp", Issuers: []oidc.Issuer{{URL: s.issuer.URL(), PeopleClients: demo.PeopleClients()}},
-		Agents: map[string][]string{"copilot": {"assistant"}},
+		Agents: map[string]oidc.Agent{"copilot": {Roles: []string{"assistant"}}},
 	})
 	must(t, err)
 	group.Go(func() {

@@ -231,7 +231,7 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 
 // identityOf is the person that the access token proves, and nobody else.
 func (c *Console) identityOf(ctx context.Context, a attempt, access login.Secret) (*agents.Identity, error) {
-	id, err := c.cfg.Verifier.Verify(ctx, string(access))
+	id, err := c.cfg.Verifier.Verify(ctx, agents.Credential{Token: string(access)})
 	if err != nil {
 		if rejected, ok := errors.AsType[*agents.Rejection](err); ok {
 			c.cfg.Reject(context.WithoutCancel(ctx), rejected)

@@ -212,7 +212,7 @@ func TestALoginGoesOnOnlyWithinThePage(t *testing.T) {
 // anyone verifies every token as one identity.
 type anyone struct{ *agents.Identity }
 
-func (a anyone) Verify(context.Context, string) (*agents.Identity, error) {
+func (a anyone) Verify(context.Context, agents.Credential) (*agents.Identity, error) {
 	if a.Identity == nil {
 		return nil, &agents.Rejection{Kind: agents.WrongAudience}
 	}

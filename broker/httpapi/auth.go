@@ -66,7 +66,7 @@ func (r *rejection) Unwrap() error { return r.Rejection }
 // Require gives the identity behind a request. Without one, or when a page of
 // another site uses a person's cookie, it answers the request and returns false.
 func (a *Authenticator) Require(w http.ResponseWriter, r *http.Request) (*agents.Identity, bool) {
-	id, session, err := a.identify(r.Context(), r)
+	id, session, err := a.identify(r.Context(), r, false)
 	if err == nil && session && !a.sameSite(r) {
 		WriteProblem(w, Problem{Status: http.StatusForbidden, Kind: "denied", Detail: "a session is only for requests of the console's own pages"})
 		return nil, false
@@ -86,24 +86,25 @@ func (a *Authenticator) Require(w http.ResponseWriter, r *http.Request) (*agents
 // Recheck is nil while the credentials of r, which were good once, still are. Its
 // error is a *[agents.Rejection] when they are not.
 func (a *Authenticator) Recheck(ctx context.Context, r *http.Request) error {
-	_, _, err := a.identify(ctx, r)
+	_, _, err := a.identify(ctx, r, true)
 	if refused, ok := errors.AsType[*rejection](err); ok {
 		return refused.Rejection
 	}
 	return err
 }
 
-// identify finds out who asks, and whether by a session.
-func (a *Authenticator) identify(ctx context.Context, r *http.Request) (id *agents.Identity, session bool, err error) {
-	if len(r.Header["Authorization"]) == 0 {
+// identify finds out who asks, and whether by a session; again if r was accepted before.
+func (a *Authenticator) identify(ctx context.Context, r *http.Request, again bool) (id *agents.Identity, session bool, err error) {
+	shown, refused := agents.FromRequest(r, a.cfg.URL)
+	if refused != nil && refused.Kind == agents.Missing && len(r.Header["Authorization"]) == 0 {
 		id, err = a.bySession(r)
 		return id, err == nil, err
 	}
-	token, refused := agents.Bearer(r.Header)
 	if refused != nil {
 		return nil, false, &rejection{Rejection: refused}
 	}
-	id, err = a.cfg.Verifier.Verify(ctx, token)
+	shown.Again = again
+	id, err = a.cfg.Verifier.Verify(ctx, shown)
 	if rejected, ok := errors.AsType[*agents.Rejection](err); ok {
 		return nil, false, &rejection{Rejection: rejected}
 	}
@@ -144,22 +145,17 @@ func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *
 		a.cfg.Reject(context.WithoutCancel(r.Context()), refused.Rejection)
 	}
 	p := Problem{Status: http.StatusUnauthorized, Kind: kindUnauthenticated, Detail: refused.Public()}
-	code := "invalid_token"
 	switch {
-	case refused.Kind == agents.ProviderTrouble:
+	case refused.Temporary():
 		p.Status, p.RetryAfter = http.StatusServiceUnavailable, 5
 		WriteProblem(w, p)
 		return
 	case refused.cookie:
 		p.Detail = "the session has expired: log in again"
 	case errors.Is(refused.Rejection, agents.ErrHeader):
-		p.Status, code = http.StatusBadRequest, "invalid_request"
+		p.Status = http.StatusBadRequest
 	}
-	challenge := `Bearer resource_metadata="` + a.cfg.URL + `/.well-known/oauth-protected-resource"`
-	if refused.Kind != agents.Missing {
-		challenge += `, error="` + code + `", error_description="` + refused.Public() + `"`
-	}
-	w.Header().Set("WWW-Authenticate", challenge)
+	w.Header().Set("WWW-Authenticate", refused.Challenge(a.cfg.URL+"/.well-known/oauth-protected-resource", ""))
 	WriteProblem(w, p)
 }
 

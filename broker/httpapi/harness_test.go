@@ -61,7 +61,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // verifier knows tokens by name, and refuses others by the kind that they name.
 type verifier map[string]*agents.Identity
 
-func (v verifier) Verify(_ context.Context, token string) (*agents.Identity, error) {
+func (v verifier) Verify(_ context.Context, c agents.Credential) (*agents.Identity, error) {
+	token := c.Token
 	if id, ok := v[token]; ok {
 		return id, nil
 	}

@@ -138,7 +138,7 @@ func codesOf(outcome string) []string {
 		return []string{audit.CodeToolError, audit.CodeUpstreamError}
 	case outcomeDenied:
 		return []string{
-			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool,
+			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool, audit.CodeInsufficientScope,
 			audit.CodeQuarantined, audit.CodeOverloaded,
 		}
 	case outcomeExpired:

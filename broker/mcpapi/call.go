@@ -24,6 +24,8 @@ func (h *Handler) callTool(w http.ResponseWriter, r *http.Request, in *inbound, 
 		h.refuse(w, http.StatusBadRequest, m, f)
 		return
 	}
+	needed := h.cfg.Scopes.needs(t)
+	lacks := h.cfg.Scopes.lacking(in.identity, needed)
 	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Limits.CallTimeout)
 	defer cancel()
 	if s != nil {
@@ -42,7 +44,13 @@ func (h *Handler) callTool(w http.ResponseWriter, r *http.Request, in *inbound, 
 		reply, err = h.await(ctx, in, m, n)
 		t = nil
 	} else {
-		reply, err = h.cfg.Caller.Call(ctx, request(r, in, m, s, name, n))
+		req := request(r, in, m, s, name, n)
+		req.LacksScopes = lacks
+		reply, err = h.cfg.Caller.Call(ctx, req)
+		if e := broker.AsError(err); err != nil && len(lacks) > 0 && e.Kind == broker.Denied {
+			h.insufficient(w, r, in, m.id, needed, e)
+			return
+		}
 	}
 	modern := s == nil
 	switch {

@@ -50,6 +50,7 @@ type Config struct {
 
 	URL       string          // canonical: scheme and host, as in https://deed.example
 	Issuers   []string        // authorization servers, named to clients that have no token
+	Scopes    Scopes          // that tokens must have
 	Upstreams func() []string // the names that have a path of their own; called for each request
 
 	// Reject is told of every request whose token was not accepted.
@@ -103,7 +104,7 @@ func (c *Config) check() (*url.URL, error) {
 	if c.Caller == nil || c.Verifier == nil || c.Tools == nil || c.Upstreams == nil || c.Reject == nil || c.Logger == nil {
 		return nil, errors.New("caller, verifier, tools, upstreams, reject and logger are required")
 	}
-	if err := c.Limits.fill(); err != nil {
+	if err := errors.Join(c.Limits.fill(), c.Scopes.check()); err != nil {
 		return nil, err
 	}
 	u, err := url.Parse(c.URL)

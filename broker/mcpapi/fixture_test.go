@@ -42,7 +42,8 @@ const headered = `{"name":"headered","inputSchema":{"type":"object","properties"
 // stub accepts tokens that name an identity or a kind of rejection.
 type stub map[string]*agents.Identity
 
-func (s stub) Verify(_ context.Context, token string) (*agents.Identity, error) {
+func (s stub) Verify(_ context.Context, c agents.Credential) (*agents.Identity, error) {
+	token := c.Token
 	if id, ok := s[token]; ok {
 		return id, nil
 	}

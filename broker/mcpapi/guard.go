@@ -21,12 +21,12 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 			problem(w, http.StatusForbidden, "denied", "requests of this origin are not accepted")
 			return
 		}
-		token, refused := agents.Bearer(r.Header)
+		shown, refused := agents.FromRequest(r, h.cfg.URL)
 		if refused != nil {
 			h.reject(w, r, refused)
 			return
 		}
-		id, err := h.cfg.Verifier.Verify(r.Context(), token)
+		id, err := h.cfg.Verifier.Verify(r.Context(), shown)
 		if err == nil {
 			next(w, r, id)
 			return
@@ -44,20 +44,16 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 // RFC 9728 section 5.1 say.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, refused *agents.Rejection) {
 	h.cfg.Reject(context.WithoutCancel(r.Context()), refused)
-	if refused.Kind == agents.ProviderTrouble {
+	if refused.Temporary() {
 		w.Header().Set("Retry-After", "5")
 		problem(w, http.StatusServiceUnavailable, "unauthenticated", refused.Public())
 		return
 	}
-	status, code := http.StatusUnauthorized, "invalid_token"
+	status := http.StatusUnauthorized
 	if errors.Is(refused, agents.ErrHeader) {
-		status, code = http.StatusBadRequest, "invalid_request"
+		status = http.StatusBadRequest
 	}
-	challenge := `Bearer resource_metadata="` + h.cfg.URL + metadataPath + r.URL.EscapedPath() + `"`
-	if refused.Kind != agents.Missing {
-		challenge += `, error="` + code + `", error_description="` + refused.Public() + `"`
-	}
-	w.Header().Set("WWW-Authenticate", challenge)
+	w.Header().Set("WWW-Authenticate", refused.Challenge(h.metadataURL(r), h.cfg.Scopes.challenge(r.PathValue("upstream"))))
 	problem(w, status, "unauthenticated", refused.Public())
 }
 

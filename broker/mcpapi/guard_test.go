@@ -15,7 +15,10 @@ func TestTokensAreRequired(t *testing.T) {
 	invalid := func(k agents.Kind) string {
 		return resource + `, error="invalid_token", error_description="` + (&agents.Rejection{Kind: k}).Public() + `"`
 	}
-	malformed := resource + `, error="invalid_request", error_description="the token is not valid"`
+	malformed := resource + `, error="invalid_request", error_description="send one token, in the Authorization header and nowhere else"`
+	bound := func(k agents.Kind, code string) string {
+		return strings.Replace(resource, "Bearer", "DPoP", 1) + `, algs="` + agents.DPoPAlgorithms + `", error="` + code + `", error_description="` + (&agents.Rejection{Kind: k}).Public() + `"`
+	}
 	for _, c := range []struct {
 		header string
 		status int
@@ -41,10 +44,15 @@ func TestTokensAreRequired(t *testing.T) {
 		{"Bearer too_long", 401, agents.TooLong, invalid(agents.TooLong)},
 		{"Bearer no_subject", 401, agents.NoSubject, invalid(agents.NoSubject)},
 		{"Bearer bad_chain", 401, agents.BadChain, invalid(agents.BadChain)},
-		{"Bearer sender_bound", 401, agents.SenderBound, invalid(agents.SenderBound)},
+		{"Bearer sender_bound", 401, agents.SenderBound, bound(agents.SenderBound, "invalid_token")},
+		{"Bearer unbound", 401, agents.Unbound, bound(agents.Unbound, "invalid_token")},
+		{"DPoP bad_proof", 401, agents.BadProof, bound(agents.BadProof, "invalid_dpop_proof")},
+		{"DPoP replayed_proof", 401, agents.ReplayedProof, bound(agents.ReplayedProof, "invalid_dpop_proof")},
+		{"Bearer inactive", 401, agents.Inactive, invalid(agents.Inactive)},
+		{"Bearer too_many", 503, agents.TooMany, ""},
 		{"Bearer provider_trouble", 503, agents.ProviderTrouble, ""},
 	} {
-		got := s.send(t, "/mcp?access_token=alice", "{}", "Authorization", c.header)
+		got := s.send(t, "/mcp", "{}", "Authorization", c.header)
 		if got.status != c.status || got.header.Get("WWW-Authenticate") != c.want || !strings.HasPrefix(got.header.Get("Content-Type"), "application/problem+json") {
 			t.Errorf("%.30q: %d %s\n%s", c.header, got.status, got.header.Get("WWW-Authenticate"), got.body)
 		}
@@ -84,7 +92,7 @@ func TestTwoTokensAreNone(t *testing.T) {
 func TestResourceMetadata(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	want := `{"resource":"https://deed.example/mcp","authorization_servers":["https://idp"],"bearer_methods_supported":["header"],"resource_name":"deed"}`
+	want := `{"resource":"https://deed.example/mcp","authorization_servers":["https://idp"],"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","EdDSA","ES384","PS256","RS256"],"resource_name":"deed"}`
 	for _, path := range []string{"", "/mcp", "/mcp/files"} {
 		got := s.do(t, http.MethodGet, "/.well-known/oauth-protected-resource"+path, "", "Authorization", "")
 		if got.status != http.StatusOK || got.body != want {

@@ -29,6 +29,7 @@ type Handler struct {
 	transport  *server.StreamableHTTPServer
 	serverInfo []byte // JSON, for the results that are written here
 	metadata   []byte
+	known      []string // scopes that are asked for somewhere here
 	mux        *http.ServeMux
 
 	ended context.Context //nolint:containedctx // the life of the handler, not of a request
@@ -56,6 +57,7 @@ func New(cfg Config) (*Handler, error) {
 		sessions: newSessions(cfg.Limits),
 		streams:  newSlots(cfg.Limits.MaxStreams, cfg.Limits.MaxStreamsPerIdentity),
 		listed:   new(listing),
+		known:    cfg.Scopes.all(),
 		mux:      http.NewServeMux(),
 	}
 	h.ended, h.end = context.WithCancel(context.Background())
@@ -112,6 +114,9 @@ func (h *Handler) endpoint(w http.ResponseWriter, r *http.Request, id *agents.Id
 	in := &inbound{identity: id, upstream: r.PathValue("upstream")}
 	if in.upstream != "" && !slices.Contains(h.cfg.Upstreams(), in.upstream) {
 		problem(w, http.StatusNotFound, "not_found", "there is no upstream of this name")
+		return
+	}
+	if !h.requireScopes(w, r, id) {
 		return
 	}
 	if name := repeatedHeader(r.Header); name != "" {

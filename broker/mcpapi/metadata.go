@@ -3,6 +3,9 @@ package mcpapi
 import (
 	"encoding/json"
 	"net/http"
+	"strings"
+
+	"github.com/deedbroker/deed/agents"
 )
 
 const metadataPath = "/.well-known/oauth-protected-resource"
@@ -17,9 +20,16 @@ func protectedResource(cfg Config) ([]byte, error) {
 	return json.Marshal(struct {
 		Resource string   `json:"resource"`
 		Servers  []string `json:"authorization_servers"`
+		Scopes   []string `json:"scopes_supported,omitempty"`
 		Methods  []string `json:"bearer_methods_supported"`
+		DPoP     []string `json:"dpop_signing_alg_values_supported"`
 		Name     string   `json:"resource_name"`
-	}{cfg.URL + "/mcp", issuers, []string{"header"}, serverName})
+	}{cfg.URL + "/mcp", issuers, cfg.Scopes.all(), []string{"header"}, strings.Fields(agents.DPoPAlgorithms), serverName})
+}
+
+// metadataURL is where the metadata is for whoever asked for r.
+func (h *Handler) metadataURL(r *http.Request) string {
+	return h.cfg.URL + metadataPath + r.URL.EscapedPath()
 }
 
 func (h *Handler) serveMetadata(w http.ResponseWriter, _ *http.Request) {

@@ -7,10 +7,12 @@ import (
 	"slices"
 
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/console"
 	"github.com/deedbroker/deed/broker/httpapi"
 	"github.com/deedbroker/deed/broker/live"
 	"github.com/deedbroker/deed/broker/mcpapi"
+	"github.com/deedbroker/deed/tools"
 )
 
 // openEdges makes what agents, people and operators talk to.
@@ -20,7 +22,7 @@ func (s *Server) openEdges(context.Context) error {
 	}
 	var err error
 	if s.mcp, err = mcpapi.New(mcpapi.Config{
-		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(),
+		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(), Scopes: scopes(s.cfg),
 		Upstreams: func() []string { return slices.Sorted(maps.Keys(s.cfg.Upstreams)) },
 		Reject:    s.broker.Reject, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
 		Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
@@ -33,6 +35,19 @@ func (s *Server) openEdges(context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// scopes are those that tokens must have, as the endpoint for agents takes them.
+func scopes(cfg *config.Config) mcpapi.Scopes {
+	all := mcpapi.Scopes{Required: cfg.Scopes.Required, Upstreams: map[string][]string{}, Tools: map[string][]string{}, Includes: map[string][]string{}}
+	maps.Copy(all.Includes, cfg.Scopes.Includes)
+	for name, u := range cfg.Upstreams {
+		all.Upstreams[name] = u.Scopes
+		for tool, more := range u.ToolScopes {
+			all.Tools[tools.QualifiedName(name, tool)] = more
+		}
+	}
+	return all
 }
 
 func (s *Server) issuers() []string {

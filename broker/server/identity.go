@@ -25,8 +25,8 @@ func newSwappable(v *oidc.Verifier) *swappable {
 }
 
 // Verify implements [agents.Verifier].
-func (s *swappable) Verify(ctx context.Context, token string) (*agents.Identity, error) {
-	return s.now.Load().Verify(ctx, token)
+func (s *swappable) Verify(ctx context.Context, c agents.Credential) (*agents.Identity, error) {
+	return s.now.Load().Verify(ctx, c)
 }
 
 // replace puts v in force once it knows its issuers' keys, or has tried for a while.

@@ -49,6 +49,7 @@ func (s *Server) unchangeable(cfg *config.Config) []string {
 		"data":      cfg.Data == s.cfg.Data,
 		"domains":   reflect.DeepEqual(cfg.Domains, s.cfg.Domains),
 		"upstreams": reflect.DeepEqual(cfg.Upstreams, s.cfg.Upstreams),
+		"scopes":    reflect.DeepEqual(cfg.Scopes, s.cfg.Scopes),
 		"holds":     cfg.Holds == s.cfg.Holds,
 		"limits":    cfg.Limits == s.cfg.Limits,
 	} {

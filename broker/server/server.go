@@ -155,23 +155,34 @@ func (s *Server) openIdentity(context.Context) error {
 
 func newVerifier(cfg *config.Config, logger *slog.Logger) (*oidc.Verifier, error) {
 	c := oidc.Config{
-		Audience: cfg.Audience(), Agents: map[string][]string{},
+		Audience: cfg.Audience(), Agents: map[string]oidc.Agent{},
 		Skew: cfg.Limits.ClockSkew.Duration, MaxLifetime: cfg.Limits.TokenLifetime.Duration, Logger: logger,
 	}
 	for _, i := range cfg.Issuers {
-		c.Issuers = append(c.Issuers, oidc.Issuer{
-			URL: i.URL, Prefix: i.Prefix, PeopleClients: i.PeopleClients,
-			Algorithms: i.Algorithms, AllowPlainType: i.AllowPlainType,
-			Claims: oidc.Claims{
-				Roles: i.Claims.Roles, Agent: i.Claims.Agent,
-				ServiceAccount: oidc.ServiceAccount{Claim: i.Claims.ServiceAccount.Claim, Value: i.Claims.ServiceAccount.Value},
-			},
-		})
+		c.Issuers = append(c.Issuers, verified(i))
 	}
 	for name, a := range cfg.Agents {
-		c.Agents[name] = a.Roles
+		c.Agents[name] = oidc.Agent{Roles: a.Roles, ProofRequired: a.DPoP == config.DPoPRequired}
 	}
 	return oidc.New(c)
+}
+
+// verified is an issuer as the verifier takes it.
+func verified(i config.Issuer) oidc.Issuer {
+	issuer := oidc.Issuer{
+		URL: i.URL, Prefix: i.Prefix, Audience: i.Audience, Hosts: i.Hosts, PeopleClients: i.PeopleClients, Clients: i.Clients,
+		Algorithms: i.Algorithms, AllowPlainType: i.AllowPlainType, AllowIDTokens: i.AllowIDTokens, ProofRequired: i.DPoP == config.DPoPRequired,
+		Claims: oidc.Claims{
+			Roles: i.Claims.Roles, Agent: i.Claims.Agent, Subject: i.Claims.Subject,
+			ServiceAccount: oidc.ServiceAccount{Claim: i.Claims.ServiceAccount.Claim, Value: i.Claims.ServiceAccount.Value},
+		},
+	}
+	if in := i.Introspection; in != nil {
+		issuer.Introspection = &oidc.Introspection{
+			Endpoint: in.Endpoint, ClientID: in.ClientID, Secret: in.ClientSecret.Resolve, Opaque: in.Opaque, Every: in.Every.Duration,
+		}
+	}
+	return issuer
 }
 
 func (s *Server) listen(ctx context.Context) error {

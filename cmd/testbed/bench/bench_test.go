@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/oidc"
 	"github.com/deedbroker/deed/broker/config"
 )
@@ -232,7 +233,7 @@ func TestDeedAcceptsWhatIsPreparedForIt(t *testing.T) {
 	if err := verifier.WaitReady(ctx); err != nil {
 		t.Fatal(err)
 	}
-	identity, err := verifier.Verify(ctx, token)
+	identity, err := verifier.Verify(ctx, agents.Credential{Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
