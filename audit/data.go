@@ -78,7 +78,8 @@ type Approval struct {
 	Digest   string   `json:"digest"` // the call digest that the person decided on
 	By       Identity `json:"by"`
 	Reason   string   `json:"reason,omitempty"`
-	Decision Decision `json:"decision"` // that let this person vote
+	Decision Decision `json:"decision"`        // that let this person vote
+	Grant    string   `json:"grant,omitempty"` // the grant that it is a use of: By made that, and is not asked again
 }
 
 // Edit replaces the arguments of a held call, and is its editor's approval of the new

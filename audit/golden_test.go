@@ -86,9 +86,18 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.KeyRotated:      audit.Rotation{Old: "deed.acme.example+c0ffee00+old", New: "deed.acme.example+c0ffee01+new", Note: "note"},
 		audit.TokenRejected:   audit.Rejection{Kind: "expired", Issuer: in.Identity.Issuer, Count: 3},
 		audit.TreeSigned:      audit.Checkpoint{Log: "payments/calls", Size: 7, Note: "note"},
+		audit.GrantMade: audit.Grant{
+			Call: "019ab000-0000-7000-8000-000000000001", Domain: "payments", Tool: in.Tool, Definition: in.Definition,
+			Issuer: in.Identity.Issuer, Principal: "alice", Chain: []string{"sub-agent", "copilot"},
+			Where: []audit.Condition{{Field: "/currency", Equals: json.RawMessage(`"EUR"`)}, {Field: "/amount", AtMost: "200"}, {Field: "/amount", AtLeast: "1"}},
+			Uses:  5, Until: at(45), Reason: "the sale of last week", By: by, Decision: allow,
+		},
+		audit.GrantUsed:  audit.GrantUse{Grant: "019ab000-0000-7000-8000-000000000003", CallID: "019ab000-0000-7000-8000-000000000004", Digest: in.Digest},
+		audit.GrantEnded: audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
+		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
 	}
 	events := make(map[audit.Type]audit.Event, len(data))
@@ -177,6 +186,12 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Rotation](e)
 		case audit.TokenRejected:
 			got, err = audit.DataOf[audit.Rejection](e)
+		case audit.GrantMade:
+			got, err = audit.DataOf[audit.Grant](e)
+		case audit.GrantUsed:
+			got, err = audit.DataOf[audit.GrantUse](e)
+		case audit.GrantEnded:
+			got, err = audit.DataOf[audit.GrantEnd](e)
 		case audit.TreeSigned:
 			got, err = audit.DataOf[audit.Checkpoint](e)
 		}

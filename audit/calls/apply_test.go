@@ -171,6 +171,8 @@ func TestProtocolOfACall(t *testing.T) {
 		"edit without permission":      {opened(held()), edited("bob").with(edit(amend(held(), amended("a2"), bob), func(e *audit.Edit) { e.Permission.Effect = audit.Deny })).breaks(calls.NotPermitted)},
 		"edit by a lapsed token":       {opened(held()), edited("bob").with(amend(held(), amended("a2"), person("bob", start.Add(-time.Hour)))).breaks(calls.ExpiredToken)},
 
+		"approved by a grant": {opened(held()), voted("bob").with(edit(approval(held(), person("bob", start.Add(-time.Hour))), func(a *audit.Approval) { a.Grant = "g" })), released("e1"), ended(audit.CallResult)},
+
 		"second vote of one person":   {opened(held()), voted("bob"), voted("bob").noChange()},
 		"vote after the release":      {opened(held()), voted("bob"), released("e1"), voted("carol").noChange()},
 		"second release":              {opened(held()), voted("bob"), released("e1"), released("e1").by(two).noChange()},
