@@ -36,8 +36,8 @@ type Grant struct {
 type Condition struct {
 	Field   string          `json:"field"`              // JSON pointer (RFC 6901) into the arguments
 	Equals  json.RawMessage `json:"equals,omitempty"`   // any JSON value
-	AtMost  json.Number     `json:"at_most,omitempty"`  // a bound of a number, inclusive
-	AtLeast json.Number     `json:"at_least,omitempty"` // the same, from below
+	AtMost  string          `json:"at_most,omitempty"`  // a bound of a number, inclusive, as JSON writes numbers
+	AtLeast string          `json:"at_least,omitempty"` // the same, from below
 }
 
 // GrantUse takes one use of a grant for a call. It stands before the approval that it

@@ -77,7 +77,7 @@ func holds(c audit.Condition, v any) bool {
 	if !isNumber {
 		return false
 	}
-	have, ok := rational(n)
+	have, ok := rational(n.String())
 	if !ok {
 		return false
 	}
@@ -133,8 +133,8 @@ func equal(a, b any) bool {
 		if !ok {
 			return false
 		}
-		x, okX := rational(a)
-		y, okY := rational(n)
+		x, okX := rational(a.String())
+		y, okY := rational(n.String())
 		return okX && okY && x.Cmp(y) == 0
 	case []any:
 		o, ok := b.([]any)
@@ -165,9 +165,8 @@ func equal(a, b any) bool {
 
 // rational is the exact value of a JSON number. Exponents beyond a double's are no
 // numbers here: what they stand for would not fit anywhere.
-func rational(n json.Number) (*big.Rat, bool) {
-	s := n.String()
-	if len(s) > maxNumber || !jsontext.Value(s).IsValid() || strings.TrimSpace(s) != s {
+func rational(s string) (*big.Rat, bool) {
+	if len(s) > maxNumber || jsontext.Value(s).Kind() != '0' || !jsontext.Value(s).IsValid() || strings.TrimSpace(s) != s {
 		return nil, false
 	}
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
