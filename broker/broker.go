@@ -26,6 +26,7 @@ const (
 	DefaultMaxHolds          = 10_000
 	DefaultMaxHoldsPerCaller = 100
 	DefaultCallsPerAgent     = 50.0 // a second
+	DefaultSilence           = 3 * time.Second
 )
 
 // Catalogue is what can be called; *tools.Registry is one.
@@ -46,6 +47,7 @@ type Config struct {
 	Version   string
 	Key       string // the verifier key of the log's checkpoints
 	Log       audit.Log
+	Fencer    audit.Fencer // of the same log; nil: no other replica writes it
 	Payloads  audit.Payloads
 	Catalogue Catalogue
 	Policies  *Policies
@@ -55,6 +57,9 @@ type Config struct {
 	MaxHolds          int           // open at once
 	MaxHoldsPerCaller int
 	CallsPerAgent     float64 // a second, with a burst of twice as many
+	// Silence is for how long nothing may be heard of another replica that runs calls
+	// until it is asked whether it lives. No safety rests on it.
+	Silence time.Duration
 
 	Logger *slog.Logger
 	Meter  metric.Meter
@@ -73,6 +78,7 @@ func (c *Config) complete() error {
 	setDefault(&c.MaxHolds, DefaultMaxHolds)
 	setDefault(&c.MaxHoldsPerCaller, DefaultMaxHoldsPerCaller)
 	setDefault(&c.CallsPerAgent, DefaultCallsPerAgent)
+	setDefault(&c.Silence, DefaultSilence)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -102,6 +108,7 @@ type Broker struct {
 
 	flights *flights
 	holds   *holds
+	others  *others
 	limits  *limits
 	metrics *metrics
 
@@ -111,10 +118,13 @@ type Broker struct {
 	work   tasks           // requests, executions and releases under way
 	live   context.Context //nolint:containedctx // of executions, which outlive the requests that start them
 	stop   context.CancelFunc
+
+	halting sync.Once
+	fenced  chan struct{} // closed when another replica has taken this one's place
 }
 
-// Open reads the log: calls that a crash left open are closed as unknown, held
-// calls are pending again, the tools that it remembers are known to the catalogue,
+// Open reads the log: calls that a crash of this replica left open are closed as
+// unknown, held calls are pending again, the tools that it remembers are known to the catalogue,
 // and the policies in force are recorded if they are not those of last time. It
 // fails if the log cannot be read or written.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
@@ -131,6 +141,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		pins:    map[string]string{},
 		flights: newFlights(),
 		holds:   newHolds(),
+		others:  newOthers(),
+		fenced:  make(chan struct{}),
 		limits:  newLimits(cfg.CallsPerAgent),
 		metrics: m,
 
@@ -149,22 +161,31 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 // waits up to grace for the calls that are running; those that are not done by
 // then are recorded as unknown. Held calls stay held, and whoever waits for one is
 // told so at once. If the log cannot be read any more Run ends likewise, with an error.
+// If another replica takes this one's place nothing is waited for, and the error is
+// [audit.ErrFenced].
 func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g, follow := errgroup.WithContext(context.WithoutCancel(ctx))
 	following, endFollow := context.WithCancel(follow)
 	g.Go(func() error { return b.follow(following) })
 	g.Go(func() error { return b.housekeep(following) })
+	g.Go(func() error { return b.mourn(following) })
 	for _, h := range b.holds.voted() {
 		b.consider(h)
 	}
 	select {
 	case <-ctx.Done():
 	case <-follow.Done():
+	case <-b.fenced:
 	}
 	b.drain(grace)
 	endFollow()
 	err := g.Wait()
 	<-b.work.none() // what the last records led to
+	select {
+	case <-b.fenced:
+		err = errors.Join(err, audit.ErrFenced)
+	default:
+	}
 	if err != nil {
 		return fmt.Errorf("run broker: %w", err)
 	}

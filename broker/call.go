@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -79,7 +80,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if r := insufficient(c.req.LacksScopes); r != nil {
 		return nil, b.refuse(ctx, c, r)
 	}
-	if h := b.holds.same(c.key, time.Now()); h != nil {
+	if h := b.same(ctx, c); h != nil {
 		return b.await(ctx, h, c.req.Waiting)
 	}
 	if err := b.authorise(c); err != nil {
@@ -99,6 +100,22 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		return nil, fail
 	}
 	return &Reply{CallID: c.id, Answer: answer}, nil
+}
+
+// same finds the call that a repeated request means, wherever it was made first. Of
+// calls that other replicas took the arguments are read only when they are needed.
+func (b *Broker) same(ctx context.Context, c *call) *hold {
+	for _, h := range b.holds.alike(c.intent) {
+		held, _ := h.snapshot()
+		args, err := b.canonical(ctx, h, held)
+		if err != nil {
+			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "arguments of a held call cannot be read",
+				slog.String("call_id", h.id), slog.Any("error", err))
+			continue
+		}
+		b.holds.rekey(h, keyOf(held.Intent, args))
+	}
+	return b.holds.same(c.key, time.Now())
 }
 
 // traceParent is the W3C traceparent of the span in ctx; empty if there is none.
@@ -226,8 +243,12 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 		return nil, unavailable(op, c.id, err)
 	}
 	recording, span := b.cfg.Tracer.Start(ctx, "record intent")
+	sent := time.Now()
 	err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored)
 	span.End()
+	if err == nil && elapsed(sent) > b.cfg.AckWait+lateBy { // this process was stopped meanwhile
+		err = fmt.Errorf("%w: it is too late to run the call", audit.ErrUncertain)
+	}
 	if err == nil {
 		return f, nil
 	}
@@ -239,6 +260,16 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 		b.unreserve(c)
 	}
 	return nil, unavailable(op, c.id, err)
+}
+
+// lateBy is how much longer than it may take an acknowledgement can seem to have
+// taken before it is void. A process that was stopped between acknowledgement and act
+// may wake up when its place is another's; that takes logs much longer to find.
+const lateBy = 2 * time.Second
+
+// elapsed is the time since then, by the clock that runs while the machine sleeps as well.
+func elapsed(then time.Time) time.Duration {
+	return max(time.Since(then), time.Now().Round(0).Sub(then.Round(0)))
 }
 
 // unreserve gives back the room of a call that is not going to be held.

@@ -76,6 +76,17 @@ func (e *Error) Error() string {
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// KeyError tells that the log's checkpoints are signed with another key than this
+// replica has. All replicas that share a log share its key.
+type KeyError struct {
+	InForce string // the verifier key that the log names
+	Own     string
+}
+
+func (e *KeyError) Error() string {
+	return fmt.Sprintf("the log is sealed with the key %s, this replica has %s", e.InForce, e.Own)
+}
+
 // AsError gives the *Error in err's chain, or wraps err as Internal.
 func AsError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {

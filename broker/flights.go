@@ -128,6 +128,14 @@ func (f *flights) meet(id string) (fl *flight, abandoned bool) {
 	return fl, fl.abandoned
 }
 
+// flying reports whether a call's request is under way here.
+func (f *flights) flying(id string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fl := f.open[id]
+	return fl != nil && !fl.landed && !fl.abandoned
+}
+
 // close lets no further call start, and ends all waiting for people.
 func (f *flights) close() {
 	f.mu.Lock()

@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -25,6 +27,9 @@ func (b *Broker) follow(ctx context.Context) error {
 		if strings.HasSuffix(rec.Position.Log, "/"+audit.TopicCalls) {
 			b.observe(ctx, rec)
 		}
+		if b.cfg.Fencer != nil {
+			b.others.passed(rec)
+		}
 	}
 	if ctx.Err() == nil { // a broker that sees nothing any more must not go on
 		return fmt.Errorf("follow log: %w", errFollowEnded)
@@ -40,12 +45,16 @@ func (b *Broker) observe(ctx context.Context, rec audit.Record) {
 		b.strange(ctx, rec, err)
 		return
 	}
+	if b.cfg.Fencer != nil && head.Source != b.source {
+		b.others.hear(head.Source)
+	}
 	if head.Type == audit.CallIntent {
 		b.meetIntent(ctx, rec, head)
 		return
 	}
 	h := b.holds.get(head.Subject)
 	if h == nil {
+		b.meetEnd(head)
 		return
 	}
 	e, err := rec.Event()
@@ -74,7 +83,10 @@ func (b *Broker) strange(ctx context.Context, rec audit.Record, err error) {
 // meetIntent starts to keep a held call, and closes one that was given up.
 func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.Head) {
 	if head.Source != b.source {
-		b.keep(ctx, rec, nil, callKey{}, false)
+		held := bytes.Contains(rec.Stored, holdMark) && b.keep(ctx, rec, nil, callKey{}, false)
+		if !held && b.cfg.Fencer != nil {
+			b.others.begin(&opened{intent: rec, head: head, plain: true})
+		}
 		return
 	}
 	f, abandoned := b.flights.meet(head.Subject)
@@ -91,6 +103,18 @@ func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.He
 	if !b.keep(ctx, rec, f.args, f.key, true) {
 		b.holds.free(f.caller)
 	}
+}
+
+// meetEnd notes that a call which was not held is over. One of this replica's that
+// another closes was closed in its place.
+func (b *Broker) meetEnd(head audit.Head) {
+	if b.cfg.Fencer == nil {
+		return
+	}
+	if head.Source != b.source && head.Type == audit.CallUnknown && b.flights.flying(head.Subject) {
+		b.halt()
+	}
+	b.others.end(head)
 }
 
 // keep starts to keep a call if it is held. It reports whether it is.
@@ -116,11 +140,16 @@ func (b *Broker) keep(ctx context.Context, rec audit.Record, args json.RawMessag
 // react does what an event of a held call asks of this replica.
 func (b *Broker) react(ctx context.Context, h *hold, e audit.Event) {
 	switch {
+	case (e.Type == audit.CallApproval || e.Type == audit.CallEdited) && b.cfg.Fencer != nil && e.Source != b.source:
+		b.holds.lookAgain(h, time.Now().Add(courtesy)) // the replica that took the vote acts on it
 	case e.Type == audit.CallApproval, e.Type == audit.CallEdited:
 		b.consider(h)
 	case e.Type == audit.CallReleased && e.Source == b.source:
 		b.work.Go(func() { b.runReleased(b.live, h) })
 	case e.Type.Closes():
+		if c, _ := h.snapshot(); b.cfg.Fencer != nil && e.Type == audit.CallUnknown && e.Source != b.source && c.Releasing.Source == b.source {
+			b.halt() // it was closed in the place of this replica
+		}
 		b.holds.end(h)
 		b.metrics.held(ctx, -1)
 	}

@@ -15,6 +15,7 @@ type history struct {
 	open    map[string]*opened // every call that is not closed, by id
 	ended   []*calls.Call      // held calls that have ended lately, the last maxEnded or more
 	policy  string             // digest of the policies activated last
+	key     string             // the verifier key in force; empty if nothing was recorded yet
 	pins    map[string]pinned  // by tool, the last
 	strange func(audit.Record, error)
 }
@@ -134,6 +135,18 @@ func (h *history) foldControl(rec audit.Record) error {
 		return err
 	}
 	switch e.Type {
+	case audit.ReplicaStarted:
+		s, err := audit.DataOf[audit.Started](e)
+		if err == nil && h.key == "" {
+			h.key = s.Key
+		}
+		return err
+	case audit.KeyRotated:
+		r, err := audit.DataOf[audit.Rotation](e)
+		if err == nil {
+			h.key = r.New
+		}
+		return err
 	case audit.PolicyActivated:
 		a, err := audit.DataOf[audit.Activation](e)
 		if err == nil {

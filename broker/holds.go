@@ -1,13 +1,14 @@
 package broker
 
 import (
-	"cmp"
 	"container/heap"
 	"encoding/json"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 )
 
@@ -30,13 +31,17 @@ type holds struct {
 	open  map[string]*hold  // guarded by mu: those not closed, by id
 	due   deadlines         // guarded by mu: those whose expiry is still to be written
 	ended []*hold           // guarded by mu: in the order of their end
+	looks []deadline        // guarded by mu: those to be considered, the earliest first
+
+	// guarded by mu: the open calls whose key is not known yet, by who called what
+	unnamed map[string][]*hold
 
 	waiting map[string]int // guarded by mu: how many each caller has, with those reserved
 	total   int            // guarded by mu: sum of waiting
 }
 
 func newHolds() *holds {
-	return &holds{byID: map[string]*hold{}, byKey: map[callKey]*hold{}, open: map[string]*hold{}, waiting: map[string]int{}}
+	return &holds{byID: map[string]*hold{}, byKey: map[callKey]*hold{}, open: map[string]*hold{}, waiting: map[string]int{}, unnamed: map[string][]*hold{}}
 }
 
 func (hs *holds) get(id string) *hold {
@@ -80,6 +85,9 @@ func (hs *holds) add(c calls.Call, args json.RawMessage, key callKey, reserved b
 	hs.byID[h.id] = h
 	if key != (callKey{}) {
 		hs.byKey[key] = h
+	} else if c.Open() {
+		alike := likeness(c.Intent)
+		hs.unnamed[alike] = append(hs.unnamed[alike], h)
 	}
 	if !c.Open() {
 		hs.ended = append(hs.ended, h)
@@ -101,6 +109,49 @@ func (hs *holds) rekey(h *hold, key callKey) {
 	defer hs.mu.Unlock()
 	h.key = key
 	hs.byKey[key] = h
+	hs.forgetUnnamed(h)
+}
+
+// likeness is what two calls have in common that may be the same, their arguments aside.
+func likeness(in audit.Intent) string {
+	return strings.Join([]string{callerOf(in.Identity), in.Tool, in.Definition, in.IdempotencyKey}, "\x00")
+}
+
+// alike are the open calls whose arguments tell whether they are the same as this one.
+func (hs *holds) alike(in audit.Intent) []*hold {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	return slices.Clone(hs.unnamed[likeness(in)])
+}
+
+// forgetUnnamed must be called with mu held.
+func (hs *holds) forgetUnnamed(h *hold) {
+	c, _ := h.snapshot()
+	alike := likeness(c.Intent)
+	left := slices.DeleteFunc(hs.unnamed[alike], func(o *hold) bool { return o == h })
+	if hs.unnamed[alike] = left; len(left) == 0 {
+		delete(hs.unnamed, alike)
+	}
+}
+
+// lookAgain has h considered later. The times of one replica's calls of it grow.
+func (hs *holds) lookAgain(h *hold, at time.Time) {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	hs.looks = append(hs.looks, deadline{h, at})
+}
+
+// toLookAt takes those that are to be considered now.
+func (hs *holds) toLookAt(now time.Time) []*hold {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	var due []*hold
+	for len(hs.looks) > 0 && !hs.looks[0].at.After(now) {
+		due = append(due, hs.looks[0].hold)
+		hs.looks[0] = deadline{}
+		hs.looks = hs.looks[1:]
+	}
+	return due
 }
 
 // end notes that h is closed.
@@ -111,6 +162,9 @@ func (hs *holds) end(h *hold) {
 		return
 	}
 	delete(hs.open, h.id)
+	if h.key == (callKey{}) {
+		hs.forgetUnnamed(h)
+	}
 	hs.count(h.caller, -1)
 	if h.place >= 0 {
 		heap.Remove(&hs.due, h.place)
@@ -176,6 +230,19 @@ func (hs *holds) voted() []*hold {
 	})
 }
 
+// released are the calls that may be running.
+func (hs *holds) released() []calls.Call {
+	hs.mu.Lock()
+	defer hs.mu.Unlock()
+	var released []calls.Call
+	for _, h := range hs.open {
+		if c, _ := h.snapshot(); c.State == calls.Released {
+			released = append(released, c)
+		}
+	}
+	return released
+}
+
 // overdue takes the next hold whose time is over; nil if there is none. It comes up
 // again only after postpone.
 func (hs *holds) overdue(now time.Time) *hold {
@@ -212,47 +279,4 @@ func (hs *holds) forget(now time.Time) {
 		delete(hs.byID, h.id)
 		hs.unkey(h)
 	}
-}
-
-// deadline is when a hold is over.
-type deadline struct {
-	hold *hold
-	at   time.Time
-}
-
-func (d deadline) compare(o deadline) int {
-	return cmp.Or(d.at.Compare(o.at), cmp.Compare(d.hold.id, o.hold.id))
-}
-
-// deadlines is a heap, the earliest first. Each hold knows its place in it.
-type deadlines []deadline
-
-// Len is part of [heap.Interface].
-func (d *deadlines) Len() int { return len(*d) }
-
-// Less is part of [heap.Interface].
-func (d *deadlines) Less(i, j int) bool { return (*d)[i].compare((*d)[j]) < 0 }
-
-// Swap is part of [heap.Interface].
-func (d *deadlines) Swap(i, j int) {
-	all := *d
-	all[i], all[j] = all[j], all[i]
-	all[i].hold.place, all[j].hold.place = i, j
-}
-
-// Push is part of [heap.Interface].
-func (d *deadlines) Push(x any) {
-	v, _ := x.(deadline)
-	v.hold.place = len(*d)
-	*d = append(*d, v)
-}
-
-// Pop is part of [heap.Interface].
-func (d *deadlines) Pop() any {
-	last := len(*d) - 1
-	v := (*d)[last]
-	(*d)[last] = deadline{}
-	*d = (*d)[:last]
-	v.hold.place = -1
-	return v
 }

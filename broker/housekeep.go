@@ -21,12 +21,20 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			return nil
 		case now := <-tick.C:
 			b.expireDue(ctx, now)
+			for _, h := range b.holds.toLookAt(now) {
+				b.consider(h)
+			}
 			b.sampleRejections(ctx, now, false)
 			b.holds.forget(now)
 			b.limits.forget()
 		}
 	}
 }
+
+// courtesy is how long the replicas leave an expiry to that which took the call, and a
+// vote to that which took the vote: all of them would come to the same, and only the
+// first counts.
+const courtesy = 2 * time.Second
 
 // expireDue closes what nobody decided in time. A log that is away ends it until the next tick.
 func (b *Broker) expireDue(ctx context.Context, now time.Time) {
@@ -37,6 +45,10 @@ func (b *Broker) expireDue(ctx context.Context, now time.Time) {
 		}
 		c, _ := h.snapshot()
 		if c.State != calls.Held {
+			continue
+		}
+		if late := c.Deadline().Add(courtesy); b.cfg.Fencer != nil && c.Opening.Source != b.source && now.Before(late) {
+			b.holds.postpone(h, late)
 			continue
 		}
 		where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)

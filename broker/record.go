@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -81,11 +82,23 @@ func (b *Broker) write(ctx context.Context, t audit.Type, a about, data any, pay
 }
 
 func (b *Broker) append(ctx context.Context, e audit.Event) error {
+	return b.appendTo(ctx, b.cfg.Log, e)
+}
+
+// appender is the log, or the place of another replica in it.
+type appender interface {
+	Append(ctx context.Context, e audit.Event) (audit.Position, error)
+}
+
+func (b *Broker) appendTo(ctx context.Context, to appender, e audit.Event) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)
 	defer cancel()
 	start := time.Now()
-	_, err := b.cfg.Log.Append(ctx, e)
+	_, err := to.Append(ctx, e)
 	b.metrics.appended(ctx, e.Type, time.Since(start), err)
+	if errors.Is(err, audit.ErrFenced) {
+		b.halt()
+	}
 	if err != nil {
 		return fmt.Errorf("record %s: %w", e.Type, err)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/deedbroker/deed/audit/calls"
 )
 
-// recover folds the log, closes what a crash left open, and puts the rest back in
-// its place. It can be broken off anywhere: the next one finds what is left.
+// recover folds the log, closes what a crash of this replica left open, and puts the
+// rest back in its place. What others left open is theirs, or that of whoever buries them. It can be broken off anywhere: the next one finds what is left.
 func (b *Broker) recover(ctx context.Context) error {
 	h := newHistory(func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
 	for rec, err := range b.cfg.Log.Read(ctx, b.cursor) {
@@ -25,6 +25,9 @@ func (b *Broker) recover(ctx context.Context) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read log: %w", err)
+	}
+	if b.cfg.Fencer != nil && h.key != "" && h.key != b.cfg.Key {
+		return &KeyError{InForce: h.key, Own: b.cfg.Key}
 	}
 	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
 		return err
@@ -45,10 +48,14 @@ func (b *Broker) recover(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.cfg.Fencer != nil {
+		b.others.start(b.cursor, h.running(b.source))
+	}
 	return nil
 }
 
-// resume takes up a call that was left open: it is held again, or closed as unknown.
+// resume takes up a call that was left open: it is held again, or closed as unknown if
+// it was this replica's to run.
 func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("close call %s: %w", c.ID, err)
@@ -57,14 +64,21 @@ func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 		b.restore(ctx, c)
 		b.metrics.held(ctx, 1)
 	}
-	if c.State == calls.Held {
+	if c.State == calls.Held || b.cfg.Fencer != nil && runner(c) != b.source {
 		return nil
 	}
-	out := audit.Outcome{Code: audit.CodeCrash, Reason: "the broker stopped between the act and its record"}
-	if err := b.write(ctx, audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), out); err != nil {
+	if err := b.write(ctx, audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), outcomeCrash()); err != nil {
 		return fmt.Errorf("close call %s as unknown: %w", c.ID, err)
 	}
 	return nil
+}
+
+// runner is the replica that runs the call, if it is not held.
+func runner(c *calls.Call) string {
+	if c.State == calls.Released {
+		return c.Releasing.Source
+	}
+	return c.Opening.Source
 }
 
 // restore keeps a held call again. Its arguments tell which repeated request means
@@ -91,8 +105,22 @@ func (h *history) left() []*calls.Call {
 			left = append(left, c)
 		}
 	}
-	slices.SortFunc(left, func(a, b *calls.Call) int {
-		return cmp.Or(cmp.Compare(a.Opening.At.Log, b.Opening.At.Log), cmp.Compare(a.Opening.At.Index, b.Opening.At.Index))
-	})
+	slices.SortFunc(left, byOpening)
 	return left
+}
+
+func byOpening(a, b *calls.Call) int {
+	return cmp.Or(cmp.Compare(a.Opening.At.Log, b.Opening.At.Log), cmp.Compare(a.Opening.At.Index, b.Opening.At.Index))
+}
+
+// running are the calls at the end of the log that other replicas than this one were
+// permitted at once, and have not closed. It is asked after left.
+func (h *history) running(own string) []*opened {
+	var running []*opened
+	for _, o := range h.open {
+		if c := o.call; c != nil && c.State == calls.Running && o.head.Source != own {
+			running = append(running, o)
+		}
+	}
+	return running
 }

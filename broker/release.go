@@ -230,10 +230,17 @@ func approvals(votes []calls.Vote) policy.Approvals {
 	return a
 }
 
+// maxReadBack is how old a release may be when its replica runs the call.
+const maxReadBack = 25 * time.Second
+
 // runReleased runs a held call whose first release in the log is this replica's.
 func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	c, _ := h.snapshot()
 	where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
+	if elapsed(c.Releasing.Time) > maxReadBack {
+		b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeUnacknowledged, Reason: "its release was read back too late; it was not executed"})
+		return
+	}
 	if b.cfg.Policies.Set().Digest() != c.Release.Decision.PolicySet { // changed since the release was written
 		if r, err := b.verdict(ctx, h, c); err == nil && r.typ != audit.CallReleased {
 			b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeChanged, Reason: "the policy changed after its release, and does not permit it any more"})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/audittest"
 	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/broker"
@@ -39,6 +40,12 @@ type Options struct {
 	Grace             time.Duration // that Stop gives running calls; a second if 0
 	EndsWith          error         // what Run is to fail with; nil: it is not to fail
 	Seal              bool          // whether checkpoints are signed meanwhile
+
+	// Of a replica among several: its session, of a log that the test opened and closes.
+	Session *audittest.Replica
+	Log     *embedded.Log
+	Replica string
+	Silence time.Duration
 }
 
 // Rig is a running broker and its parts.
@@ -64,8 +71,12 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	tb.Cleanup(cancel)
-	log, err := embedded.Open(ctx, o.Dir, embedded.Options{ReserveBytes: 1 << 20})
-	must(tb, err)
+	var err error
+	log := o.Log
+	if log == nil {
+		log, err = embedded.Open(ctx, o.Dir, embedded.Options{ReserveBytes: 1 << 20})
+		must(tb, err)
+	}
 	r := &Rig{Dir: o.Dir, Log: log, ended: make(chan struct{})}
 	r.Policies, err = broker.NewPolicies(Files(o.Policies), policy.Options{})
 	must(tb, err)
@@ -78,11 +89,14 @@ func Start(tb testing.TB, o Options) *Rig {
 	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
 	must(tb, err)
 	cfg := broker.Config{
-		Key: key.Verifier().String(), Tenant: tenant, Replica: "one", Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller,
+		Key: key.Verifier().String(), Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence,
+	}
+	if o.Session != nil {
+		cfg.Log, cfg.Fencer = o.Session, o.Session
 	}
 	if o.Wrap != nil {
-		cfg.Log = o.Wrap(log)
+		cfg.Log = o.Wrap(cfg.Log)
 	}
 	r.Broker, err = broker.Open(ctx, cfg)
 	must(tb, err)
@@ -112,13 +126,19 @@ func (r *Rig) run(ctx context.Context, tb testing.TB, cancel func(), o Options, 
 	running.Go(func() {
 		defer endBase()
 		defer close(r.ended)
-		if err := r.Run(ctx, cmp.Or(o.Grace, time.Second)); !errors.Is(err, o.EndsWith) {
+		err := r.Run(ctx, cmp.Or(o.Grace, time.Second))
+		fenced := o.Session != nil && o.EndsWith == nil && errors.Is(err, audit.ErrFenced) // as who is killed may find
+		if !errors.Is(err, o.EndsWith) && !fenced {
 			tb.Errorf("run broker: %v", err)
 		}
 	})
 	r.stop = sync.OnceFunc(func() { //nolint:contextcheck // closing the log lasts longer than ctx
 		cancel()
 		running.Wait()
+		if o.Session != nil {
+			_ = o.Session.Close() // never fails
+			return
+		}
 		if err := r.Log.Close(); err != nil {
 			tb.Errorf("close log: %v", err)
 		}
