@@ -49,6 +49,7 @@ type Config struct {
 	Log       audit.Log
 	Fencer    audit.Fencer // of the same log; nil: no other replica writes it
 	Payloads  audit.Payloads
+	Spool     Spool // takes outcomes while the log is away; nil: they are kept in memory, and their callers told that they are unknown
 	Catalogue Catalogue
 	Policies  *Policies
 
@@ -114,6 +115,8 @@ type Broker struct {
 
 	rejections *rejections
 
+	spooled chan struct{} // there is something to write
+
 	cursor audit.Cursor    // where following starts; set by Open
 	work   tasks           // requests, executions and releases under way
 	live   context.Context //nolint:containedctx // of executions, which outlive the requests that start them
@@ -143,6 +146,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		holds:   newHolds(),
 		others:  newOthers(),
 		fenced:  make(chan struct{}),
+		spooled: make(chan struct{}, 1),
 		limits:  newLimits(cfg.CallsPerAgent),
 		metrics: m,
 
@@ -169,6 +173,7 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g.Go(func() error { return b.follow(following) })
 	g.Go(func() error { return b.housekeep(following) })
 	g.Go(func() error { return b.mourn(following) })
+	g.Go(func() error { return b.writeSpooled(following) })
 	for _, h := range b.holds.voted() {
 		b.consider(h)
 	}

@@ -95,11 +95,11 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if f.held {
 		return b.hold(ctx, c, f)
 	}
-	answer, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, c.args.Canonical, c.req.Notify)
+	reply, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, c.args.Canonical, c.req.Notify)
 	if fail != nil {
 		return nil, fail
 	}
-	return &Reply{CallID: c.id, Answer: answer}, nil
+	return reply, nil
 }
 
 // same finds the call that a repeated request means, wherever it was made first. Of

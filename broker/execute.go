@@ -26,7 +26,7 @@ type running struct {
 
 // execute runs the tool once and records what came of it. The tool runs to its end
 // even if ctx is done: its caller may have gone, the record is still owed.
-func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args json.RawMessage, notify func(string, json.RawMessage)) (tools.Answer, *Error) {
+func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args json.RawMessage, notify func(string, json.RawMessage)) (*Reply, *Error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(b.live, cancel)() //nolint:contextcheck // the end of the broker ends it, not that of the request
@@ -39,14 +39,25 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args jso
 
 	typ, out, fail := b.judge(r, answer, err)
 	out.Millis = float64(took.Microseconds()) / 1000
-	if unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err)); unrecorded != nil {
-		return tools.Answer{}, unrecorded
+	spooled, unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err))
+	switch {
+	case unrecorded != nil:
+		return nil, unrecorded
+	case fail != nil && spooled:
+		fail.Public += " (" + spooledText + ")"
+		return nil, fail
+	case fail != nil:
+		return nil, fail
 	}
-	return answer, fail
+	return &Reply{CallID: r.id, Answer: answer, Spooled: spooled}, nil
 }
 
-// recordOutcome writes what came of a call. An answer that is not on record is not given.
-func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, out audit.Outcome, said []byte) *Error {
+// spooledText says what an agent has to know of an outcome that only the spool has.
+const spooledText = "the log is away: the record of this is kept by the broker, and written once the log is back"
+
+// recordOutcome writes what came of a call, or spools it where the log is away. An
+// answer that is in neither is not given.
+func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, out audit.Outcome, said []byte) (spooled bool, _ *Error) {
 	where := b.callOf(r.id, r.domain, r.intent, r.trace)
 	fail := &Error{
 		Kind: OutcomeUnknown, Op: "call " + r.intent.Tool, CallID: r.id,
@@ -58,9 +69,12 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 		commitment := p.Commitment()
 		out.Output, payloads = &commitment, []audit.Payload{p}
 	}
-	err := b.write(ctx, typ, where, out, payloads...)
+	e, err := b.event(typ, where, out, payloads...)
 	if err == nil {
-		return nil
+		err = b.append(ctx, e)
+	}
+	if err == nil {
+		return false, nil
 	}
 	b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "outcome not recorded", slog.String("call_id", r.id), slog.Any("error", err))
 	fail.Err = err
@@ -68,11 +82,13 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 		fail.Kind, fail.Public = Upstream, "the tool ran, but its answer is too large to be recorded and therefore not given; ask it for less"
 		out.Output, out.Reason, payloads = nil, fail.Public, nil
 		if err = b.write(ctx, typ, where, out); err == nil {
-			return fail
+			return false, fail
 		}
+	} else if b.keepOutcome(ctx, e, err) {
+		return true, nil
 	}
 	b.owe(typ, where, out, payloads...)
-	return fail
+	return false, fail
 }
 
 // refusedCall is how an upstream's JSON-RPC error is recorded: apart from the event,

@@ -15,6 +15,9 @@ import (
 // recover folds the log, closes what a crash of this replica left open, and puts the
 // rest back in its place. What others left open is theirs, or that of whoever buries them. It can be broken off anywhere: the next one finds what is left.
 func (b *Broker) recover(ctx context.Context) error {
+	if err := b.drainSpool(ctx); err != nil {
+		return fmt.Errorf("write what was spooled: %w", err)
+	}
 	h := newHistory(func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
 	for rec, err := range b.cfg.Log.Read(ctx, b.cursor) {
 		if err != nil {

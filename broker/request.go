@@ -34,6 +34,7 @@ type Request struct {
 type Reply struct {
 	CallID  string
 	Answer  tools.Answer
+	Spooled bool     // the answer's record is kept by this replica until the log is back
 	Pending *Pending // set while the call is held or running; Answer is empty then
 	Edited  *Edited  // set if people changed the arguments before it ran
 }

@@ -46,6 +46,8 @@ type Options struct {
 	Log     *embedded.Log
 	Replica string
 	Silence time.Duration
+
+	Spool broker.Spool
 }
 
 // Rig is a running broker and its parts.
@@ -90,7 +92,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	must(tb, err)
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool,
 	}
 	if o.Session != nil {
 		cfg.Log, cfg.Fencer = o.Session, o.Session

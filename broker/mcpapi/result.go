@@ -22,6 +22,7 @@ const (
 	keyRefusal   = "dev.deed/refusal"
 	keyPending   = "dev.deed/pending"
 	keyEdited    = "dev.deed/edited"
+	keyRecord    = "dev.deed/record"          // "spooled": the log is away, and has the call's intent only
 	protocolKeys = "io.modelcontextprotocol/" // of the hop, not of the answer
 )
 
@@ -60,6 +61,9 @@ func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
 	b = append(b, foreign...)
 	if reply.Edited != nil {
 		b = append(marshalInto(append(b, `"`+keyEdited+`":`...), reply.Edited), ',')
+	}
+	if reply.Spooled {
+		b = append(b, `"`+keyRecord+`":"spooled",`...)
 	}
 	b = append(h.appendMeta(b, reply.CallID, modern), '}')
 	return append(b, '}')
