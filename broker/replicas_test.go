@@ -53,6 +53,11 @@ func (c *cluster) join(t *testing.T, name string, o brokertest.Options) *member 
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c.start(t, name, session, o)
+}
+
+func (c *cluster) start(t *testing.T, name string, session *audittest.Replica, o brokertest.Options) *member {
+	t.Helper()
 	fake := toolstest.NewFake()
 	fake.Handle(toolstest.Define(toolstest.Echo, `{"text":{"type":"string"}}`, "text"), c.run)
 	o.Policies, o.Upstreams = policies, map[string]tools.Upstream{"desk": fake}

@@ -154,6 +154,9 @@ func (r *Rig) Stop() { r.stop() }
 // Wait waits until the broker has ended by itself.
 func (r *Rig) Wait() { <-r.ended }
 
+// Ended is closed once the broker has ended, by itself or not.
+func (r *Rig) Ended() <-chan struct{} { return r.ended }
+
 // Files makes policy files of a text.
 func Files(text string) []policy.File {
 	return []policy.File{{Name: "test.cedar", Text: []byte(text)}}
