@@ -107,13 +107,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 func (b *Broker) same(ctx context.Context, c *call) *hold {
 	for _, h := range b.holds.alike(c.intent) {
 		held, _ := h.snapshot()
-		args, err := b.canonical(ctx, h, held)
-		if err != nil {
-			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "arguments of a held call cannot be read",
-				slog.String("call_id", h.id), slog.Any("error", err))
-			continue
-		}
-		b.holds.rekey(h, keyOf(held.Intent, args))
+		b.rekey(ctx, h, held)
 	}
 	return b.holds.same(c.key, time.Now())
 }

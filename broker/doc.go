@@ -14,6 +14,40 @@
 // closing event of a call counts; a replica that may have released a call writes
 // nothing that says it was not executed.
 //
+// # Replicas
+//
+// Several brokers can share a log that is an [audit.Fencer]. Each follows all of it, so
+// that a held call can be decided, awaited, repeated and withdrawn at any of them.
+// Replicas race, and the order of the log decides: a held call is run by the replica
+// whose release is the first; as a rule that is the one at which the vote was cast that
+// lifts the hold, the others wait a moment before they try.
+//
+// A call that is not held belongs to the replica that wrote its intent, a released one
+// to that which released it, and nobody else closes it while that one lives. When a
+// replica dies, one other takes its place in the log, reads to the end, closes what the
+// dead one was running as unknown, and gives the place back. A replica that is opened
+// again under its name does the same with what it left.
+//
+// Why that is sound, by the contract of [audit.Fencer]. While the fence is held nothing
+// of the dead one is stored (2), so that whoever has read to the end knows every closing
+// event that it wrote: only open calls are closed. Of two that try, one holds the fence
+// (2); the other, when its turn comes, reads the closing events of the first: each call
+// is closed as unknown once. The dead one may only have slept. What it sends about these
+// calls is not stored after that (3): its client is told that the outcome is unknown, as
+// the log says, and it stops. So is a holder that slept (4). What it may have acted on is
+// what it had an acknowledgement for before it slept: an intent whose acknowledgement is
+// older than [Config].AckWait and a release that is older than 25 s are not run, so that
+// only a sleep between that look and the act itself remains, for which unknown is the
+// right word: the tool may have acted, or still act. Nothing here rests on a clock but
+// that look.
+//
+// What is guaranteed of equal requests at different replicas: one that reaches a replica
+// which has read the first one's intent is that call; one that comes before is a call of
+// its own, which people decide on its own. Its outcome is given to whoever repeats the
+// request within [SameCallFor] of the end, once at each replica. Calls that are not held
+// are never the same. Await, by the call's id, gives an outcome as often as it is asked
+// for, at any replica, for a day.
+//
 // The packages below are its edges: broker/mcpapi speaks MCP to agents,
 // broker/httpapi and broker/live speak to people, broker/policy decides.
 package broker

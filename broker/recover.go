@@ -91,6 +91,11 @@ func (b *Broker) restore(ctx context.Context, c *calls.Call) {
 	if !c.Open() && time.Since(c.Closing.Time) > SameCallFor {
 		return
 	}
+	b.rekey(ctx, h, *c)
+}
+
+// rekey finds out which requests mean a held call.
+func (b *Broker) rekey(ctx context.Context, h *hold, c calls.Call) {
 	args, err := b.committed(ctx, c.Intent.Arguments, c.Opening.At) // as its caller made it
 	if err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "arguments of a held call cannot be read",
