@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"testing"
 	"time"
 
@@ -160,9 +161,7 @@ func (c *cluster) started() map[string]int {
 	c.ran.mu.Lock()
 	defer c.ran.mu.Unlock()
 	all := map[string]int{}
-	for id, n := range c.ran.times {
-		all[id] = n
-	}
+	maps.Copy(all, c.ran.times)
 	return all
 }
 
@@ -187,7 +186,7 @@ func TestWhatADeadReplicaLeftIsClosedByOneOther(t *testing.T) {
 	}
 	a.kill(t)
 	for _, id := range []string{running, released.ID} {
-		until(t, "it is closed", func() bool { return !ptr(fold(t, others[0].Rig, id)).Open() })
+		until(t, "it is closed", func() bool { return !new(fold(t, others[0].Rig, id)).Open() })
 		wantEnd(t, others[0].Rig, id, audit.CallUnknown)
 	}
 	h := others[1].waitHeld(t, heldOn.CallID)
@@ -199,8 +198,7 @@ func TestWhatADeadReplicaLeftIsClosedByOneOther(t *testing.T) {
 	verified(t, c.log, "at the end")
 }
 
-func ptr[T any](v T) *T { return &v }
-
+//go:fix inline
 // wantEnd checks that a call has one closing event, of this type.
 func wantEnd(t *testing.T, rig *brokertest.Rig, id string, want audit.Type) {
 	t.Helper()
@@ -250,7 +248,7 @@ func TestAReplicaThatWakesUpFencedStops(t *testing.T) {
 	b := c.join(t, "b", brokertest.Options{})
 	id, done := c.begin(t, a)
 	a.session.CutOff()
-	until(t, "it is closed", func() bool { return !ptr(fold(t, b.Rig, id)).Open() })
+	until(t, "it is closed", func() bool { return !new(fold(t, b.Rig, id)).Open() })
 	close(c.gate) // its tool answers, and it comes back
 	a.session.Return()
 	a.Wait()

@@ -86,13 +86,14 @@ func put(t *testing.T, to interface {
 	}
 }
 
-func (m *meeting) fence(t *testing.T, by Member, name string) audit.Fence {
+// fence takes the place of the replica a.
+func (m *meeting) fence(t *testing.T, by Member) audit.Fence {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	f, err := by.Fence(ctx, m.Source(name))
+	f, err := by.Fence(ctx, m.Source("a"))
 	if err != nil {
-		t.Fatalf("fence %s: %v", name, err)
+		t.Fatalf("fence a: %v", err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
 	return f
@@ -139,6 +140,7 @@ func unknown(id string) audit.Event {
 }
 
 func testOneHistory(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b, id := m.join(t, "a"), m.join(t, "b"), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	put(t, b, m.by("b", NewEvent(audit.CallApproval, id, struct{}{})))
@@ -149,6 +151,7 @@ func testOneHistory(t *testing.T, m *meeting) {
 }
 
 func testOneSession(t *testing.T, m *meeting) {
+	t.Helper()
 	a, id := m.join(t, "a"), NewID()
 	_, err := m.Join(t.Context(), "a")
 	refused(t, "a second session", err, audit.ErrLocked)
@@ -162,6 +165,7 @@ func testOneSession(t *testing.T, m *meeting) {
 }
 
 func testAlive(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b, id := m.join(t, "a"), m.join(t, "b"), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	_, err := b.Fence(t.Context(), m.Source("a"))
@@ -170,10 +174,11 @@ func testAlive(t *testing.T, m *meeting) {
 }
 
 func testOneFence(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b, c, id := m.join(t, "a"), m.join(t, "b"), m.join(t, "c"), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	m.Lose(t, a)
-	f := m.fence(t, b, "a")
+	f := m.fence(t, b)
 	_, err := c.Fence(t.Context(), m.Source("a"))
 	refused(t, "a second fence", err, audit.ErrAlive)
 	_, err = m.Join(t.Context(), "a")
@@ -184,7 +189,7 @@ func testOneFence(t *testing.T, m *meeting) {
 			t.Fatal(err)
 		}
 	}
-	if err := m.fence(t, c, "a").Close(); err != nil { // it is free again
+	if err := m.fence(t, c).Close(); err != nil { // it is free again
 		t.Fatal(err)
 	}
 	m.join(t, "a")
@@ -192,6 +197,7 @@ func testOneFence(t *testing.T, m *meeting) {
 }
 
 func testReadBefore(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b := m.join(t, "a"), m.join(t, "b")
 	var ids []string
 	for range 20 {
@@ -200,18 +206,19 @@ func testReadBefore(t *testing.T, m *meeting) {
 		ids = append(ids, id)
 	}
 	m.Lose(t, a)
-	m.fence(t, b, "a")
+	m.fence(t, b)
 	for _, id := range ids {
 		wantStory(t, b, id, audit.CallIntent)
 	}
 }
 
 func testAwoken(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b, id, other := m.join(t, "a"), m.join(t, "b"), NewID(), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	put(t, a, m.by("a", Intent(other, `{}`)))
 	resume := m.Lose(t, a)
-	f := m.fence(t, b, "a")
+	f := m.fence(t, b)
 	put(t, f, m.by("b", unknown(id)))
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
@@ -227,6 +234,7 @@ func testAwoken(t *testing.T, m *meeting) {
 }
 
 func testReopenedName(t *testing.T, m *meeting) {
+	t.Helper()
 	a, id := m.join(t, "a"), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	resume := m.Lose(t, a)
@@ -243,12 +251,13 @@ func testReopenedName(t *testing.T, m *meeting) {
 }
 
 func testLostFence(t *testing.T, m *meeting) {
+	t.Helper()
 	a, b, c, id := m.join(t, "a"), m.join(t, "b"), m.join(t, "c"), NewID()
 	put(t, a, m.by("a", Intent(id, `{}`)))
 	m.Lose(t, a)
-	f := m.fence(t, b, "a")
+	f := m.fence(t, b)
 	resume := m.Lose(t, b)
-	g := m.fence(t, c, "a")
+	g := m.fence(t, c)
 	put(t, g, m.by("c", unknown(id)))
 	resume()
 	ctx, cancel := context.WithTimeout(t.Context(), within)

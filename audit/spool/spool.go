@@ -39,8 +39,15 @@ type entry struct {
 
 // stored is what stands in a file.
 type stored struct {
-	Event    audit.Event     `json:"event"`
-	Payloads []audit.Payload `json:"payloads,omitempty"`
+	Event    audit.Event `json:"event"`
+	Payloads []payload   `json:"payloads,omitempty"`
+}
+
+type payload struct {
+	Name      string `json:"name"`
+	MediaType string `json:"mediatype"`
+	Salt      []byte `json:"salt"`
+	Body      []byte `json:"body"`
 }
 
 const (
@@ -96,7 +103,11 @@ func (s *Spool) open() error {
 
 // Put keeps an event and its payloads. They are durable when it returns.
 func (s *Spool) Put(e audit.Event) error {
-	body, err := json.Marshal(stored{Event: e, Payloads: e.Payloads})
+	kept := stored{Event: e}
+	for _, p := range e.Payloads {
+		kept.Payloads = append(kept.Payloads, payload(p))
+	}
+	body, err := json.Marshal(kept)
 	if err != nil {
 		return fmt.Errorf("spool event: %w", err)
 	}
@@ -183,7 +194,9 @@ func (s *Spool) read(name string) (audit.Event, error) {
 	if err := json.Unmarshal(body, &kept); err != nil {
 		return audit.Event{}, fmt.Errorf("%w: %w", audit.ErrCorrupt, err)
 	}
-	kept.Event.Payloads = kept.Payloads
+	for _, p := range kept.Payloads {
+		kept.Event.Payloads = append(kept.Event.Payloads, audit.Payload(p))
+	}
 	return kept.Event, nil
 }
 

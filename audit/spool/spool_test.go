@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,11 +111,10 @@ func TestASpoolHasABound(t *testing.T) {
 // Whatever is put, drained, refused and opened again in between: the spool is a queue.
 func TestASpoolIsAQueue(t *testing.T) {
 	t.Parallel()
+	place, dirs := t.TempDir(), 0
 	rapid.Check(t, func(rt *rapid.T) {
-		dir, err := os.MkdirTemp(t.TempDir(), "")
-		if err != nil {
-			rt.Fatal(err)
-		}
+		dirs++
+		dir := filepath.Join(place, strconv.Itoa(dirs))
 		s, err := spool.Open(dir, 0)
 		if err != nil {
 			rt.Fatal(err)

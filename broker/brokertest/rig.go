@@ -134,7 +134,7 @@ func (r *Rig) run(ctx context.Context, tb testing.TB, cancel func(), o Options, 
 			tb.Errorf("run broker: %v", err)
 		}
 	})
-	r.stop = sync.OnceFunc(func() { //nolint:contextcheck // closing the log lasts longer than ctx
+	r.stop = sync.OnceFunc(func() {
 		cancel()
 		running.Wait()
 		if o.Session != nil {
