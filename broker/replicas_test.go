@@ -198,7 +198,6 @@ func TestWhatADeadReplicaLeftIsClosedByOneOther(t *testing.T) {
 	verified(t, c.log, "at the end")
 }
 
-//go:fix inline
 // wantEnd checks that a call has one closing event, of this type.
 func wantEnd(t *testing.T, rig *brokertest.Rig, id string, want audit.Type) {
 	t.Helper()
