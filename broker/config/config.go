@@ -2,6 +2,7 @@ package config
 
 import (
 	_ "embed" // schema.json
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -17,7 +18,7 @@ const (
 
 	DefaultRetention        = 365 * Day
 	DefaultPayloadRetention = 90 * Day // at most retention
-	DefaultPartitions       = 4        // domains.*.partitions
+	DefaultPartitions       = 4        // domains.*.partitions; of the broker's own, 1
 
 	DefaultPulsarRole = "deed"         // log.pulsar.role
 	DefaultBacklog    = Size(10 << 30) // log.pulsar.backlog
@@ -241,6 +242,9 @@ func (c *Config) PolicyFiles() ([]string, error) {
 // No duration that can be written is negative.
 var unsaid = Duration{-1}
 
+// unsaidCount is the same of a count.
+const unsaidCount = math.MinInt32
+
 func (c *Config) setDefaults() {
 	c.Listen, c.Tenant = DefaultListen, DefaultTenant
 	c.Holds = Holds{Wait: Duration{DefaultWait}, Expires: Duration{DefaultExpires}, MaxOpen: DefaultMaxOpen}
@@ -258,7 +262,7 @@ func (i *Issuer) setDefaults() {
 func (i *Introspection) setDefaults() { i.Every = Duration{DefaultEvery} }
 
 func (d *Domain) setDefaults() {
-	d.Retention, d.PayloadRetention, d.Partitions = unsaid, unsaid, DefaultPartitions
+	d.Retention, d.PayloadRetention, d.Partitions = unsaid, unsaid, unsaidCount
 }
 
 func (p *Pulsar) setDefaults() {

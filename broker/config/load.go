@@ -110,18 +110,21 @@ func (c *Config) completeDomains() {
 	longest := Duration{DefaultRetention}
 	for name, d := range c.Domains {
 		if name != reserved {
-			d.complete(Duration{DefaultRetention})
+			d.complete(Duration{DefaultRetention}, DefaultPartitions)
 			c.Domains[name] = d
 			longest.Duration = max(longest.Duration, d.Retention.Duration)
 		}
 	}
 	if own, configured := c.Domains[reserved]; configured {
-		own.complete(longest)
+		own.complete(longest, 1)
 		c.Domains[reserved] = own
 	}
 }
 
-func (d *Domain) complete(retention Duration) {
+func (d *Domain) complete(retention Duration, partitions int) {
+	if d.Partitions == unsaidCount {
+		d.Partitions = partitions
+	}
 	if d.Retention == unsaid {
 		d.Retention = retention
 	}
