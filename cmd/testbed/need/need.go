@@ -29,6 +29,12 @@ const (
 	PulsarAdmin = "DEED_TEST_PULSAR_ADMIN" // http://host:port of its admin API
 	PulsarKeys  = "DEED_TEST_PULSAR_KEYS"  // directory of its keys, as package cmd/provide/pulsar makes them
 
+	KeycloakHome = "DEED_TEST_KEYCLOAK_HOME" // directory of Keycloak's distribution, built
+
+	// A Keycloak that runs already, to be used by the tests instead of one that they start.
+	KeycloakURL      = "DEED_TEST_KEYCLOAK_URL"      // http://host:port
+	KeycloakPassword = "DEED_TEST_KEYCLOAK_PASSWORD" // of its administrator, admin
+
 	// Require makes a missing variable fail the test when it is "all".
 	Require = "DEED_TEST_REQUIRE"
 )

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/deedbroker/deed/cmd/provide"
+	"github.com/deedbroker/deed/cmd/provide/keycloak"
 	"github.com/deedbroker/deed/cmd/provide/pulsar"
 	"github.com/deedbroker/deed/cmd/testbed/need"
 )
@@ -39,6 +40,7 @@ func things() []thing {
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
 		{"Chromium", chromium},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
+		{"Keycloak " + keycloak.Version, keycloakDistribution},
 	}
 }
 

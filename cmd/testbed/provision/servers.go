@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/deedbroker/deed/cmd/provide"
+	"github.com/deedbroker/deed/cmd/provide/keycloak"
 	"github.com/deedbroker/deed/cmd/provide/pulsar"
 	"github.com/deedbroker/deed/cmd/testbed/need"
 )
@@ -29,4 +30,17 @@ func pulsarDistribution(ctx context.Context, c *provide.Cache) (Env, error) {
 		return nil, err
 	}
 	return Env{need.PulsarHome: d.Dir, need.Servers: servers.Dir}, nil
+}
+
+// keycloakDistribution installs Keycloak. The first test that needs it starts it.
+func keycloakDistribution(ctx context.Context, c *provide.Cache) (Env, error) {
+	dir, err := keycloak.Install(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	servers, err := Servers()
+	if err != nil {
+		return nil, err
+	}
+	return Env{need.KeycloakHome: dir, need.Servers: servers.Dir}, nil
 }
