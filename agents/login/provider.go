@@ -23,6 +23,7 @@ type Provider struct {
 	Issuer                string `json:"issuer"`
 	AuthorizationEndpoint string `json:"authorization_endpoint"`
 	TokenEndpoint         string `json:"token_endpoint"`
+	DeviceEndpoint        string `json:"device_authorization_endpoint"` // empty if there is none
 	// NamesItself tells that authorization responses carry iss (RFC 9207).
 	NamesItself bool `json:"authorization_response_iss_parameter_supported"`
 }
@@ -63,6 +64,11 @@ func discover(ctx context.Context, client *http.Client, issuer string) (*Provide
 	for name, endpoint := range map[string]string{"authorization": p.AuthorizationEndpoint, "token": p.TokenEndpoint} {
 		if err := checkURL(endpoint); err != nil {
 			return nil, fmt.Errorf("%s endpoint: %w", name, err)
+		}
+	}
+	if p.DeviceEndpoint != "" {
+		if err := checkURL(p.DeviceEndpoint); err != nil {
+			return nil, fmt.Errorf("device authorization endpoint: %w", err)
 		}
 	}
 	return &p, nil

@@ -18,21 +18,25 @@ const signInWait = 10 * time.Minute
 func newLoginCommand(env *environment) *cobra.Command {
 	var issuer, clientID, hint string
 	var scopes []string
+	var device bool
 	c := &cobra.Command{
 		Use:   "login",
 		Short: "Sign in at the broker's issuer, in a browser",
 		Long: `Sign in as a person, by the authorization code flow with PKCE, at an issuer that the
-broker names. Deed prints the address to open in a browser on this machine. What
-it gets is kept in $XDG_DATA_HOME/deed/sessions.json, readable by its owner only, and
-used by the other commands for this broker.`,
+broker names. Deed prints the address to open in a browser on this machine; with
+--device, an address and a code for a browser on any other. What it gets is kept in
+$XDG_DATA_HOME/deed/sessions.json, readable by its owner only, and used by the other
+commands for this broker.`,
 		Example: `  deed login
-  deed login --url https://deed.acme.example --client-id deed-cli`,
+  deed login --url https://deed.acme.example --client-id deed-cli
+  deed login --device`,
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
 	flags.StringVar(&issuer, "issuer", "", "the issuer's `URL`, if the broker accepts several")
 	flags.StringVar(&clientID, "client-id", "deed-cli", "the OAuth client to sign in through")
 	flags.StringSliceVar(&scopes, "scope", []string{"openid"}, "scopes to ask for")
+	flags.BoolVar(&device, "device", false, "sign in with a code, in a browser on another machine")
 	flags.StringVar(&hint, "user", "", "suggest this `user` to the issuer (login_hint)")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		base, err := env.brokerURL()
@@ -53,7 +57,7 @@ used by the other commands for this broker.`,
 		if hint != "" {
 			request.AuthParams = url.Values{"login_hint": {hint}}
 		}
-		session, err := signIn(ctx, at, clientID, request)
+		session, err := env.signIn(ctx, at, clientID, request, device)
 		if err != nil {
 			return err
 		}
@@ -62,14 +66,19 @@ used by the other commands for this broker.`,
 	return c
 }
 
-func signIn(ctx context.Context, issuer, clientID string, request login.CodeRequest) (*login.Session, error) {
+func (e *environment) signIn(ctx context.Context, issuer, clientID string, request login.CodeRequest, device bool) (*login.Session, error) {
 	hc := &http.Client{Timeout: 30 * time.Second}
 	provider, err := login.Discover(ctx, hc, issuer)
 	if err != nil {
 		return nil, err
 	}
 	c := login.Client{Provider: provider, ID: clientID, HTTP: hc}
-	token, err := c.CodeFlow(ctx, request)
+	var token *login.Token
+	if device {
+		token, err = c.DeviceFlow(ctx, login.DeviceRequest{Target: request.Target, Show: e.showCode})
+	} else {
+		token, err = c.CodeFlow(ctx, request)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +87,15 @@ func signIn(ctx context.Context, issuer, clientID string, request login.CodeRequ
 
 func (e *environment) showAddress(_ context.Context, address string) error {
 	e.say("Open this address in a browser on this machine to sign in:\n\n  %s\n\n", address)
+	return nil
+}
+
+func (e *environment) showCode(_ context.Context, code login.DeviceCode) error {
+	if code.Complete == "" {
+		e.say("Open this address in any browser, and enter the code %s to sign in:\n\n  %s\n\n", code.UserCode, code.Address)
+		return nil
+	}
+	e.say("Open this address in any browser to sign in, and check that it shows the code %s:\n\n  %s\n\n", code.UserCode, code.Complete)
 	return nil
 }
 

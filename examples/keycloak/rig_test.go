@@ -137,7 +137,7 @@ func (r *rig) signIn(ctx context.Context, user, address string) error {
 	b := keycloak.Browser{User: user, Password: user}
 	back, err := b.Visit(ctx, address)
 	if err != nil || back == "" {
-		return errors.Join(err, errors.New("Keycloak sends the browser nowhere")) //nolint:staticcheck // a name
+		return errors.Join(err, errors.New("the browser is sent nowhere"))
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, back, nil)
 	if err != nil {

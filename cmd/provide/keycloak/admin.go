@@ -72,7 +72,7 @@ func (a *Admin) token(ctx context.Context) (string, error) {
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	var answer struct {
-		Token string `json:"access_token"` //nolint:gosec // a development server's
+		Token string `json:"access_token"`
 	}
 	err = a.send(r, &answer)
 	return answer.Token, err

@@ -33,7 +33,7 @@ const (
 
 	// A Keycloak that runs already, to be used by the tests instead of one that they start.
 	KeycloakURL      = "DEED_TEST_KEYCLOAK_URL"      // http://host:port
-	KeycloakPassword = "DEED_TEST_KEYCLOAK_PASSWORD" // of its administrator, admin
+	KeycloakPassword = "DEED_TEST_KEYCLOAK_PASSWORD" //nolint:gosec // of its administrator, admin
 
 	// Require makes a missing variable fail the test when it is "all".
 	Require = "DEED_TEST_REQUIRE"
