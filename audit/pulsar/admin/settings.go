@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strconv"
 
 	"github.com/deedbroker/deed/audit/pulsar/topics"
@@ -32,6 +33,8 @@ func settingOf(p topics.Policy, ofTopic bool) (string, error) {
 		return "schemaCompatibilityStrategy", nil
 	case topics.SchemaForced:
 		return "schemaValidationEnforced", nil
+	case topics.KeepUncompacted:
+		return "compaction", nil
 	case topics.Compaction:
 		return "compactionThreshold", nil
 	default:
@@ -110,6 +113,8 @@ func (c *Client) send(ctx context.Context, s topics.Step) error {
 	switch {
 	case s.Policy == topics.Compatibility:
 		return c.put(ctx, at, body)
+	case s.Policy == topics.KeepUncompacted:
+		return c.compact(ctx, at)
 	case s.Policy == topics.MessageTTL && ofTopic:
 		ttl, _ := s.To.(topics.TTL) // bodyOf has seen to it
 		query["messageTTL"] = strconv.FormatInt(int64(ttl), 10)
@@ -117,4 +122,14 @@ func (c *Client) send(ctx context.Context, s topics.Step) error {
 	default:
 		return c.post(ctx, at, body, query)
 	}
+}
+
+// compact has a topic compacted, which leaves a subscription behind. That it is being
+// compacted already is as good.
+func (c *Client) compact(ctx context.Context, at string) error {
+	err := c.put(ctx, at, nil)
+	if answered(err, http.StatusConflict) {
+		return nil
+	}
+	return err
 }

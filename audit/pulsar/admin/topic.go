@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"slices"
 
 	"github.com/deedbroker/deed/audit/pulsar/topics"
 )
@@ -16,6 +17,7 @@ type override struct {
 // what the namespace says. Pulsar answers with nothing where there is none.
 func overridable() []override {
 	return []override{
+		{topics.KeepUncompacted, compactionSubscription},
 		overrideOf(topics.Keep, func(r retention) topics.Value { return topics.Retention(r) }),
 		overrideOf(topics.MessageTTL, func(n int64) topics.Value { return topics.TTL(n) }),
 		overrideOf(topics.Deduplication, func(on bool) topics.Value { return topics.Switch(on) }),
@@ -29,6 +31,19 @@ func overridable() []override {
 			return topics.Quota{Bytes: q.Size, Action: q.Action}
 		}),
 	}
+}
+
+// compactionSubscription reports whether compaction reads a topic of keys. Other topics
+// may be compacted by whoever likes to, without harm.
+func compactionSubscription(ctx context.Context, c *Client, topic string) (topics.Value, error) {
+	if local(topic) != topics.Keys {
+		return nil, nil
+	}
+	var names []string
+	if _, err := c.get(ctx, "persistent/"+topic+"/subscriptions", &names); err != nil || !slices.Contains(names, "__compaction") {
+		return nil, err
+	}
+	return topics.Switch(true), nil
 }
 
 func overrideOf[T any](p topics.Policy, value func(T) topics.Value) override {

@@ -33,8 +33,12 @@ func (s Spec) namespace(d Domain) *Namespace {
 		Topics: map[string]*Topic{
 			audit.TopicCalls: s.topic(audit.TopicCalls, d.Partitions),
 			Payloads:         s.shorter(Payloads, d.Partitions, d.PayloadRetention, d.Retention),
+			Keys:             s.keys(),
 		},
 	}
+	// Payloads travel in batches, of which deduplication would lose some; storing one
+	// twice does no harm.
+	n.Topics[Payloads].Policies[Deduplication] = Switch(false)
 	for _, reader := range d.Readers {
 		n.Grants[reader] = NamesOf(Consume)
 	}
@@ -75,6 +79,18 @@ func (s Spec) shorter(name string, partitions int, life, namespace time.Duration
 	if life < namespace {
 		t.Policies[Keep], t.Policies[MessageTTL] = retention(life), ttl(life)
 	}
+	return t
+}
+
+// keys is a topic of which only the last message of each key matters. What was there
+// before is not retained, and would be gone before the first compaction but for the
+// subscription that compaction reads by: Pulsar deletes nothing that it has not read.
+func (s Spec) keys() *Topic {
+	t := s.topic(Keys, 0)
+	t.Policies[Deduplication] = Switch(false)
+	t.Policies[KeepUncompacted] = Switch(true)
+	t.Policies[Keep], t.Policies[MessageTTL] = Retention{}, TTL(0)
+	t.Policies[Compaction] = Bytes(compactAfter)
 	return t
 }
 

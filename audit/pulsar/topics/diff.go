@@ -196,7 +196,7 @@ func (d *differ) grant(o Object, want, have map[string]Names) {
 
 // inOrder is the order of the constants.
 func inOrder(a, b Policy) int {
-	all := []Policy{AutoCreation, DeleteIdle, Deduplication, Keep, MessageTTL, Backlog, SchemaUpdates, Compatibility, SchemaForced, Compaction}
+	all := []Policy{AutoCreation, DeleteIdle, Deduplication, KeepUncompacted, Keep, MessageTTL, Backlog, SchemaUpdates, Compatibility, SchemaForced, Compaction}
 	return cmp.Or(slices.Index(all, a)-slices.Index(all, b), strings.Compare(string(a), string(b)))
 }
 

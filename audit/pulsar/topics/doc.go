@@ -10,18 +10,22 @@
 // # Names
 //
 //	persistent://{tenant}/{domain}/calls      every event of every call
-//	persistent://{tenant}/{domain}/payloads   arguments and results
+//	persistent://{tenant}/{domain}/payloads   arguments and results, encrypted
+//	persistent://{tenant}/{domain}/keys       what with
 //	persistent://{tenant}/deed/control        and rejections, checkpoints, and calls that
 //	                                          reached no domain
 //
 // # Why each policy is what it is
 //
-//   - Deduplication is on: without it a send whose acknowledgement was lost is stored twice.
+//   - Deduplication is on: without it a send whose acknowledgement was lost is stored
+//     twice. It is off for payloads and keys, which are no worse for being stored twice.
 //   - Topics are never created by using them, nor deleted for being idle: either would start
 //     a second history.
 //   - Retention is the domain's, and payloads have a shorter one of their own. A message
 //     that a subscription hasn't acknowledged outlives its retention, so that the time to
 //     live is the same span: then it is a bound.
+//   - Keys have no retention, and a subscription for compaction from the beginning, which
+//     alone keeps them: what compaction has replaced goes, what it has not read stays.
 //   - A subscription that lags more than the backlog is moved on. Any other policy would let
 //     a slow reader stop the brokers from writing; the reader sees a gap in the sequence and
 //     reads from its last position.

@@ -28,8 +28,15 @@ type Domain struct {
 	Partitions       int
 }
 
-// Payloads is the topic of a namespace beside those that package audit names.
-const Payloads = "payloads"
+// The topics of a namespace that hold no events.
+const (
+	Payloads = "payloads" // arguments and results, encrypted
+	Keys     = "keys"     // what payloads are encrypted with, the last of each key
+)
+
+// compactAfter is how much of the keys may lie about before the topic is compacted, so
+// that a key that was erased is gone for good within hours, whoever erased it.
+const compactAfter = 1 << 10
 
 // rejectionsLive is how long samples of failed authentications are kept at most. They
 // prove nothing, and strangers cause them.

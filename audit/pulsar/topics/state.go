@@ -7,16 +7,17 @@ type Policy string
 
 // The policies that are managed, in the order in which they are set.
 const (
-	AutoCreation  Policy = "auto_topic_creation"
-	DeleteIdle    Policy = "delete_inactive_topics"
-	Deduplication Policy = "deduplication"
-	Keep          Policy = "retention"
-	MessageTTL    Policy = "message_ttl"
-	Backlog       Policy = "backlog_quota"
-	SchemaUpdates Policy = "schema_auto_update"
-	Compatibility Policy = "schema_compatibility"
-	SchemaForced  Policy = "schema_validation_enforced"
-	Compaction    Policy = "compaction_threshold"
+	AutoCreation    Policy = "auto_topic_creation"
+	DeleteIdle      Policy = "delete_inactive_topics"
+	Deduplication   Policy = "deduplication"
+	KeepUncompacted Policy = "compaction_subscription"
+	Keep            Policy = "retention"
+	MessageTTL      Policy = "message_ttl"
+	Backlog         Policy = "backlog_quota"
+	SchemaUpdates   Policy = "schema_auto_update"
+	Compatibility   Policy = "schema_compatibility"
+	SchemaForced    Policy = "schema_validation_enforced"
+	Compaction      Policy = "compaction_threshold"
 )
 
 // What roles may do.

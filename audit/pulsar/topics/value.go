@@ -19,7 +19,10 @@ type Retention struct{ Minutes, Megabytes int64 }
 // String is a span such as 90d, and a size where there is a bound.
 func (r Retention) String() string {
 	text := "for ever"
-	if r.Minutes >= 0 {
+	if r.Minutes == 0 || r.Megabytes == 0 {
+		return "what is not acknowledged"
+	}
+	if r.Minutes > 0 {
 		text = span(time.Duration(r.Minutes) * time.Minute)
 	}
 	if r.Megabytes >= 0 {
