@@ -17,7 +17,7 @@ import (
 // waited so long: briefly while little happens, and longer once that brought busyRecords,
 // for a large batch costs less per record, and has most calls from intent to outcome.
 const (
-	batchRecords = 8000
+	batchRecords = 2000
 	batchBytes   = 16 << 20
 	readAhead    = 512 // records, while a batch is committed
 	busyRecords  = 32
