@@ -35,6 +35,7 @@ func (i *Index) Agents(ctx context.Context, domains ...string) ([]Agent, error) 
 	if err != nil {
 		return nil, fmt.Errorf("list agents: %w", err)
 	}
+	i.fresh(ctx)
 	found := map[string]*Agent{}
 	err = i.reading(func(db *sql.DB) error {
 		rows, err := db.QueryContext(ctx, `SELECT agent, principal, tool, outcome, calls, first, last FROM tally

@@ -38,6 +38,7 @@ const MaxEvents = 1000
 // Call returns the history of a call, or [audit.ErrNotFound]. Whether the viewer
 // may read its domain is for the caller to check.
 func (i *Index) Call(ctx context.Context, id string) (History, error) {
+	i.fresh(ctx)
 	var h History
 	err := i.reading(func(db *sql.DB) error {
 		var folded, events []byte

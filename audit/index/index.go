@@ -28,6 +28,7 @@ type Index struct {
 	logger *slog.Logger
 	lag    lag
 	broken chan struct{} // a reader met damage: Run builds the file again
+	wanted chan struct{} // a reader waits for what Run has put off
 
 	mu    sync.RWMutex // held for reading while the file is in use
 	write *writer      // guarded by mu; nil if the file is closed
@@ -41,7 +42,7 @@ func Open(ctx context.Context, path string, logger *slog.Logger) (*Index, error)
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
-	i := &Index{path: path, logger: logger, broken: make(chan struct{}, 1)}
+	i := &Index{path: path, logger: logger, broken: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
 	err = i.open(ctx)
 	if cause, ok := errors.AsType[*unusableError](err); ok {
 		i.tellRebuild(ctx, cause)

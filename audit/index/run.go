@@ -13,24 +13,25 @@ import (
 	"github.com/deedbroker/deed/audit"
 )
 
-// Bounds of a batch. It is committed when it is full, or when its first record has
-// waited so long: briefly while little happens, and longer once that brought busyRecords,
-// for a large batch costs less per record, and has most calls from intent to outcome.
+// Bounds of a batch, and of how long the index gives way to calls.
 const (
 	batchRecords = 2000
 	batchBytes   = 16 << 20
 	readAhead    = 512 // records, while a batch is committed
-	busyRecords  = 32
-	batchWait    = 40 * time.Millisecond
-	busyWait     = 960 * time.Millisecond // beside batchWait
+
+	quietTime    = 200 * time.Millisecond
+	quietRecords = 64              // that come in quietTime when there is room for the index
+	maxDelay     = 5 * time.Second // of the oldest record that was put off
 )
 
 // errOtherLog says that the index was folded from another log than this one.
 var errOtherLog = errors.New("it was folded from another log")
 
 // Run folds log into the index, from where it stopped before, and goes on with new
-// records until ctx is done: then it returns nil. It is slower than the log and
-// never in its way. Arguments are read from payloads, as far as they are there.
+// records until ctx is done: then it returns nil. It is never in the log's way: while
+// calls come thick and fast it puts off what they leave behind, for a few seconds at
+// most, until they come slower or somebody asks for the history. Arguments are read
+// from payloads, as far as they are there.
 //
 // An index that turns out to be damaged, or of another log, is built again.
 // Other errors, such as a log that cannot be read, end Run; it can be run again.
@@ -82,19 +83,91 @@ func (i *Index) follow(ctx context.Context, log audit.Log, payloads audit.Payloa
 	items := make(chan item, readAhead)
 	owned.Go(func() { pump(ctx, log, at.cursor, items) })
 
+	defer i.lag.stop()
 	f := &folder{index: i, payloads: payloads, at: at, cached: map[string]*entry{}}
 	for {
-		batch, err := i.collect(ctx, items)
-		if len(batch) > 0 {
+		if err := i.catchUp(ctx, f, items); err != nil {
+			return err
+		}
+	}
+}
+
+// catchUp waits for a record, gives way to calls, and then folds all that the log has.
+func (i *Index) catchUp(ctx context.Context, f *folder, items <-chan item) error {
+	first, err := i.next(ctx, items)
+	if err != nil {
+		return err
+	}
+	i.lag.met()
+	if err := i.giveWay(ctx); err != nil {
+		return err
+	}
+	then, some := time.Now(), f.at.records+1+int64(len(items))
+	batch, end := []item{first}, max(f.at.records+1, i.lag.end(ctx, some))
+	for f.at.records < end && err == nil {
+		if batch, err = i.fill(ctx, batch, items, end-f.at.records); len(batch) > 0 {
 			if err := damage(f.commit(ctx, batch)); err != nil {
 				return err
 			}
 			i.lag.reached(f.at)
 		}
-		if err != nil {
-			return err
-		}
+		batch = batch[:0]
 	}
+	i.lag.caughtUp(ctx, then)
+	return err
+}
+
+// fill adds records to a batch until it is full, or has so many. The batch is good
+// even if there is an error.
+func (i *Index) fill(ctx context.Context, batch []item, items <-chan item, want int64) ([]item, error) {
+	size := 0
+	for int64(len(batch)) < min(want, batchRecords) && size < batchBytes {
+		it, err := i.next(ctx, items)
+		if err != nil {
+			return batch, err
+		}
+		batch = append(batch, it)
+		size += len(it.record.Stored)
+	}
+	return batch, nil
+}
+
+// next is the next record of the log.
+func (i *Index) next(ctx context.Context, items <-chan item) (item, error) {
+	select {
+	case it, ok := <-items:
+		if !ok {
+			return item{}, errors.Join(ctx.Err(), errors.New("the log ended"))
+		}
+		return it, it.err
+	case <-i.broken:
+		return item{}, &unusableError{errors.New("a search met damage")}
+	case <-ctx.Done():
+		return item{}, ctx.Err()
+	}
+}
+
+// giveWay waits while calls come thick and fast, within bounds. It does not wait at
+// all when somebody does who has asked for the history.
+func (i *Index) giveWay(ctx context.Context) error {
+	tick := time.NewTicker(quietTime)
+	defer tick.Stop()
+	before := i.lag.end(ctx, 0)
+	for range maxDelay / quietTime {
+		select {
+		case <-tick.C:
+		case <-i.wanted:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		now := i.lag.end(ctx, 0)
+		if now-before < quietRecords {
+			return nil
+		}
+		before = now
+	}
+	return nil
 }
 
 // pump reads the log ahead of the folder, as far as the channel has room.
@@ -108,44 +181,6 @@ func pump(ctx context.Context, log audit.Log, from audit.Cursor, items chan<- it
 			return
 		}
 	}
-}
-
-// collect waits for a record and takes what comes with it. The batch is good
-// even if there is an error.
-func (i *Index) collect(ctx context.Context, items <-chan item) ([]item, error) {
-	var batch []item
-	var full <-chan time.Time
-	waitedLong := false
-	for size := 0; len(batch) < batchRecords && size < batchBytes; {
-		select {
-		case it, ok := <-items:
-			switch {
-			case !ok:
-				return batch, errors.Join(ctx.Err(), errors.New("the log ended"))
-			case it.err != nil:
-				return batch, it.err
-			case full == nil:
-				timer := time.NewTimer(batchWait)
-				defer timer.Stop()
-				full = timer.C
-			}
-			batch = append(batch, it)
-			size += len(it.record.Stored)
-		case <-full:
-			if waitedLong || len(batch) < busyRecords {
-				return batch, nil
-			}
-			waitedLong = true
-			timer := time.NewTimer(busyWait)
-			defer timer.Stop()
-			full = timer.C
-		case <-i.broken:
-			return nil, &unusableError{errors.New("a search met damage")}
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-	return batch, nil
 }
 
 // sameLog reads the record again that was folded last: it must be what it was.

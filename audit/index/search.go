@@ -75,6 +75,7 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 	if !findable {
 		return Page{}, nil
 	}
+	i.fresh(ctx)
 	var page Page
 	err = i.reading(func(db *sql.DB) error {
 		page, err = q.page(ctx, db, statement, args)

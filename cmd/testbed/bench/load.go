@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,8 @@ type load struct {
 type total struct {
 	calls     int
 	elapsed   time.Duration
-	cpu       time.Duration
+	cpu       time.Duration // until the subject had nothing left to do
+	later     time.Duration // of it, after the last answer
 	latencies []time.Duration
 	rssStart  int64 // bytes, before the first measurement
 	rssEnd    int64 // after the last
@@ -72,14 +74,47 @@ func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) er
 		return err
 	}
 	t.elapsed += time.Since(start)
-	after, err := cpuTime(s.pid)
+	during, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	after, err := settled(ctx, s.pid, during)
 	if err != nil {
 		return err
 	}
 	t.cpu += after - before
+	t.later += after - during
 	t.calls += len(latencies)
 	t.latencies = append(t.latencies, latencies...)
 	return nil
+}
+
+// How long a subject has to be idle to be done with what calls left behind, and how
+// long it may take.
+const (
+	idleTime   = 200 * time.Millisecond
+	settleTime = 30 * time.Second
+)
+
+// settled waits until the subject has nothing left to do, so that what it put off is
+// counted, and does not run while others are measured. It returns its CPU time.
+func settled(ctx context.Context, pid int, used time.Duration) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	tick := time.NewTicker(idleTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return 0, fmt.Errorf("wait until the subject is idle: %w", ctx.Err())
+		case <-tick.C:
+		}
+		now, err := cpuTime(pid)
+		if err != nil || now-used <= cpuTick {
+			return now, err
+		}
+		used = now
+	}
 }
 
 // drive makes so many calls over all wires together, or, if calls is 0, as many as

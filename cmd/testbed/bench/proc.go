@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// tick is the unit of CPU times in /proc: USER_HZ, 100 on every Linux.
-const tick = 10 * time.Millisecond
+// cpuTick is the unit of CPU times in /proc: USER_HZ, 100 on every Linux.
+const cpuTick = 10 * time.Millisecond
 
 // cpuTime is the time that a process has spent on a CPU, in user and system mode,
 // without its children (proc_pid_stat(5), utime and stime).
@@ -39,7 +39,7 @@ func parseStat(text string) (time.Duration, error) {
 		}
 		ticks += n
 	}
-	return time.Duration(ticks) * tick, nil
+	return time.Duration(ticks) * cpuTick, nil
 }
 
 // residentBytes is the memory of a process that is in RAM (proc_pid_statm(5)).
@@ -82,3 +82,18 @@ func fsyncMillis(dir string) (_ float64, err error) {
 }
 
 func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// loadAverage is how many tasks ran or waited for a disk during the last minute: what
+// the machine does beside the benchmark.
+func loadAverage() (float64, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, fmt.Errorf("read load average: %w", err)
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read load average: %w", err)
+	}
+	return load, nil
+}

@@ -33,6 +33,7 @@ type cell struct {
 	P50Millis      float64 `json:"p50_ms"`
 	P99Millis      float64 `json:"p99_ms"`
 	CPUMillis      float64 `json:"cpu_ms_per_call"`
+	LaterMillis    float64 `json:"cpu_ms_per_call_later"` // of it, after the last answer
 	RSSStart       int64   `json:"rss_start_bytes"`
 	RSSEnd         int64   `json:"rss_end_bytes"`
 	// The ratios are to the bare proxy in the same situation; 0 without one.
@@ -54,6 +55,7 @@ type report struct {
 	Go          string    `json:"go"`
 	CPUs        int       `json:"cpus"`
 	FsyncMillis float64   `json:"fsync_ms"`
+	Load        float64   `json:"load_average"` // of the machine, before
 	Cells       []cell    `json:"cells"`
 	Verdicts    []verdict `json:"verdicts"`
 }
@@ -68,6 +70,7 @@ func (t *total) cell(at situation) cell {
 		P50Millis:      millis(percentile(t.latencies, 50)),
 		P99Millis:      millis(percentile(t.latencies, 99)),
 		CPUMillis:      millis(t.cpu) / float64(max(t.calls, 1)),
+		LaterMillis:    millis(t.later) / float64(max(t.calls, 1)),
 		RSSStart:       t.rssStart, RSSEnd: t.rssEnd,
 	}
 }
@@ -131,16 +134,16 @@ func (r *report) write(w io.Writer, asJSON bool) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := &printer{w: table}
-	p.line("protocol\tconnections\tsubject\tcalls\tcalls/s\tp50 ms\tp99 ms\tCPU ms/call\tRSS MiB\tthroughput\tCPU\t")
+	p.line("protocol\tconnections\tsubject\tcalls\tcalls/s\tp50 ms\tp99 ms\tCPU ms/call\tof it later\tRSS MiB\tthroughput\tCPU\t")
 	for _, c := range r.Cells {
-		p.line("%s\t%d\t%s\t%d\t%.0f\t%.2f\t%.2f\t%.3f\t%d → %d\t%.2f×\t%.2f×\t", c.Generation, c.Connections, c.Subject, c.Calls,
-			c.CallsPerSecond, c.P50Millis, c.P99Millis, c.CPUMillis, c.RSSStart>>20, c.RSSEnd>>20, c.Throughput, c.CPU)
+		p.line("%s\t%d\t%s\t%d\t%.0f\t%.2f\t%.2f\t%.3f\t%.3f\t%d → %d\t%.2f×\t%.2f×\t", c.Generation, c.Connections, c.Subject, c.Calls,
+			c.CallsPerSecond, c.P50Millis, c.P99Millis, c.CPUMillis, c.LaterMillis, c.RSSStart>>20, c.RSSEnd>>20, c.Throughput, c.CPU)
 	}
 	if p.err == nil {
 		p.err = table.Flush()
 	}
 	p.w = w
-	p.line("\n%s, %d CPUs; fsync %.2f ms; × is relative to %s", r.Go, r.CPUs, r.FsyncMillis, baseline)
+	p.line("\n%s, %d CPUs, load average %.1f before; fsync %.2f ms; × is relative to %s; later: CPU after the last answer", r.Go, r.CPUs, r.Load, r.FsyncMillis, baseline)
 	for _, v := range r.Verdicts {
 		word := "met"
 		if !v.Met {

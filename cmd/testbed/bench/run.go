@@ -113,10 +113,15 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	if o.flat > 0 {
 		return o.memory(ctx, subjects, stdout)
 	}
+	load, err := loadAverage()
+	if err != nil {
+		return err
+	}
 	report, err := o.compare(ctx, subjects, stderr)
 	if err != nil {
 		return err
 	}
+	report.Load = load
 	if report.FsyncMillis, err = fsyncMillis(dir); err != nil {
 		return err
 	}
