@@ -191,4 +191,8 @@ type Checkpoint struct {
 	Log  string `json:"log"`
 	Size int64  `json:"size"`
 	Note string `json:"note"` // C2SP tlog-checkpoint, a signed note
+	// Frontier are the roots of the complete subtrees, the largest first, in base64:
+	// what the tree grows on from when retention has removed its first records. The
+	// root that the note signs is made of them.
+	Frontier []string `json:"frontier,omitempty"`
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ const maxNoteBytes = 64 << 10
 // Checkpoint says how large a log is and what its root hash is.
 type Checkpoint struct {
 	Tenant string
-	Log    string // "payments/calls"
+	Log    string // "payments/calls", or "payments/calls/2" where a topic has partitions
 	Size   int64
 	Root   tlog.Hash
 }
@@ -94,8 +95,8 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 		return Checkpoint{}, errors.New("not three lines")
 	}
 	parts := strings.Split(lines[0], "/")
-	if len(parts) != 4 || parts[0] != "deed" || !validSegment(parts[1]) || !validSegment(parts[2]) || !validSegment(parts[3]) {
-		return Checkpoint{}, errors.New("origin is not of the form deed/tenant/domain/topic")
+	if len(parts) < 4 || len(parts) > 5 || parts[0] != "deed" || slices.ContainsFunc(parts, func(s string) bool { return !validSegment(s) }) {
+		return Checkpoint{}, errors.New("origin is not of the form deed/tenant/domain/topic, or deed/tenant/domain/topic/partition")
 	}
 	size, err := strconv.ParseInt(lines[1], 10, 64)
 	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
@@ -105,5 +106,5 @@ func parseCheckpoint(text string) (Checkpoint, error) {
 	if err != nil || len(root) != tlog.HashSize {
 		return Checkpoint{}, errors.New("root hash is not 32 bytes in base64")
 	}
-	return Checkpoint{Tenant: parts[1], Log: parts[2] + "/" + parts[3], Size: size, Root: tlog.Hash(root)}, nil
+	return Checkpoint{Tenant: parts[1], Log: strings.Join(parts[2:], "/"), Size: size, Root: tlog.Hash(root)}, nil
 }
