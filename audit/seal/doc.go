@@ -7,6 +7,10 @@
 // deed/{tenant}/{log}, such as deed/acme/payments/calls, tells which log it is of.
 // A [Key] hands over to its successor by a [audit.Rotation] that it signs.
 //
+// Of several replicas that share a log one seals at a time ([Turn]); the others read its
+// checkpoints. Where retention removes old records a checkpoint also carries the
+// frontier of its tree ([Frontier]), from which sealing and verifying go on without them.
+//
 // The [Sealer] appends a checkpoint for every log that has grown, and never signs
 // a tree that does not extend the one it signed before.
 package seal

@@ -2,6 +2,7 @@ package seal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -21,6 +22,9 @@ func (s *Sealer) recall(ctx context.Context, sizes map[string]int64) error {
 	}
 	for index := sizes[CheckpointsLog] - 1; index >= 0 && len(missing) > 0; index-- {
 		last, err := s.recallOne(ctx, audit.Position{Log: CheckpointsLog, Index: index}, sizes)
+		if errors.Is(err, audit.ErrNotFound) {
+			break // retention has removed it, and those before it
+		}
 		if err != nil {
 			return err
 		}
@@ -55,7 +59,7 @@ func (s *Sealer) recallOne(ctx context.Context, p audit.Position, sizes map[stri
 	if err != nil {
 		return fail(err)
 	}
-	return sealed{tree: c, note: data.Note}, nil
+	return sealed{tree: c, note: data.Note, frontier: data.Frontier}, nil
 }
 
 func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) error {
@@ -65,7 +69,7 @@ func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) erro
 		if size := sizes[log]; last.tree.Size > size {
 			return &InconsistentError{Log: log, Signed: last.tree.Size, Size: size, Err: fmt.Errorf("records are missing at its end")}
 		}
-		root, err := tlog.TreeHash(last.tree.Size, s.cfg.Trees.Hashes(ctx, log))
+		root, err := s.rootOf(ctx, log, last)
 		if err != nil {
 			return fmt.Errorf("hash %s at %d: %w", log, last.tree.Size, err)
 		}
@@ -74,4 +78,22 @@ func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) erro
 		}
 	}
 	return nil
+}
+
+// rootOf is the root of a log's tree when it was signed last. Where the tree lacks
+// records that retention has removed, it grows on from what the checkpoint says.
+func (s *Sealer) rootOf(ctx context.Context, log string, last sealed) (tlog.Hash, error) {
+	root, err := tlog.TreeHash(last.tree.Size, s.cfg.Trees.Hashes(ctx, log))
+	seeded, ok := s.cfg.Trees.(Seeded)
+	if !ok || !errors.Is(err, audit.ErrNotFound) || len(last.frontier) == 0 {
+		return root, err
+	}
+	f, err := OpenFrontier(last.tree, last.frontier)
+	if err != nil {
+		return tlog.Hash{}, err
+	}
+	if err := seeded.Seed(ctx, log, f); err != nil {
+		return tlog.Hash{}, err
+	}
+	return tlog.TreeHash(last.tree.Size, s.cfg.Trees.Hashes(ctx, log))
 }

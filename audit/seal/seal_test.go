@@ -161,7 +161,7 @@ func TestCheckpointsThatDoNotVerify(t *testing.T) {
 	}
 	for _, bad := range []seal.Checkpoint{
 		{Tenant: "acme", Log: "calls"},
-		{Tenant: "acme", Log: "a/b/c"},
+		{Tenant: "acme", Log: "a/b/c/d"},
 		{Tenant: "acme", Log: "a\n/b"},
 		{Tenant: "acme", Log: "a/b", Size: -1},
 		{Tenant: "acme", Log: "/"},

@@ -49,6 +49,7 @@ type Config struct {
 	Tenant   string        // of every log
 	Source   string        // of the events: deed://tenant/replica
 	Interval time.Duration // between two looks; zero means DefaultInterval
+	Turn     Turn          // of the replicas that share the log, which one seals; nil: there is no other
 	Logger   *slog.Logger  // told when checkpoints cannot be stored; nil for none
 }
 
@@ -76,11 +77,13 @@ type Sealer struct {
 	mu     sync.Mutex
 	signed map[string]sealed // guarded by mu: the last checkpoint of each log
 	ready  bool              // the last checkpoints have been read; only Run's
+	read   int64             // of the checkpoints' log, how many; only Run's
 }
 
 type sealed struct {
-	tree Checkpoint
-	note string
+	tree     Checkpoint
+	note     string
+	frontier []string // as its event has it
 }
 
 // NewSealer returns a sealer that does nothing until it is run.
@@ -110,7 +113,26 @@ func NewSealer(cfg Config) (*Sealer, error) {
 //
 // It reads sizes from memory and hashes from the log's readers; appends wait for
 // it no longer than for any other append.
+//
+// Of several replicas one seals; the others read its checkpoints, and wait for their turn.
 func (s *Sealer) Run(ctx context.Context) error {
+	for {
+		if err := s.await(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil //nolint:nilerr // it was never this replica's turn
+			}
+			return err
+		}
+		err := s.run(ctx)
+		if s.cfg.Turn == nil || !errors.Is(err, audit.ErrFenced) {
+			return err
+		}
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "another replica seals now")
+	}
+}
+
+// run seals while it is this replica's turn.
+func (s *Sealer) run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
@@ -132,6 +154,9 @@ func (s *Sealer) attempt(ctx context.Context) error {
 	err := s.Seal(ctx)
 	if _, broken := errors.AsType[*InconsistentError](err); broken {
 		return fmt.Errorf("seal: %w", err)
+	}
+	if errors.Is(err, audit.ErrFenced) {
+		return err
 	}
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "logs are not sealed, trying again", slog.String("error", err.Error()))
@@ -193,7 +218,8 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	if size == last.tree.Size {
 		return nil
 	}
-	now, err := s.extend(ctx, log, size, last.tree, known)
+	hashes := s.cfg.Trees.Hashes(ctx, log)
+	now, err := s.extend(hashes, log, size, last.tree, known)
 	if err != nil {
 		return err
 	}
@@ -201,7 +227,7 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := s.append(ctx, now, signed); err != nil {
+	if err := s.append(ctx, now, signed, hashes); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -211,11 +237,10 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 }
 
 // extend returns the log's tree as it is now, proved to extend what was signed.
-func (s *Sealer) extend(ctx context.Context, log string, size int64, last Checkpoint, known bool) (Checkpoint, error) {
+func (s *Sealer) extend(hashes tlog.HashReader, log string, size int64, last Checkpoint, known bool) (Checkpoint, error) {
 	if size < last.Size {
 		return Checkpoint{}, &InconsistentError{Log: log, Signed: last.Size, Size: size, Err: errors.New("records are missing at its end")}
 	}
-	hashes := s.cfg.Trees.Hashes(ctx, log)
 	root, err := tlog.TreeHash(size, hashes)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("hash %s at %d: %w", log, size, err)
@@ -234,8 +259,15 @@ func (s *Sealer) extend(ctx context.Context, log string, size int64, last Checkp
 	return now, nil
 }
 
-func (s *Sealer) append(ctx context.Context, c Checkpoint, signed string) error {
-	data, err := json.Marshal(audit.Checkpoint{Log: c.Log, Size: c.Size, Note: signed})
+func (s *Sealer) append(ctx context.Context, c Checkpoint, signed string, hashes tlog.HashReader) error {
+	said := audit.Checkpoint{Log: c.Log, Size: c.Size, Note: signed}
+	if _, trimmed := s.cfg.Trees.(Seeded); trimmed {
+		var err error
+		if said.Frontier, err = readFrontier(c.Size, hashes); err != nil {
+			return err
+		}
+	}
+	data, err := json.Marshal(said)
 	if err != nil {
 		return err
 	}

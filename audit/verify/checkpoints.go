@@ -44,6 +44,7 @@ func (v *verifier) readCheckpoints(ctx context.Context) error {
 			v.find(Finding{Rule: CheckpointOrder, Where: r.Position, Expected: "the key " + v.keys.chain[newest].String(), Found: by.String()})
 		}
 		newest = max(newest, key)
+		v.frontier(r.Position, c, data.Frontier)
 		v.checkpoint(r.Position, c, key, e.Time)
 	})
 	if err != nil {
@@ -118,13 +119,13 @@ func (v *verifier) checkTrust() {
 
 // compare checks the tree as it is now against the checkpoints of its size.
 func (v *verifier) compare(ctx context.Context, l *logState) {
-	for len(l.checkpoints) > 0 && l.checkpoints[0].size <= l.tree.size {
+	for len(l.checkpoints) > 0 && l.checkpoints[0].size <= l.tree.Size() {
 		c := l.checkpoints[0]
 		l.checkpoints = l.checkpoints[1:]
-		if c.size < l.tree.size { // of size 0, or of records that are missing
+		if c.size < l.tree.Size() { // of size 0, or of records that are missing
 			continue
 		}
-		if l.tree.root() != c.root && !v.locate(ctx, l, c) {
+		if l.tree.Root() != c.root && !v.locate(ctx, l, c) {
 			v.mismatch(l, c)
 			continue
 		}
@@ -141,8 +142,8 @@ func (v *verifier) mismatch(l *logState, c signed) {
 	}
 	l.bad = true
 	v.find(Finding{
-		Rule: RootMismatch, Where: audit.Position{Log: l.name, Index: l.good.size}, Expected: "root " + c.root.String() + ", as " + c.where() + " says",
-		Found: fmt.Sprintf("%s: one of the records %d to %d is not what was sealed", l.tree.root(), l.good.size, c.size-1),
+		Rule: RootMismatch, Where: audit.Position{Log: l.name, Index: l.good.Size()}, Expected: "root " + c.root.String() + ", as " + c.where() + " says",
+		Found: fmt.Sprintf("%s: one of the records %d to %d is not what was sealed", l.tree.Root(), l.good.Size(), c.size-1),
 	})
 }
 
@@ -161,7 +162,7 @@ func (v *verifier) locate(ctx context.Context, l *logState, c signed) bool {
 	if altered == nil {
 		return false
 	}
-	sealed := tree.root() == c.root
+	sealed := tree.Root() == c.root
 	if sealed {
 		l.tree = tree
 	}
@@ -176,26 +177,26 @@ func (v *verifier) locate(ctx context.Context, l *logState, c signed) bool {
 
 // replay grows the tree from the last good checkpoint by the stored hashes, and
 // returns it with the records that do not fit theirs.
-func (v *verifier) replay(ctx context.Context, l *logState, size int64) (tree, []Finding) {
+func (v *verifier) replay(ctx context.Context, l *logState, size int64) (seal.Frontier, []Finding) {
 	hashed, ok := v.source.(Hashed)
 	if !ok {
-		return tree{}, nil
+		return seal.Frontier{}, nil
 	}
 	reader := hashed.Hashes(ctx, l.name)
 	t := l.good
 	var altered []Finding
-	for t.size < size {
-		p := audit.Position{Log: l.name, Index: t.size}
-		stored, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, t.size)})
+	for t.Size() < size {
+		p := audit.Position{Log: l.name, Index: t.Size()}
+		stored, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, t.Size())})
 		if err != nil {
-			return tree{}, nil
+			return seal.Frontier{}, nil
 		}
 		if r, err := v.source.Record(ctx, p); err == nil {
 			if now := tlog.RecordHash(r.Stored); now != stored[0] {
 				altered = append(altered, Finding{Rule: Altered, Where: p, Expected: "record hash " + stored[0].String(), Found: now.String(), CallID: subject(r)})
 			}
 		}
-		t.add(stored[0])
+		t.Add(stored[0])
 	}
 	return t, altered
 }
@@ -212,19 +213,20 @@ func subject(r audit.Record) string {
 func (v *verifier) finish(ctx context.Context, l *logState) {
 	l.report.Size = l.size
 	l.report.Unsealed = max(0, l.size-l.report.Sealed)
-	if l.lost {
+	v.noteTrimmed(l)
+	if l.lost || l.waiting {
 		return
 	}
-	l.report.Root = l.tree.root().String()
+	l.report.Root = l.tree.Root().String()
 	hashed, ok := v.source.(Hashed)
-	if !ok || l.tree.size == 0 {
+	if !ok || l.tree.Size() == 0 {
 		return
 	}
-	stored, err := tlog.TreeHash(l.tree.size, hashed.Hashes(ctx, l.name))
-	if err == nil && stored == l.tree.root() {
+	stored, err := tlog.TreeHash(l.tree.Size(), hashed.Hashes(ctx, l.name))
+	if err == nil && stored == l.tree.Root() {
 		return
 	}
-	_, altered := v.replay(ctx, l, l.tree.size)
+	_, altered := v.replay(ctx, l, l.tree.Size())
 	for _, f := range altered {
 		v.find(f)
 	}
@@ -233,6 +235,6 @@ func (v *verifier) finish(ctx context.Context, l *logState) {
 		if err != nil {
 			found = err.Error()
 		}
-		v.find(Finding{Rule: StoredHash, Where: audit.Position{Log: l.name, Index: l.tree.size - 1}, Expected: "stored hashes of the root " + l.tree.root().String(), Found: found})
+		v.find(Finding{Rule: StoredHash, Where: audit.Position{Log: l.name, Index: l.tree.Size() - 1}, Expected: "stored hashes of the root " + l.tree.Root().String(), Found: found})
 	}
 }

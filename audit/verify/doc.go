@@ -12,6 +12,10 @@
 // record and 8 a call, and by 48 bytes a checkpoint. A second reading follows only
 // where something looks doubled, or belongs to a call that closed long before.
 //
+// Where retention has removed the oldest records of a log ([Trimmed]), the first
+// checkpoint that is not older proves what comes after it. Between the two there may be
+// records that are there and not proved, and calls that are cut; the report says so.
+//
 // The checkpoints' own log is not sealed: that one of them was removed shows as a
 // gap or as records that are not sealed, and that the newest were removed together
 // with what they seal shows only to who kept one elsewhere ([Options.Kept]).

@@ -19,6 +19,9 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 		v.find(Finding{Rule: Misrouted, Where: r.Position, Expected: "an event of " + r.Position.Log, Found: "one of " + e.LogName(), CallID: e.Subject})
 		return
 	}
+	if l := v.log(r.Position.Log); l.first > 0 && l.since.IsZero() {
+		l.since = e.Time
+	}
 	v.calls.seen(e.ID)
 	if v.report.Tenant == "" {
 		v.report.Tenant = e.Tenant

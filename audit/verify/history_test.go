@@ -34,6 +34,8 @@ type memory struct {
 	key      *seal.Key
 	sealed   map[string]int64
 	made     int
+
+	frontiers bool // stand beside checkpoints
 }
 
 func newMemory(tb testing.TB) *memory {
@@ -166,7 +168,11 @@ func (m *memory) checkpoint(c seal.Checkpoint, key *seal.Key) string {
 	if err != nil {
 		panic(err)
 	}
-	m.append(m.event(audit.TreeSigned, audit.OwnDomain, audit.TopicCheckpoints, "", replica, start.Add(time.Minute), audit.Checkpoint{Log: c.Log, Size: c.Size, Note: note}))
+	said := audit.Checkpoint{Log: c.Log, Size: c.Size, Note: note}
+	if m.frontiers {
+		said.Frontier = m.frontier(c)
+	}
+	m.append(m.event(audit.TreeSigned, audit.OwnDomain, audit.TopicCheckpoints, "", replica, start.Add(time.Minute), said))
 	return note
 }
 

@@ -169,7 +169,7 @@ func repeated(prints []uint64) map[uint64]bool {
 // and calls that are suspects are folded from their beginning.
 func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool) error {
 	first := map[string]audit.Position{}
-	fresh := map[string]*calls.Call{}
+	fresh, cut := map[string]*calls.Call{}, map[string]bool{}
 	visit := func(r audit.Record) {
 		e, err := decode(r.Stored)
 		if err != nil || e.LogName() != r.Position.Log {
@@ -187,6 +187,11 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 			return
 		}
 		call := fresh[e.Subject]
+		if call == nil && e.Type != audit.CallIntent && e.Type != audit.CallDenied && p.v.log(r.Position.Log).beganBefore(e.Subject) {
+			cut[e.Subject] = true
+			delete(p.findings, e.Subject)
+			return
+		}
 		if call == nil {
 			call = &calls.Call{}
 			fresh[e.Subject] = call
@@ -201,6 +206,9 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 	}
 	err := p.v.everything(ctx, visit)
 	maps.Copy(p.open, fresh)
+	if len(cut) > 0 {
+		p.v.note(fmt.Sprintf("%d calls began before the records that retention has left: what is left of them was not checked", len(cut)))
+	}
 	return err
 }
 

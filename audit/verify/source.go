@@ -23,6 +23,12 @@ type Source interface {
 	audit.Payloads
 }
 
+// Trimmed is a [Source] from which retention may have removed the oldest records.
+type Trimmed interface {
+	// First is the index of the first record of a log that is there.
+	First(ctx context.Context, log string) (int64, error)
+}
+
 // Hashed is a [Source] that keeps the hashes of its trees. They prove nothing, but
 // tell which record is not what it was.
 type Hashed interface {

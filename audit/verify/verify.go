@@ -34,14 +34,18 @@ type verifier struct {
 // logState is how far a log is checked.
 type logState struct {
 	name        string
-	size        int64 // records that the source says there are, at least
-	next        int64 // index that comes next
-	tree        tree
-	good        tree     // as of the last checkpoint that fitted
-	checkpoints []signed // still to be compared, the smallest first
-	key         int      // that signed the newest
-	bad         bool     // the last checkpoint compared did not fit
-	lost        bool     // the tree cannot be recomputed any more
+	size        int64     // records that the source says there are, at least
+	first       int64     // index of the first one that retention has left
+	since       time.Time // of that one's event; set when it was read
+	next        int64     // index that comes next
+	tree        seal.Frontier
+	good        seal.Frontier  // as of the last checkpoint that fitted
+	checkpoints []signed       // still to be compared, the smallest first
+	key         int            // that signed the newest
+	bad         bool           // the last checkpoint compared did not fit
+	lost        bool           // the tree cannot be recomputed any more
+	waiting     bool           // for a checkpoint that tells what the tree grows on from
+	start       *seal.Frontier // that checkpoint's
 	report      LogReport
 }
 
@@ -71,7 +75,9 @@ func Verify(ctx context.Context, source Source, options Options) (*Report, error
 
 func (v *verifier) run(ctx context.Context) error {
 	for name := range v.sizes {
-		v.log(name)
+		if err := v.trimmed(ctx, v.log(name)); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(v.readControl(ctx), ctx.Err()); err != nil {
 		return err
@@ -193,9 +199,10 @@ func (v *verifier) record(ctx context.Context, r audit.Record) {
 		v.find(Finding{Rule: OutOfOrder, Where: r.Position, Expected: fmt.Sprintf("index %d", l.next), Found: fmt.Sprintf("index %d", r.Position.Index), CallID: subject(r)})
 		return
 	}
+	l.resume()
 	l.next++
-	if !l.lost {
-		l.tree.add(tlog.RecordHash(r.Stored))
+	if !l.lost && !l.waiting {
+		l.tree.Add(tlog.RecordHash(r.Stored))
 		v.compare(ctx, l)
 	}
 	v.event(ctx, r)
@@ -216,7 +223,7 @@ func (v *verifier) gap(ctx context.Context, l *logState, end int64) {
 			l.lost = true
 			break
 		}
-		l.tree.add(h[0])
+		l.tree.Add(h[0])
 		v.compare(ctx, l)
 	}
 	l.next = end
