@@ -70,7 +70,7 @@ type Position struct {
 	Index int64  `json:"index"`
 }
 
-// String is the form payments/calls@17.
+// String is the form payments/calls@17, or payments/calls/2@17 in a topic with partitions.
 func (p Position) String() string { return p.Log + "@" + strconv.FormatInt(p.Index, 10) }
 
 // ParsePosition reads the form of [Position.String].
@@ -88,6 +88,10 @@ type Record struct {
 	Position Position
 	Next     Cursor // resumes after this record
 	Stored   []byte // the exact bytes; the Merkle leaf
+
+	// Mismatches are what the record's place and its message say otherwise than its
+	// event does. A log flags such a record and never holds it back.
+	Mismatches []Mismatch
 }
 
 // Event parses the record. A record that does not parse, or that claims another
@@ -95,7 +99,7 @@ type Record struct {
 // stops a log from being read.
 func (r Record) Event() (Event, error) {
 	e, err := ParseEvent(r.Stored)
-	if err == nil && e.LogName() != r.Position.Log {
+	if err == nil && !e.BelongsIn(r.Position.Log) {
 		err = fmt.Errorf("record %s is misrouted: its event says %s", r.Position, e.LogName())
 	}
 	return e, err

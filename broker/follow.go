@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -24,7 +23,7 @@ func (b *Broker) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("follow log: %w", err)
 		}
-		if strings.HasSuffix(rec.Position.Log, "/"+audit.TopicCalls) {
+		if _, topic, _ := audit.SplitLog(rec.Position.Log); topic == audit.TopicCalls {
 			b.observe(ctx, rec)
 		}
 		if b.cfg.Fencer != nil {

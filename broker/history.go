@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"strings"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -41,10 +40,10 @@ func newHistory(strange func(audit.Record, error)) *history {
 // fold reads one record of the past.
 func (h *history) fold(rec audit.Record) {
 	var err error
-	switch {
-	case strings.HasSuffix(rec.Position.Log, "/"+audit.TopicCalls):
+	switch _, topic, _ := audit.SplitLog(rec.Position.Log); topic {
+	case audit.TopicCalls:
 		err = h.foldCall(rec)
-	case rec.Position.Log == audit.OwnDomain+"/"+audit.TopicControl:
+	case audit.TopicControl:
 		err = h.foldControl(rec)
 	}
 	if err != nil {

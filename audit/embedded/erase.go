@@ -23,7 +23,7 @@ type erasure struct {
 // harmless; a payload that never was is [audit.ErrNotFound].
 func (l *Log) Erase(ctx context.Context, p audit.Position, name string) error {
 	if err := l.eraseOne(ctx, p, name); err != nil {
-		return fmt.Errorf("erase payload %.*q of %s: %w", MaxPayloadName, name, p, err)
+		return fmt.Errorf("erase payload %.*q of %s: %w", audit.MaxPayloadName, name, p, err)
 	}
 	return nil
 }

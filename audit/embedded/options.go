@@ -15,14 +15,6 @@ const (
 	DefaultReserveBytes = 16 << 20
 )
 
-// Limits of what stands beside an event.
-const (
-	// MaxPayloads is how many payloads one event can carry.
-	MaxPayloads = 16
-	// MaxPayloadName bounds a payload's name and its media type, in bytes each.
-	MaxPayloadName = 128
-)
-
 // Options say how a log is kept. The zero value means the defaults.
 type Options struct {
 	// MaxPayloadBytes bounds the body of one payload; larger ones are refused

@@ -205,7 +205,7 @@ func (r *Reader) at(ctx context.Context, p audit.Position) (entry, error) {
 // Payload is [audit.Payloads.Payload].
 func (r *Reader) Payload(ctx context.Context, p audit.Position, name string) (audit.Payload, error) {
 	out := audit.Payload{Name: name}
-	err := r.payload.QueryRowContext(ctx, MaxPayloads, MaxPayloads, p.Log, p.Index, name).
+	err := r.payload.QueryRowContext(ctx, audit.MaxPayloads, audit.MaxPayloads, p.Log, p.Index, name).
 		Scan(&out.MediaType, &out.Salt, &out.Body)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -216,7 +216,7 @@ func (r *Reader) Payload(ctx context.Context, p audit.Position, name string) (au
 		err = audit.ErrErased
 	}
 	if err != nil {
-		return audit.Payload{}, fmt.Errorf("read payload %.*q of %s: %w", MaxPayloadName, name, p, err)
+		return audit.Payload{}, fmt.Errorf("read payload %.*q of %s: %w", audit.MaxPayloadName, name, p, err)
 	}
 	return out, nil
 }

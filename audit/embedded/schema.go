@@ -1,5 +1,7 @@
 package embedded
 
+import "github.com/deedbroker/deed/audit"
+
 // The file's identity: "Deed" in ASCII, and the version of the tables below.
 const (
 	applicationID = 0x44656564
@@ -36,4 +38,4 @@ var schema = [...]string{
 }
 
 // payloadID is the row of the n-th payload of the record with this seq.
-func payloadID(seq int64, n int) int64 { return seq*MaxPayloads + int64(n) }
+func payloadID(seq int64, n int) int64 { return seq*audit.MaxPayloads + int64(n) }

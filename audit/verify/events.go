@@ -15,7 +15,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 		v.find(Finding{Rule: Unparsable, Where: r.Position, Found: err.Error()})
 		return
 	}
-	if e.LogName() != r.Position.Log {
+	if !e.BelongsIn(r.Position.Log) {
 		v.find(Finding{Rule: Misrouted, Where: r.Position, Expected: "an event of " + r.Position.Log, Found: "one of " + e.LogName(), CallID: e.Subject})
 		return
 	}

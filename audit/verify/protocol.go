@@ -172,7 +172,7 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 	fresh, cut := map[string]*calls.Call{}, map[string]bool{}
 	visit := func(r audit.Record) {
 		e, err := decode(r.Stored)
-		if err != nil || e.LogName() != r.Position.Log {
+		if err != nil || !e.BelongsIn(r.Position.Log) {
 			return
 		}
 		if doubled[p.fingerprint(e.ID)] {

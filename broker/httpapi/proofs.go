@@ -121,7 +121,7 @@ func (a *api) readable(ctx context.Context, v *viewer, at audit.Position) (audit
 	if err != nil {
 		return record, fmt.Errorf("prove inclusion: %w", err)
 	}
-	domain, topic, _ := strings.Cut(at.Log, "/")
+	domain, topic, _ := audit.SplitLog(at.Log)
 	if v.mayReadDomain(domain) {
 		return record, nil
 	}

@@ -1,0 +1,108 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of what stands beside an event.
+const (
+	// MaxPayloads is how many payloads one event can carry.
+	MaxPayloads = 16
+	// MaxPayloadName bounds a payload's name and its media type, in bytes each.
+	MaxPayloadName = 128
+)
+
+// Encode returns the bytes of e that a log stores, without its payloads, after it
+// has checked both as a log must. An event of more than [MaxEventBytes] is
+// [ErrTooLarge].
+func (e Event) Encode() ([]byte, error) {
+	if err := validate(e); err != nil {
+		return nil, err
+	}
+	body, err := marshal(e)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	if len(body) > MaxEventBytes {
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", ErrTooLarge, len(body), MaxEventBytes)
+	}
+	return body, nil
+}
+
+// marshal is json.Marshal, but checks the event's data, which is most of it and has
+// been encoded by our own side, only once and leaves its bytes as they are.
+func marshal(e Event) ([]byte, error) {
+	data := e.Data
+	if !json.Valid(data) {
+		return nil, errors.New("data is not JSON")
+	}
+	e.Data = nil
+	envelope, err := json.Marshal(e)
+	if err != nil {
+		return nil, err
+	}
+	head, ok := bytes.CutSuffix(envelope, []byte("null}"))
+	if !ok {
+		return nil, errors.New("data is not the last attribute of an event")
+	}
+	body := make([]byte, 0, len(head)+len(data)+1)
+	return append(append(append(body, head...), data...), '}'), nil
+}
+
+func validate(e Event) error {
+	if err := e.Validate(); err != nil {
+		return err
+	}
+	if !validName(e.Domain) || !validName(e.Topic) {
+		return errors.New("domain and topic are made of ASCII letters, digits, '.', '_', '-' and '='")
+	}
+	// JSON would replace what is not UTF-8, and the record would say something else.
+	for _, s := range []string{e.ID, string(e.Type), e.Source, e.Subject, e.DataContentType, e.Tenant, e.Principal, e.Actor, e.TraceParent} {
+		if !utf8.ValidString(s) {
+			return errors.New("an attribute is not UTF-8")
+		}
+	}
+	if !utf8.Valid(e.Data) {
+		return errors.New("data is not UTF-8")
+	}
+	return validatePayloads(e.Payloads)
+}
+
+func validatePayloads(payloads []Payload) error {
+	if len(payloads) > MaxPayloads {
+		return fmt.Errorf("%d payloads, an event can carry %d", len(payloads), MaxPayloads)
+	}
+	for i, p := range payloads {
+		switch {
+		case p.Name == "" || len(p.Name) > MaxPayloadName || len(p.MediaType) > MaxPayloadName,
+			!utf8.ValidString(p.Name), !utf8.ValidString(p.MediaType):
+			return fmt.Errorf("payload %d needs a name, and a media type, of at most %d bytes of UTF-8", i, MaxPayloadName)
+		case len(p.Salt) != SaltBytes:
+			return fmt.Errorf("payload %q has a salt of %d bytes, not %d", p.Name, len(p.Salt), SaltBytes)
+		}
+		for _, other := range payloads[:i] {
+			if other.Name == p.Name {
+				return fmt.Errorf("two payloads are called %q", p.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// validName keeps log names apart from each other and from positions and notes
+// that contain them.
+func validName(s string) bool {
+	const others = "._-="
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 255
+}

@@ -1,0 +1,89 @@
+package pulsar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// Erase makes the payload called name of the record at p unreadable for good: its key
+// is taken out of what the topic keys says last, and Pulsar is made to forget what it
+// said before. Its commitment in the event stands, and [Log.Payload] answers
+// [audit.ErrErased] from then on. It needs a role that administers the tenant; with
+// another the key is taken out, and the error, which wraps [ErrNotPermitted], says that
+// what was said before is still there. Erasing again is harmless, and tries again to
+// make Pulsar forget.
+func (l *Log) Erase(ctx context.Context, p audit.Position, name string) error {
+	if err := l.erase(ctx, p, name); err != nil {
+		return fmt.Errorf("erase payload %.*q of %s: %w", audit.MaxPayloadName, name, p, err)
+	}
+	return nil
+}
+
+func (l *Log) erase(ctx context.Context, at audit.Position, name string) error {
+	s, event, err := l.sealed(ctx, at, name)
+	if err != nil {
+		return err
+	}
+	keys := l.vaults[event.Domain].keys
+	if _, err := keys.key(s.head); err == nil {
+		if err := keys.erase(ctx, s.head); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, audit.ErrErased) {
+		return err
+	}
+	return keys.purge(ctx)
+}
+
+// purgePoll is how often Pulsar is asked whether it is done.
+const purgePoll = 100 * time.Millisecond
+
+// purge makes Pulsar drop every message of the topic keys but the last of each key: it
+// compacts the topic, begins a new ledger, and drops the old ones.
+func (k *keyring) purge(ctx context.Context) error {
+	admin, path := k.log.admin, k.place.path()
+	if err := admin.do(ctx, http.MethodPut, path+"/unload", nil); err != nil {
+		return fmt.Errorf("unload %s: %w", k.place.name, err)
+	}
+	if err := k.compact(ctx, admin, path); err != nil {
+		return fmt.Errorf("compact %s: %w", k.place.name, err)
+	}
+	if err := admin.do(ctx, http.MethodPut, path+"/unload", nil); err != nil {
+		return fmt.Errorf("unload %s: %w", k.place.name, err)
+	}
+	if err := admin.do(ctx, http.MethodPost, path+"/trim", nil); err != nil {
+		return fmt.Errorf("trim %s: %w", k.place.name, err)
+	}
+	return nil
+}
+
+func (k *keyring) compact(ctx context.Context, a *admin, path string) error {
+	if err := a.do(ctx, http.MethodPut, path+"/compaction", nil); err != nil {
+		return err
+	}
+	for {
+		var s struct {
+			Status    string `json:"status"`
+			LastError string `json:"lastError"`
+		}
+		if err := a.do(ctx, http.MethodGet, path+"/compaction", &s); err != nil {
+			return err
+		}
+		switch s.Status {
+		case "SUCCESS":
+			return nil
+		case "ERROR":
+			return fmt.Errorf("%w: %.200q", audit.ErrUnavailable, s.LastError)
+		}
+		select {
+		case <-time.After(purgePoll):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
+		}
+	}
+}

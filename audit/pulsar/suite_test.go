@@ -1,0 +1,46 @@
+package pulsar_test
+
+import (
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/deedbroker/deed/audit/audittest"
+	"github.com/deedbroker/deed/audit/pulsar"
+	"github.com/deedbroker/deed/audit/pulsar/pulsartest"
+	"github.com/deedbroker/deed/audit/seal"
+)
+
+var (
+	_ audittest.Engine = (*pulsar.Log)(nil)
+	_ seal.Trees       = (*pulsar.Log)(nil)
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// TestSuite gives each test, by its directory, a tenant of its own.
+func TestSuite(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex // guards tenants
+	tenants := map[string]*pulsartest.Tenant{}
+	audittest.Run(t, func(t *testing.T, place string) audittest.Engine {
+		t.Helper()
+		mu.Lock()
+		tenant := tenants[place]
+		mu.Unlock()
+		if tenant == nil {
+			tenant = pulsartest.New(t, pulsartest.Layout{Domains: []string{"payments", "source"}})
+			mu.Lock()
+			tenants[place] = tenant
+			mu.Unlock()
+		}
+		o := tenant.Options("test", place)
+		o.Auth.TokenFile = tenant.AdminFile // so that it can erase
+		l, err := pulsar.Open(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	})
+}
