@@ -16,6 +16,17 @@ type Frontier struct {
 	roots [63]tlog.Hash
 }
 
+// NewFrontier is the frontier of a tree of size records. Whether it is that of a
+// signed tree shows when the tree has grown to one.
+func NewFrontier(size int64, roots []tlog.Hash) (*Frontier, error) {
+	f := &Frontier{size: size}
+	if size < 0 || len(roots) != f.depth() {
+		return nil, fmt.Errorf("make frontier: %d subtrees do not come to %d records", len(roots), size)
+	}
+	copy(f.roots[:], roots)
+	return f, nil
+}
+
 // Size is how many records the tree has.
 func (f *Frontier) Size() int64 { return f.size }
 

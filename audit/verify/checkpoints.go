@@ -66,6 +66,9 @@ func (v *verifier) checkpoint(at audit.Position, c seal.Checkpoint, key int, whe
 		v.find(Finding{Rule: UnknownTenant, Where: at, Expected: v.report.Tenant, Found: c.Tenant})
 	}
 	l := v.log(c.Log)
+	if l.absent {
+		return
+	}
 	l.report.Checkpoints++
 	if n := len(l.checkpoints); n > 0 {
 		switch last := l.checkpoints[n-1]; {
@@ -93,6 +96,10 @@ func (v *verifier) kept() {
 			continue
 		}
 		l := v.log(c.Log)
+		if _, partial := v.source.(Partial); partial && (l.absent || c.Size > l.size || c.Size < l.first) {
+			v.note(fmt.Sprintf("a kept checkpoint of %s at %d says nothing about this source", c.Log, c.Size))
+			continue
+		}
 		if c.Size > l.size {
 			v.find(Finding{Rule: Truncated, Where: audit.Position{Log: c.Log, Index: l.size}, Expected: fmt.Sprintf("%d records, as a kept checkpoint says", c.Size), Found: fmt.Sprintf("%d records", l.size)})
 		}
@@ -209,17 +216,46 @@ func subject(r audit.Record) string {
 	return e.Subject
 }
 
+// sealLate is how long honest records may stand one after the other without a
+// checkpoint: a sealer signs every second, or the broker stops.
+const sealLate = 10 * time.Minute
+
+// unsealed looks at a record that no checkpoint covers.
+func (l *logState) unsealed(e audit.Event) {
+	if l.firstUnsealed.IsZero() {
+		l.firstUnsealed = e.Time
+	}
+	l.lastUnsealed = e.Time
+}
+
+// checkSealed reports records that are not sealed and should be.
+func (v *verifier) checkSealed(l *logState) {
+	if l.report.Unsealed == 0 || l.name == seal.CheckpointsLog {
+		return
+	}
+	_, partial := v.source.(Partial)
+	if late := l.lastUnsealed.Sub(l.firstUnsealed); partial || late > sealLate {
+		v.find(Finding{
+			Rule: Unsealed, Where: audit.Position{Log: l.name, Index: l.report.Sealed}, Expected: "a checkpoint that covers it",
+			Found: fmt.Sprintf("none, of %d records over %s", l.report.Unsealed, late),
+		})
+		return
+	}
+	v.note(fmt.Sprintf("%s: the last %d of %d records are not yet sealed", l.name, l.report.Unsealed, l.size))
+}
+
 // finish checks what no checkpoint covers against the stored hashes.
 func (v *verifier) finish(ctx context.Context, l *logState) {
 	l.report.Size = l.size
-	l.report.Unsealed = max(0, l.size-l.report.Sealed)
+	l.report.Unsealed = max(0, l.size-max(l.first, l.report.Sealed))
+	v.checkSealed(l)
 	v.noteTrimmed(l)
 	if l.lost || l.waiting {
 		return
 	}
 	l.report.Root = l.tree.Root().String()
 	hashed, ok := v.source.(Hashed)
-	if !ok || l.tree.Size() == 0 {
+	if !ok || l.tree.Size() == 0 || l.report.From > 0 {
 		return
 	}
 	stored, err := tlog.TreeHash(l.tree.Size(), hashed.Hashes(ctx, l.name))

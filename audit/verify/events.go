@@ -23,6 +23,9 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 		l.since = e.Time
 	}
 	v.calls.seen(e.ID)
+	if l := v.log(r.Position.Log); r.Position.Index >= l.report.Sealed {
+		l.unsealed(e)
+	}
 	if v.report.Tenant == "" {
 		v.report.Tenant = e.Tenant
 	}
@@ -90,6 +93,8 @@ func (v *verifier) payload(ctx context.Context, at audit.Position, name string, 
 	switch {
 	case errors.Is(err, audit.ErrErased):
 		v.report.Erased++
+	case errors.Is(err, ErrWithheld):
+		v.report.Withheld++
 	case errors.Is(err, audit.ErrNotFound):
 		v.find(Finding{Rule: PayloadMissing, Where: at, Expected: "payload " + name + " of sha256 " + c.Digest, Found: "none", CallID: call})
 	case err != nil:

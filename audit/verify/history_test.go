@@ -213,7 +213,7 @@ func allow() audit.Decision {
 }
 
 func hold() audit.Decision {
-	until := start.Add(15 * time.Minute)
+	until := start.Add(5 * time.Minute)
 	return audit.Decision{Effect: audit.Hold, PolicySet: "p", Expires: &until}
 }
 

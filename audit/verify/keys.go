@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/deedbroker/deed/audit"
@@ -113,16 +112,13 @@ func (v *verifier) trust() {
 
 // each reads a log record by record.
 func (v *verifier) each(ctx context.Context, log string, visit func(audit.Record)) error {
-	for i := range v.sizes[log] {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+	for i := v.log(log).first; i < v.sizes[log]; i++ {
 		r, err := v.source.Record(ctx, audit.Position{Log: log, Index: i})
 		switch {
-		case errors.Is(err, audit.ErrNotFound):
-			continue // the pass over all records reports it
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err != nil:
-			return err
+			continue // the pass over all records reports it
 		}
 		visit(r)
 	}

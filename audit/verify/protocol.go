@@ -46,6 +46,7 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 	if !known {
 		if e.Type != audit.CallIntent && e.Type != audit.CallDenied {
 			p.suspects[e.Subject] = true // of a call that closed long ago, or that never was
+			p.payloads(ctx, r, e, nil)
 			return
 		}
 		call = &calls.Call{}
@@ -63,7 +64,14 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 		return
 	}
 	p.judge(r, e, call, counted)
-	p.payloads(ctx, r, e, call, counted)
+	switch {
+	case e.Type == audit.CallIntent:
+		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)
+	case counted:
+		p.payloads(ctx, r, e, call)
+	default:
+		p.payloads(ctx, r, e, nil)
+	}
 	if before != calls.Closed && call.State == calls.Closed {
 		p.retire(e.Subject)
 	}
@@ -87,29 +95,32 @@ func (p *protocol) retire(id string) {
 	p.closed++
 }
 
-// payloads checks those of an event that was just folded.
-func (p *protocol) payloads(ctx context.Context, r audit.Record, e audit.Event, call *calls.Call, counted bool) {
-	switch {
-	case e.Type == audit.CallIntent:
-		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)
-	case e.Type == audit.CallEdited:
-		if edit, err := audit.DataOf[audit.Edit](e); err == nil { // else Apply has said so
-			p.v.payload(ctx, r.Position, audit.PayloadArguments, edit.Arguments, call.ID)
+// payloads checks those of an event. Of the call that was just folded its outcome is
+// known if the event closed it.
+func (p *protocol) payloads(ctx context.Context, r audit.Record, e audit.Event, closed *calls.Call) {
+	if e.Type == audit.CallEdited {
+		if edit, err := audit.DataOf[audit.Edit](e); err == nil { // else whoever folds it says so
+			p.v.payload(ctx, r.Position, audit.PayloadArguments, edit.Arguments, e.Subject)
 		}
-	case e.Type.Closes():
-		out := call.Outcome
-		if !counted {
-			var err error
-			if out, err = audit.DataOf[audit.Outcome](e); err != nil {
-				return // Apply has said so
-			}
+		return
+	}
+	if !e.Type.Closes() {
+		return
+	}
+	var out audit.Outcome
+	if closed != nil {
+		out = closed.Outcome
+	} else {
+		var err error
+		if out, err = audit.DataOf[audit.Outcome](e); err != nil {
+			return // whoever folds it says so
 		}
-		if out.Request != nil {
-			p.v.payload(ctx, r.Position, audit.PayloadArguments, out.Request.Arguments, call.ID)
-		}
-		if out.Output != nil {
-			p.v.payload(ctx, r.Position, audit.PayloadOutput, *out.Output, call.ID)
-		}
+	}
+	if out.Request != nil {
+		p.v.payload(ctx, r.Position, audit.PayloadArguments, out.Request.Arguments, e.Subject)
+	}
+	if out.Output != nil {
+		p.v.payload(ctx, r.Position, audit.PayloadOutput, *out.Output, e.Subject)
 	}
 }
 
@@ -207,7 +218,7 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 	err := p.v.everything(ctx, visit)
 	maps.Copy(p.open, fresh)
 	if len(cut) > 0 {
-		p.v.note(fmt.Sprintf("%d calls began before the records that retention has left: what is left of them was not checked", len(cut)))
+		p.v.note(fmt.Sprintf("%d calls began before the records that are left: what is left of them was not checked", len(cut)))
 	}
 	return err
 }

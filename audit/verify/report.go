@@ -61,6 +61,7 @@ const (
 	Envelope         Rule = "envelope"          // attributes that repeat other parties, or another expiry, than the call has
 	SelfApproval     Rule = "self_approval"     // a person approved what is done in their own name
 	UnknownPolicy    Rule = "unknown_policy"    // decided by policies that were never put in force
+	Unsealed         Rule = "unsealed"          // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
 	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log
 )
 
@@ -91,8 +92,9 @@ func (f Finding) String() string {
 // LogReport is what was found of one log.
 type LogReport struct {
 	Log            string    `json:"log"`
-	Size           int64     `json:"size"` // records
-	Root           string    `json:"root"` // of all records, base64; empty if some are missing
+	From           int64     `json:"from,omitempty"` // the first record, of a log that is there in part
+	Size           int64     `json:"size"`           // records
+	Root           string    `json:"root"`           // of all records, base64; empty if some are missing
 	Sealed         int64     `json:"sealed"`
 	Unsealed       int64     `json:"unsealed"` // records after the last checkpoint
 	Checkpoints    int64     `json:"checkpoints"`
@@ -111,6 +113,7 @@ type Report struct {
 	OpenCalls   int64 `json:"open_calls"`
 	Payloads    int64 `json:"payloads"` // that are what their events commit to
 	Erased      int64 `json:"erased"`   // payloads
+	Withheld    int64 `json:"withheld"` // payloads
 	Checkpoints int64 `json:"checkpoints"`
 
 	Findings []Finding     `json:"findings"`

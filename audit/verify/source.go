@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"iter"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -34,3 +35,14 @@ type Trimmed interface {
 type Hashed interface {
 	Hashes(ctx context.Context, log string) tlog.HashReader
 }
+
+// Partial is a [Source] that has only some logs, or only the later part of them.
+type Partial interface {
+	// Part says at which record a log begins, and gives the roots of the complete
+	// subtrees before it, the largest first. Neither is trusted. It is false for a
+	// log that is not there.
+	Part(log string) (from int64, before []tlog.Hash, ok bool)
+}
+
+// ErrWithheld is the error of a payload that a [Source] leaves out on purpose.
+var ErrWithheld = errors.New("payload withheld")

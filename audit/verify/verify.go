@@ -33,20 +33,22 @@ type verifier struct {
 
 // logState is how far a log is checked.
 type logState struct {
-	name        string
-	size        int64     // records that the source says there are, at least
-	first       int64     // index of the first one that retention has left
-	since       time.Time // of that one's event; set when it was read
-	next        int64     // index that comes next
-	tree        seal.Frontier
-	good        seal.Frontier  // as of the last checkpoint that fitted
-	checkpoints []signed       // still to be compared, the smallest first
-	key         int            // that signed the newest
-	bad         bool           // the last checkpoint compared did not fit
-	lost        bool           // the tree cannot be recomputed any more
-	waiting     bool           // for a checkpoint that tells what the tree grows on from
-	start       *seal.Frontier // that checkpoint's
-	report      LogReport
+	name                        string
+	absent                      bool      // checkpoints tell of it, and the source does not have it
+	firstUnsealed, lastUnsealed time.Time // when records were written that no checkpoint covers
+	size                        int64     // records that the source says there are, at least
+	first                       int64     // index of the first one that retention has left
+	since                       time.Time // of that one's event; set when it was read
+	next                        int64     // index that comes next
+	tree                        seal.Frontier
+	good                        seal.Frontier  // as of the last checkpoint that fitted
+	checkpoints                 []signed       // still to be compared, the smallest first
+	key                         int            // that signed the newest
+	bad                         bool           // the last checkpoint compared did not fit
+	lost                        bool           // the tree cannot be recomputed any more
+	waiting                     bool           // for a checkpoint that tells what the tree grows on from
+	start                       *seal.Frontier // that checkpoint's
+	report                      LogReport
 }
 
 // Verify checks the whole history that source has when it is called. The report
@@ -91,17 +93,20 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.logs)) {
 		l := v.logs[name]
+		if l.absent {
+			continue
+		}
 		v.finish(ctx, l)
 		v.report.Logs = append(v.report.Logs, l.report)
-		if l.report.Unsealed > 0 && name != seal.CheckpointsLog {
-			v.note(fmt.Sprintf("%s: the last %d of %d records are not yet sealed", name, l.report.Unsealed, l.size))
-		}
 	}
 	if err := v.calls.finish(ctx); err != nil {
 		return err
 	}
 	if v.report.Erased > 0 {
 		v.note(fmt.Sprintf("%d payloads were erased; what was said about them stands", v.report.Erased))
+	}
+	if v.report.Withheld > 0 {
+		v.note(fmt.Sprintf("%d payloads were left out; what was said about them stands", v.report.Withheld))
 	}
 	if len(v.sources) == 0 && v.report.Records > 0 {
 		v.note("no replica said that it started: who wrote the records was not checked")
@@ -117,8 +122,30 @@ func (v *verifier) log(name string) *logState {
 	if l == nil {
 		l = &logState{name: name, size: v.sizes[name], report: LogReport{Log: name}}
 		v.logs[name] = l
+		v.begin(l)
 	}
 	return l
+}
+
+// begin puts a log that is there in part at the place where it begins.
+func (v *verifier) begin(l *logState) {
+	partial, ok := v.source.(Partial)
+	if !ok {
+		return
+	}
+	from, before, ok := partial.Part(l.name)
+	if l.absent = !ok; !ok || from == 0 {
+		return
+	}
+	l.first, l.next, l.report.From = from, from, from
+	t, err := seal.NewFrontier(from, before)
+	if err != nil {
+		l.lost = true
+		v.find(Finding{Rule: Missing, Where: audit.Position{Log: l.name, Index: from}, Expected: "the roots of the subtrees before it", Found: fmt.Sprintf("%d hashes", len(before))})
+		return
+	}
+	l.tree, l.good = *t, *t
+	v.note(fmt.Sprintf("%s: begins at record %d of %d; what was before is in the sealed tree, but not in this source", l.name, from, l.size))
 }
 
 func (v *verifier) find(f Finding) {

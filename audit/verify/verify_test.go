@@ -137,6 +137,9 @@ func TestEveryTamperingIsFoundAndNamed(t *testing.T) {
 		"run by whoever did not release it": {func(_ *testing.T, m *memory) {
 			m.append(m.about(m.event(audit.CallResult, "payments", audit.TopicCalls, "a", replica+"-2", start.Add(time.Minute), audit.Outcome{Code: audit.CodeOK})))
 		}, verify.Rule(calls.NotPermitted), at(log, 11), "a"},
+		"never sealed again": {func(_ *testing.T, m *memory) {
+			m.append(m.about(m.event(audit.CallResult, "payments", audit.TopicCalls, "e", replica, start.Add(time.Hour), audit.Outcome{Code: audit.CodeOK})))
+		}, verify.Unsealed, at(log, 10), ""},
 		"moved to another log": {func(_ *testing.T, m *memory) {
 			i := m.find(log, 7)
 			m.records = append(m.records, audit.Record{Position: at("source/calls", 0), Stored: m.records[i].Stored})
@@ -448,7 +451,7 @@ func (m *memory) life(id, kind string, open map[string]func()) func() {
 	case "expired":
 		m.intend(id, hold())
 		return func() {
-			m.append(m.about(m.event(audit.CallExpired, "payments", audit.TopicCalls, id, replica, start.Add(time.Hour), audit.Outcome{Code: audit.CodeExpired})))
+			m.append(m.about(m.event(audit.CallExpired, "payments", audit.TopicCalls, id, replica, start.Add(6*time.Minute), audit.Outcome{Code: audit.CodeExpired})))
 			end()
 		}
 	case "lost":

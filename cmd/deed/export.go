@@ -4,90 +4,177 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/audit"
-	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/export"
+	"github.com/deedbroker/deed/audit/export/parquet"
 )
 
+// The formats of deed export.
+const (
+	formatEvents   = "cloudevents"
+	formatEvidence = "evidence"
+	formatParquet  = "parquet"
+)
+
+func exportFormats() []string {
+	return []string{formatEvents, "ocsf", "otel", "csv", formatParquet, "cef", formatEvidence}
+}
+
+// exportFlags are what deed export was asked for.
+type exportFlags struct {
+	format, log, data, since, until, output string
+
+	domains  []string
+	payloads bool
+}
+
 func newExportCommand(env *environment) *cobra.Command {
-	var format, log, dir, since, until string
+	var f exportFlags
 	c := &cobra.Command{
 		Use:   "export",
-		Short: "Write out events for other systems",
-		Long: `Write the stored events as CloudEvents 1.0, one JSON document a line, byte for byte as
-they are stored. From a data directory (--data) these are all events, in the order of the
-log; through a broker, the events of the calls that one may read, call by call,
-the latest call first.`,
-		Example: `  deed export --data /var/lib/deed --log payments/calls > payments.ndjson
-  deed export --as carol --since 1d | jq -r .type`,
+		Short: "Write out calls for other systems, or evidence for an auditor",
+		Long: `Write what happened in a form that others read, from a data directory (--data; also an
+evidence pack) or, as far as one may read it, through a broker:
+
+  cloudevents  the events, byte for byte as they are stored, one JSON document a line
+  ocsf         OCSF 1.9 API Activity, one JSON document a call
+  otel         OTLP log records (JSON), one document a call
+  csv          a table, a line a call
+  parquet      the same for warehouses
+  cef          Common Event Format, a line a call
+  evidence     one file that proves the history anywhere, with a public key alone: records,
+               proofs, checkpoints, keys, policies and, with --payloads, arguments and
+               results. It needs --data. deed verify FILE checks it, and a script inside does
+
+--since and --until are about when events were written, or else when calls were opened.`,
+		Example: `  deed export --format evidence --data /var/lib/deed --since 90d --payloads -o evidence.zip
+  deed export --format ocsf --as carol --since 1d | jq .status_id
+  deed export --format parquet --data /var/lib/deed -o calls.parquet
+  deed export --data /var/lib/deed > events.ndjson && deed verify events.ndjson`,
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
-	flags.StringVar(&format, "format", "cloudevents", "cloudevents is the only one")
-	flags.StringVar(&dir, "data", "", "read this data `directory` in place of a broker")
-	flags.StringVar(&log, "log", "", "only this `log`, such as payments/calls")
-	flags.StringVar(&since, "since", "", "only events, or through a broker calls, of this `time` or later")
-	flags.StringVar(&until, "until", "", "only those before this `time`")
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		if format != "cloudevents" {
-			return withHint(usage("there is no format %s", plain(format)), "the format is cloudevents")
-		}
-		query := url.Values{}
-		now := time.Now()
-		if err := setTime(query, "since", since, now); err != nil {
-			return err
-		}
-		if err := setTime(query, "until", until, now); err != nil {
-			return err
-		}
-		out := bufio.NewWriter(env.stdout)
-		x := exporter{log: log, query: query, out: out}
-		var err error
-		if dir != "" {
-			err = x.fromData(cmd.Context(), dir)
-		} else {
-			err = x.fromBroker(cmd.Context(), env)
-		}
-		if err != nil {
-			return err
-		}
-		if err := out.Flush(); err != nil {
-			return fmt.Errorf("write events: %w", err)
-		}
-		return nil
-	}
+	flags.StringVar(&f.format, "format", formatEvents, "`one` of "+strings.Join(exportFormats(), ", "))
+	flags.StringVar(&f.data, "data", "", "read this data `directory` in place of a broker")
+	flags.StringVar(&f.log, "log", "", "only this `log`, such as payments/calls")
+	flags.StringVar(&f.since, "since", "", "only from this `time` on")
+	flags.StringVar(&f.until, "until", "", "only before this `time`")
+	flags.StringVarP(&f.output, "output", "o", "", "write to this `file`; - is the standard output, and the default but for binary formats")
+	flags.StringArrayVar(&f.domains, "domain", nil, "evidence of this `domain` only; may be repeated")
+	flags.BoolVar(&f.payloads, "payloads", false, "evidence with arguments and results")
+	c.RunE = func(cmd *cobra.Command, _ []string) error { return env.export(cmd.Context(), f) }
 	return c
 }
 
-// exporter writes the events that fit.
+func (e *environment) export(ctx context.Context, f exportFlags) error {
+	binary := f.format == formatEvidence || f.format == formatParquet
+	switch {
+	case !slices.Contains(exportFormats(), f.format):
+		return withHint(usage("there is no format %s", plain(f.format)), "the formats are "+strings.Join(exportFormats(), ", "))
+	case binary && f.output == "":
+		return withHint(usage("%s is not for a terminal", f.format), "name a file by --output")
+	case f.format == formatEvidence && (f.data == "" || f.log != ""):
+		return withHint(usage("evidence is made of a data directory, of whole domains"), "name it by --data, and domains by --domain")
+	case f.format != formatEvidence && (len(f.domains) > 0 || f.payloads):
+		return usage("--domain and --payloads are for evidence")
+	}
+	x := exporter{log: f.log, query: url.Values{}}
+	now := time.Now()
+	for name, text := range map[string]string{"since": f.since, "until": f.until} {
+		if err := setTime(x.query, name, text, now); err != nil {
+			return err
+		}
+	}
+	out, done, err := e.output(f.output)
+	if err != nil {
+		return err
+	}
+	x.out = bufio.NewWriterSize(out, 64<<10)
+	err = x.run(ctx, e, f)
+	if err = errors.Join(err, x.out.Flush()); err != nil {
+		return errors.Join(fmt.Errorf("export: %w", err), done(false))
+	}
+	return done(true)
+}
+
+// output opens the file to write to. What was written in part does not stay.
+func (e *environment) output(path string) (io.Writer, func(ok bool) error, error) {
+	if path == "" || path == "-" {
+		return e.stdout, func(bool) error { return nil }, nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, nil, usage("write export: %w", err)
+	}
+	return file, func(ok bool) error {
+		err := file.Close()
+		if !ok {
+			err = errors.Join(err, os.Remove(path))
+		}
+		return err
+	}, nil
+}
+
+// exporter writes what fits.
 type exporter struct {
 	log   string
 	query url.Values // since and until, as in RFC 3339
-	out   io.Writer
+	out   *bufio.Writer
 }
 
-func (x *exporter) fromData(ctx context.Context, data string) error {
-	dir, err := logDir(data)
+func (x *exporter) run(ctx context.Context, e *environment, f exportFlags) error {
+	if f.data == "" {
+		return x.fromBroker(ctx, e, f.format)
+	}
+	from, err := e.openSource(ctx, []string{f.data})
 	if err != nil {
 		return err
 	}
-	reader, err := embedded.OpenReadOnly(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = reader.Close() }() // it was only read
+	defer func() { _ = from.Close() }() // it was only read
 	since, until, err := x.bounds()
 	if err != nil {
 		return err
 	}
-	for record, err := range reader.Read(ctx, "") {
+	switch f.format {
+	case formatEvents:
+		return x.events(ctx, from, since, until)
+	case formatEvidence:
+		return x.evidence(ctx, e, from, f, since, until)
+	default:
+		return export.Calls(ctx, from, export.Options{Log: f.log, Since: since, Until: until}, x.form(f.format))
+	}
+}
+
+// form is where entries go.
+func (x *exporter) form(name string) export.Format {
+	switch name {
+	case "ocsf":
+		return export.NewOCSF(x.out, version())
+	case "otel":
+		return export.NewOTLP(x.out, version())
+	case "csv":
+		return export.NewCSV(x.out)
+	case "cef":
+		return export.NewCEF(x.out, version())
+	default:
+		return parquet.New(x.out)
+	}
+}
+
+// events writes stored events as they are.
+func (x *exporter) events(ctx context.Context, from source, since, until time.Time) error {
+	for record, err := range from.Read(ctx, "") {
 		if err != nil {
 			return err
 		}
@@ -119,8 +206,9 @@ func (x *exporter) bounds() (since, until time.Time, err error) {
 	return since, until, nil
 }
 
-func (x *exporter) fromBroker(ctx context.Context, env *environment) error {
-	a, err := env.api()
+// fromBroker exports the calls that one may read, the latest first.
+func (x *exporter) fromBroker(ctx context.Context, e *environment, format string) error {
+	a, err := e.api()
 	if err != nil {
 		return err
 	}
@@ -128,23 +216,57 @@ func (x *exporter) fromBroker(ctx context.Context, env *environment) error {
 	if err != nil {
 		return err
 	}
+	var to export.Format
+	if format != formatEvents {
+		to = x.form(format)
+	}
 	for _, summary := range found {
 		call, err := a.Call(ctx, summary.CallID)
 		if err != nil {
 			return err
 		}
+		var records []audit.Record
 		for _, event := range call.Events {
-			if x.log != "" {
-				if p, err := audit.ParsePosition(event.Position); err != nil || p.Log != x.log {
-					continue
-				}
-			}
-			if err := x.write(json.RawMessage(event.Event)); err != nil {
+			p, err := audit.ParsePosition(event.Position)
+			if err != nil {
 				return err
 			}
+			if x.log == "" || p.Log == x.log {
+				records = append(records, audit.Record{Position: p, Stored: json.RawMessage(event.Event)})
+			}
+		}
+		if err := x.call(records, to); err != nil {
+			return err
 		}
 	}
-	return nil
+	if to == nil {
+		return nil
+	}
+	return to.Close()
+}
+
+// call writes one call: its events, or its entry.
+func (x *exporter) call(records []audit.Record, to export.Format) error {
+	f := export.NewFolder()
+	var entry *export.Entry
+	for _, r := range records {
+		if to == nil {
+			if err := x.write(r.Stored); err != nil {
+				return err
+			}
+			continue
+		}
+		if e := f.Fold(r); e != nil {
+			entry = e
+		}
+	}
+	for _, e := range f.Open() {
+		entry = e
+	}
+	if entry == nil {
+		return nil
+	}
+	return to.Call(entry)
 }
 
 // write writes an event on a line of its own. Stored events have no line breaks, as

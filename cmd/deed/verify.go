@@ -1,9 +1,11 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/pack"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/verify"
 )
@@ -20,11 +23,12 @@ func newVerifyCommand(env *environment) *cobra.Command {
 	var keys, kept []string
 	var options verify.Options
 	c := &cobra.Command{
-		Use:   "verify [DIR]",
+		Use:   "verify [DIR|FILE]",
 		Short: "Prove that a history is complete and untouched",
-		Long: `Check a data directory offline: every record against the signed checkpoints, every call
-against the protocol, every payload against its commitment. DIR is the demo's data if
-left out. The broker may be running.
+		Long: `Check a history offline: every record against the signed checkpoints, every call
+against the protocol, every payload against its commitment. It is a data directory (the
+demo's if left out; its broker may be running), an evidence pack that deed export wrote, or
+events that it exported whole, one a line.
 
 Give the broker's public key by --key. Without it, the key that the log itself names is
 used: that finds accidents, but not somebody who rewrote everything and signed anew.
@@ -33,6 +37,7 @@ The exit code is 0 if nothing was found, 1 if something was, and 2 if there is n
 to check.`,
 		Example: `  deed verify
   deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…'
+  deed verify evidence.zip --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --json | jq .findings`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -51,11 +56,12 @@ to check.`,
 		if options.Kept, err = readNotes(kept); err != nil {
 			return err
 		}
-		dir, err := env.historyDir(args)
+		source, err := env.openSource(cmd.Context(), args)
 		if err != nil {
 			return err
 		}
-		return env.verify(cmd.Context(), dir, options)
+		defer func() { _ = source.Close() }() // it was only read
+		return env.verify(cmd.Context(), source, options)
 	}
 	return c
 }
@@ -84,16 +90,55 @@ func readNotes(paths []string) ([]string, error) {
 	return notes, nil
 }
 
-// historyDir is the directory with the log that args name, or the demo's.
-func (e *environment) historyDir(args []string) (string, error) {
+// source is a history that was opened to be read.
+type source struct {
+	verify.Source
+	io.Closer
+	path string
+}
+
+// unwrap gives what the history can do beyond being a [verify.Source].
+func (s source) unwrap() verify.Source { return s.Source }
+
+// openSource opens the data directory or file that args name, or the demo's data.
+func (e *environment) openSource(ctx context.Context, args []string) (source, error) {
+	var path string
 	if len(args) == 1 {
-		return logDir(args[0])
+		path = args[0]
+	} else {
+		var err error
+		if path, err = e.demoDir(); err != nil {
+			return source{}, err
+		}
 	}
-	dir, err := e.demoDir()
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return openFile(ctx, path)
+	}
+	dir, err := logDir(path)
 	if err != nil {
-		return "", err
+		return source{}, err
 	}
-	return logDir(dir)
+	reader, err := embedded.OpenReadOnly(ctx, dir)
+	if err != nil {
+		return source{}, err
+	}
+	return source{reader, reader, dir}, nil
+}
+
+// openFile opens an evidence pack, or events one a line.
+func openFile(ctx context.Context, path string) (source, error) {
+	evidence, err := pack.Open(path)
+	if err == nil {
+		return source{evidence, evidence, path}, nil
+	}
+	if !errors.Is(err, zip.ErrFormat) {
+		return source{}, err
+	}
+	lines, err := pack.OpenLines(ctx, path)
+	if err != nil {
+		return source{}, withHint(err, "it is neither an evidence pack nor events that were exported whole, one a line")
+	}
+	return source{lines, lines, path}, nil
 }
 
 // logDir is where the log of a data directory is.
@@ -105,15 +150,10 @@ func logDir(data string) (string, error) {
 			return "", usage("look for a log: %w", err)
 		}
 	}
-	return "", withHint(usage("there is no log in %s", data), "name the data directory of a broker, `data` in its deed.yaml; `deed demo` makes one")
+	return "", withHint(usage("there is no log in %s", data), "name the data directory of a broker, `data` in its deed.yaml, or an evidence pack; `deed demo` makes a history")
 }
 
-func (e *environment) verify(ctx context.Context, dir string, options verify.Options) error {
-	reader, err := embedded.OpenReadOnly(ctx, dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = reader.Close() }() // it was only read
+func (e *environment) verify(ctx context.Context, from source, options verify.Options) error {
 	shown := false
 	if e.interactive && !e.json {
 		options.Progress = func(done, total int64) {
@@ -121,7 +161,7 @@ func (e *environment) verify(ctx context.Context, dir string, options verify.Opt
 			e.say("\rchecked %d of %d records", done, total)
 		}
 	}
-	report, err := verify.Verify(ctx, reader, options)
+	report, err := verify.Verify(ctx, from.unwrap(), options)
 	if shown {
 		e.say("\r%*s\r", 60, "")
 	}
@@ -133,7 +173,7 @@ func (e *environment) verify(ctx context.Context, dir string, options verify.Opt
 			return err
 		}
 	} else {
-		e.printReport(dir, report)
+		e.printReport(from.path, report)
 	}
 	if !report.OK() {
 		return silent(exitFailed)
@@ -141,7 +181,7 @@ func (e *environment) verify(ctx context.Context, dir string, options verify.Opt
 	return nil
 }
 
-func (e *environment) printReport(dir string, r *verify.Report) {
+func (e *environment) printReport(path string, r *verify.Report) {
 	for _, f := range r.Findings {
 		e.printf("finding: %s\n", plain(f.String()))
 	}
@@ -162,8 +202,8 @@ func (e *environment) printReport(dir string, r *verify.Report) {
 		e.printf("note: %s\n", plain(n))
 	}
 	if r.OK() {
-		e.printf("verified: the history in %s is complete and untouched\n", plain(dir))
+		e.printf("verified: the history in %s is complete and untouched\n", plain(path))
 		return
 	}
-	e.printf("NOT verified: %d findings in %s\n", int64(len(r.Findings))+r.Omitted, plain(dir))
+	e.printf("NOT verified: %d findings in %s\n", int64(len(r.Findings))+r.Omitted, plain(path))
 }
