@@ -40,12 +40,31 @@ func CEF(e *Entry, version string) string {
 	b.WriteString("|")
 	space := ""
 	for _, x := range [][2]string{
-		{"rt", millis(ended(e))}, {"start", millis(started(e))}, {"end", millis(e.Call.Closing.Time)}, {"externalId", r.CallID},
-		{"suser", r.Principal}, {"spriv", r.Roles}, {"sproc", r.Agents}, {"act", r.Effect}, {"outcome", r.Outcome}, {"reason", r.Code},
-		{"msg", r.Reason}, {"destinationServiceName", r.Tool}, {"deviceExternalId", e.Call.Opening.Source},
-		{"cs1Label", label("policies", r.Policies)}, {"cs1", r.Policies}, {"cs2Label", label("approvers", r.Approvers)}, {"cs2", r.Approvers},
-		{"cs3Label", "record"}, {"cs3", e.At.String()}, {"cs4Label", "leafHash"}, {"cs4", r.Leaf},
-		{"cs5Label", label("traceId", r.Trace)}, {"cs5", r.Trace}, {"cs6Label", "domain"}, {"cs6", r.Domain},
+		{"rt", millis(ended(e))},
+		{"start", millis(started(e))},
+		{"end", millis(e.Call.Closing.Time)},
+		{"externalId", r.CallID},
+		{"suser", r.Principal},
+		{"spriv", r.Roles},
+		{"sproc", r.Agents},
+		{"act", r.Effect},
+		{"outcome", r.Outcome},
+		{"reason", r.Code},
+		{"msg", r.Reason},
+		{"destinationServiceName", r.Tool},
+		{"deviceExternalId", e.Call.Opening.Source},
+		{"cs1Label", label("policies", r.Policies)},
+		{"cs1", r.Policies},
+		{"cs2Label", label("approvers", r.Approvers)},
+		{"cs2", r.Approvers},
+		{"cs3Label", "record"},
+		{"cs3", e.At.String()},
+		{"cs4Label", "leafHash"},
+		{"cs4", r.Leaf},
+		{"cs5Label", label("traceId", r.Trace)},
+		{"cs5", r.Trace},
+		{"cs6Label", "domain"},
+		{"cs6", r.Domain},
 	} {
 		if x[1] != "" {
 			b.WriteString(space + x[0] + "=" + extension.Replace(x[1]))
