@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -136,6 +138,35 @@ func literalsOf(p *cedar.Policy) literals {
 		return true
 	})
 	return l
+}
+
+// examplesOf are texts that the patterns of a policy match.
+func examplesOf(p *cedar.Policy) []string {
+	var examples []string
+	conditions(p, func(n ast.IsNode) bool {
+		if like, ok := n.(ast.NodeTypeLike); ok {
+			examples = append(examples, exampleOf(like.Value))
+		}
+		return true
+	})
+	return examples
+}
+
+func exampleOf(pattern types.Pattern) string {
+	var parts []any // "Wildcard", or an object with a literal
+	text, err := pattern.MarshalJSON()
+	if err != nil || json.Unmarshal(text, &parts) != nil {
+		return "" // it marshals what it has parsed
+	}
+	var b strings.Builder
+	for _, part := range parts {
+		if object, ok := part.(map[string]any); ok {
+			fmt.Fprint(&b, object["Literal"])
+			continue
+		}
+		b.WriteString("x")
+	}
+	return b.String()
 }
 
 func scopeEntities(s ast.IsScopeNode) []cedar.EntityUID {

@@ -3,10 +3,12 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/broker/config"
+	"github.com/deedbroker/deed/broker/readers"
 )
 
 // defaultConfig is the file that verbs read when nobody names another.
@@ -39,7 +41,8 @@ func newConfigCheckCommand(env *environment) *cobra.Command {
 		Use:   "check",
 		Short: "Check deed.yaml without starting anything",
 		Long: `Check the configuration and the policies that it names, and report all that is wrong, with
-lines. Nothing is started, contacted or written.`,
+lines. Where the readers of a domain and the policies on reading it differ there is a
+warning. Nothing is started, contacted or written.`,
 		Example: `  deed config check -c deed.yaml`,
 		Args:    cobra.NoArgs,
 	}
@@ -53,8 +56,13 @@ lines. Nothing is started, contacted or written.`,
 		if err != nil {
 			return env.problems(err)
 		}
+		disagreements := []readers.Disagreement{}
+		if checked.set != nil {
+			disagreements = append(disagreements, readers.InDeed(cfg, checked.set, time.Now())...)
+		}
 		if env.json {
-			if err := env.printJSON(configReport{OK: checked.err() == nil, Problems: []configProblem{}, Policies: checked.report()}); err != nil {
+			report := configReport{OK: checked.err() == nil, Problems: []configProblem{}, Policies: checked.report(), Readers: disagreements}
+			if err := env.printJSON(report); err != nil {
 				return err
 			}
 			return env.ended(checked.code())
@@ -62,6 +70,9 @@ lines. Nothing is started, contacted or written.`,
 		env.printFindings(checked)
 		if err := checked.err(); err != nil {
 			return err
+		}
+		for _, d := range disagreements {
+			env.say("warning: domain %s\n", plain(d.String()))
 		}
 		env.printf("%s is valid: %d upstreams, %d issuers, %d policies\n", plain(path), len(cfg.Upstreams), len(cfg.Issuers), checked.policies())
 		return nil
@@ -74,6 +85,8 @@ type configReport struct {
 	OK       bool            `json:"ok"`
 	Problems []configProblem `json:"problems"`
 	Policies *policyReport   `json:"policies,omitempty"`
+	// Readers are the domains whose readers and policies say different things.
+	Readers []readers.Disagreement `json:"readers"`
 }
 
 type configProblem struct {
@@ -89,7 +102,7 @@ func (e *environment) problems(err error) error {
 	if !e.json {
 		return err
 	}
-	report := configReport{Problems: []configProblem{}}
+	report := configReport{Problems: []configProblem{}, Readers: []readers.Disagreement{}}
 	if all, ok := errors.AsType[config.Problems](err); ok {
 		for _, p := range all {
 			report.Problems = append(report.Problems, configProblem{p.File, p.Line, p.Column, p.Key, p.Message})

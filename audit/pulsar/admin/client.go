@@ -90,7 +90,7 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	token, err := b.token()
 	if err != nil {
-		return nil, fmt.Errorf("get the token: %w", err)
+		return nil, &tokenError{err}
 	}
 	if token == "" {
 		return b.next.RoundTrip(r)
@@ -99,6 +99,15 @@ func (b *bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Set("Authorization", "Bearer "+token)
 	return b.next.RoundTrip(r)
 }
+
+// tokenError is why there was no token to ask with.
+type tokenError struct{ err error }
+
+// Error is the cause.
+func (e *tokenError) Error() string { return "get the token: " + e.err.Error() }
+
+// Unwrap is the cause.
+func (e *tokenError) Unwrap() error { return e.err }
 
 // get decodes the answer into v, and reports whether there is one.
 func (c *Client) get(ctx context.Context, path string, v any) (bool, error) {
@@ -136,7 +145,10 @@ func explain(what string, err error) error {
 		return nil
 	}
 	answer, answered := errors.AsType[rest.Error](err)
+	token, tokenless := errors.AsType[*tokenError](err)
 	switch {
+	case tokenless:
+		return fmt.Errorf("%s: %w", what, token)
 	case !answered && errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", what, err)
 	case !answered:

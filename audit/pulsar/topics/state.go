@@ -1,6 +1,10 @@
 package topics
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/deedbroker/deed/audit"
+)
 
 // Policy is a setting of a namespace or a topic, by Pulsar's name for it.
 type Policy string
@@ -73,31 +77,26 @@ func Whole(topic string) string {
 	return topic
 }
 
-// MayConsume are the roles that may consume every topic of a domain's calls.
-func (s State) MayConsume(domain string) Names {
+// Consumers are the roles that may consume anything of a domain, beside the checkpoints
+// that whoever reads some domain needs.
+func (s State) Consumers(domain string) []string {
 	n := s.Namespaces[domain]
 	if n == nil {
-		return ""
+		return []string{}
 	}
-	return n.mayConsume("calls")
-}
-
-func (n *Namespace) mayConsume(topic string) Names {
 	var roles []string
-	for role, actions := range n.Grants {
-		if actions.Has(Consume) {
-			roles = append(roles, role)
-		}
-	}
-	for granted, byRole := range n.TopicGrants {
-		if Whole(granted) != topic {
-			continue
-		}
-		for role, actions := range byRole {
+	collect := func(granted map[string]Names) {
+		for role, actions := range granted {
 			if actions.Has(Consume) {
 				roles = append(roles, role)
 			}
 		}
 	}
-	return NamesOf(roles...)
+	collect(n.Grants)
+	for topic, granted := range n.TopicGrants {
+		if domain != audit.OwnDomain || Whole(topic) != audit.TopicCheckpoints {
+			collect(granted)
+		}
+	}
+	return NamesOf(roles...).List()
 }

@@ -53,6 +53,24 @@ func (s Step) detail() string {
 	return ""
 }
 
+// About is what of the object the step changes: a policy, or what a role may do.
+func (s Step) About() string {
+	switch s.Verb {
+	case Set:
+		return string(s.Policy)
+	case Grant, Revoke:
+		return "role " + s.Role
+	case Administer:
+		return "admins"
+	case Describe:
+		return "schema"
+	case Create:
+		return ""
+	default:
+		return ""
+	}
+}
+
 // MarshalJSON writes values as words.
 func (s Step) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {

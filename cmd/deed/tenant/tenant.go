@@ -1,0 +1,28 @@
+// Package tenant says what a deed.yaml wants of a tenant of Pulsar, in the words of
+// package topics.
+package tenant
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/deedbroker/deed/audit/pulsar/topics"
+	"github.com/deedbroker/deed/broker/config"
+)
+
+// Spec is what a configuration with log.pulsar says.
+func Spec(cfg *config.Config) topics.Spec {
+	p := cfg.Log.Pulsar
+	s := topics.Spec{Tenant: cfg.Tenant, Role: p.Role, Admins: p.Admins, Backlog: int64(p.Backlog)}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Domains)) {
+		d := cfg.Domains[name]
+		domain := topics.Domain{
+			Name: name, Retention: d.Retention.Duration, PayloadRetention: d.PayloadRetention.Duration, Partitions: d.Partitions,
+		}
+		for _, reader := range d.Readers {
+			domain.Readers = append(domain.Readers, p.RolesOf(reader)...)
+		}
+		s.Domains = append(s.Domains, domain)
+	}
+	return s
+}
