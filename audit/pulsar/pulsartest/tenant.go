@@ -1,5 +1,5 @@
 // Package pulsartest prepares a tenant of a real Pulsar for a test: namespaces, topics
-// and permissions, as `deed topics apply` makes them for deed.yaml.
+// and permissions, made as `deed topics apply` makes them.
 package pulsartest
 
 import (
@@ -19,6 +19,8 @@ import (
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/pulsar"
+	"github.com/deedbroker/deed/audit/pulsar/admin"
+	"github.com/deedbroker/deed/audit/pulsar/topics"
 	"github.com/deedbroker/deed/cmd/provide"
 	keys "github.com/deedbroker/deed/cmd/provide/pulsar"
 	"github.com/deedbroker/deed/cmd/testbed/need"
@@ -55,40 +57,43 @@ func New(tb testing.TB, layout Layout) *Tenant {
 }
 
 // In makes a tenant in a Pulsar.
-func In(tb testing.TB, url, admin string, k keys.Keys, layout Layout) *Tenant {
+func In(tb testing.TB, url, adminURL string, k keys.Keys, layout Layout) *Tenant {
 	tb.Helper()
-	t := &Tenant{URL: url, Admin: admin, Keys: k, Name: layout.Name, Domains: append([]string{audit.OwnDomain}, layout.Domains...)}
+	t := &Tenant{URL: url, Admin: adminURL, Keys: k, Name: layout.Name, Domains: append([]string{audit.OwnDomain}, layout.Domains...)}
 	if t.Name == "" {
 		t.Name = "test-" + uuid.NewString()
 	}
 	t.TokenFile, t.AdminFile = t.Token(tb, Role, 0), t.Token(tb, Admin, 0)
-	t.Do(tb, http.MethodPut, "tenants/"+t.Name, map[string]any{"adminRoles": []string{Admin}, "allowedClusters": t.clusters(tb)})
-	for _, d := range t.Domains {
-		t.domain(tb, d, layout.Partitions)
-	}
+	t.apply(tb, layout.Partitions)
 	return t
 }
 
-func (t *Tenant) domain(tb testing.TB, domain string, partitions int) {
+// life is long enough for any test.
+const life = 365 * 24 * time.Hour
+
+// apply does what `deed topics apply` does.
+func (t *Tenant) apply(tb testing.TB, partitions int) {
 	tb.Helper()
-	ns := t.Name + "/" + domain
-	t.Do(tb, http.MethodPut, "namespaces/"+ns, map[string]any{"deduplicationEnabled": true, "bundles": map[string]any{"numBundles": 1}})
-	t.Do(tb, http.MethodPost, "namespaces/"+ns+"/permissions/"+Role, []string{"produce", "consume"})
-	t.Do(tb, http.MethodPost, "namespaces/"+ns+"/retention", map[string]any{"retentionTimeInMinutes": -1, "retentionSizeInMB": -1})
-	for _, topic := range append(pulsar.EventTopics(domain), pulsar.TopicPayloads, pulsar.TopicKeys) {
-		path := "persistent/" + ns + "/" + topic
-		if partitions > 0 && (topic == audit.TopicCalls || topic == pulsar.TopicPayloads) {
-			t.Do(tb, http.MethodPut, path+"/partitions", partitions)
-		} else {
-			t.Do(tb, http.MethodPut, path, nil)
-		}
-		if topic == pulsar.TopicPayloads || topic == pulsar.TopicKeys {
-			t.Do(tb, http.MethodPost, path+"/deduplicationEnabled", false)
-		}
-		if topic == pulsar.TopicKeys {
-			t.Do(tb, http.MethodPost, path+"/retention", map[string]any{"retentionTimeInMinutes": 0, "retentionSizeInMB": 0})
-		}
+	spec := topics.Spec{Tenant: t.Name, Role: Role, Admins: []string{Admin}, Backlog: 1 << 30}
+	for _, d := range t.Domains {
+		spec.Domains = append(spec.Domains, topics.Domain{Name: d, Retention: life, PayloadRetention: life, Partitions: partitions})
 	}
+	cluster, err := admin.New(admin.Options{URL: t.Admin, Token: t.superuser, Transport: &http.Transport{DisableKeepAlives: true}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	plan, _, err := topics.Look(tb.Context(), cluster, topics.Desire(spec))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := topics.Apply(tb.Context(), cluster, plan, false, func(topics.Step) {}); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func (t *Tenant) superuser() (string, error) {
+	token, err := os.ReadFile(t.Keys.Path(keys.SuperuserToken))
+	return strings.TrimSpace(string(token)), err
 }
 
 // Options open the log as a replica does.
@@ -113,15 +118,6 @@ func (t *Tenant) Token(tb testing.TB, role string, lifetime time.Duration) (path
 	return path
 }
 
-func (t *Tenant) clusters(tb testing.TB) []string {
-	tb.Helper()
-	var names []string
-	if err := json.Unmarshal(t.Do(tb, http.MethodGet, "clusters", nil), &names); err != nil {
-		tb.Fatal(err)
-	}
-	return names
-}
-
 // Do asks the admin API as the superuser, and fails the test unless that succeeds. A
 // policy of a topic may need a moment until it can be set: it is tried again.
 func (t *Tenant) Do(tb testing.TB, method, path string, body any) []byte {
@@ -138,7 +134,7 @@ func (t *Tenant) Do(tb testing.TB, method, path string, body any) []byte {
 }
 
 func (t *Tenant) ask(ctx context.Context, method, path string, body any) ([]byte, error) {
-	token, err := os.ReadFile(t.Keys.Path(keys.SuperuserToken))
+	token, err := t.superuser()
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +150,7 @@ func (t *Tenant) ask(ctx context.Context, method, path string, body any) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Close = true
 	resp, err := new(http.Client).Do(req)
