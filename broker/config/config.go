@@ -83,9 +83,26 @@ type Pulsar struct {
 	Backlog Size `yaml:"backlog"`
 }
 
-// PulsarAuth says how the broker proves itself to Pulsar.
+// PulsarAuth says how the broker proves itself to Pulsar: by one of a token, OAuth 2.0
+// and a certificate. Files are read again when they are needed, so that they can be
+// replaced while the broker runs.
 type PulsarAuth struct {
-	TokenFile string `yaml:"token_file"`
+	TokenFile string        `yaml:"token_file"`
+	OAuth2    *PulsarOAuth2 `yaml:"oauth2"`
+	CertFile  string        `yaml:"cert_file"` // PEM, as are the next two
+	KeyFile   string        `yaml:"key_file"`
+	// CAFile has the certificates of who vouches for Pulsar; left out, the system's.
+	CAFile string `yaml:"ca_file"`
+}
+
+// PulsarOAuth2 are client credentials at a provider of tokens that Pulsar accepts.
+type PulsarOAuth2 struct {
+	Issuer   string   `yaml:"issuer"`    // whose metadata name the token endpoint, or
+	TokenURL string   `yaml:"token_url"` // the endpoint itself
+	ClientID string   `yaml:"client_id"`
+	Secret   Secret   `yaml:"secret"`
+	Audience string   `yaml:"audience"`
+	Scopes   []string `yaml:"scopes"`
 }
 
 // Issuer is an OpenID Connect provider whose tokens are accepted.

@@ -93,6 +93,11 @@ func (c *Config) complete(dir string) error {
 	for i := range c.Policies {
 		c.Policies[i] = under(dir, c.Policies[i])
 	}
+	if p := c.Log.Pulsar; p != nil {
+		for _, path := range []*string{&p.Auth.TokenFile, &p.Auth.CertFile, &p.Auth.KeyFile, &p.Auth.CAFile} {
+			*path = under(dir, *path)
+		}
+	}
 	c.completeDomains()
 	for name, u := range c.Upstreams {
 		switch {

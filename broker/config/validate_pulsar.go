@@ -14,6 +14,7 @@ func (v *validation) pulsar(p *Pulsar, domains map[string]Domain) {
 	if p.Admin != "" {
 		v.webURL("log.pulsar.admin", p.Admin)
 	}
+	v.pulsarAuth(p.Auth)
 	v.pulsarRole("log.pulsar.role", p.Role)
 	for i, role := range p.Admins {
 		v.pulsarRole(item("log.pulsar.admins", i), role)
@@ -78,5 +79,39 @@ func (v *validation) pulsarRole(key, role string) {
 	v.word(key, role)
 	if len(v.problems) == before && strings.ContainsAny(role, "/%?#*") {
 		v.fail(key, "%q has a character that Pulsar's admin API cannot name or takes for a wildcard; map it to another role", role)
+	}
+}
+
+func (v *validation) pulsarAuth(a PulsarAuth) {
+	const key = "log.pulsar.auth"
+	ways := 0
+	for _, used := range []bool{a.TokenFile != "", a.OAuth2 != nil, a.CertFile != "" || a.KeyFile != ""} {
+		if used {
+			ways++
+		}
+	}
+	if ways > 1 {
+		v.fail(key, "has more than one way; keep one of token_file, oauth2 and cert_file with key_file")
+	}
+	if (a.CertFile == "") != (a.KeyFile == "") {
+		v.fail(key, "needs both cert_file and key_file")
+	}
+	if a.OAuth2 != nil {
+		v.pulsarOAuth2(child(key, "oauth2"), a.OAuth2)
+	}
+}
+
+func (v *validation) pulsarOAuth2(key string, o *PulsarOAuth2) {
+	switch {
+	case (o.Issuer == "") == (o.TokenURL == ""):
+		v.fail(key, "needs either issuer or token_url")
+	case o.Issuer != "":
+		v.webURL(child(key, "issuer"), o.Issuer)
+	default:
+		v.webURL(child(key, "token_url"), o.TokenURL)
+	}
+	v.word(child(key, "client_id"), o.ClientID)
+	if o.Secret.IsZero() {
+		v.fail(child(key, "secret"), `is needed; write where it is: "env://NAME" or "file:///absolute/path"`)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deedbroker/deed/agents/oidc"
-	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/broker"
@@ -33,6 +32,7 @@ const Grace = 20 * time.Second
 
 // Names in a data directory, beside those of the log and the index.
 const (
+	PulsarDir   = "pulsar" // what a log on Pulsar keeps here; it can be deleted
 	KeyFile     = "keys/checkpoints.key"
 	KnownPubKey = "keys/checkpoints.pub" // the verifier key, for whoever copies it to where the operator cannot change it
 )
@@ -57,7 +57,7 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 
-	log      *embedded.Log
+	log      store
 	index    *index.Index
 	sealer   *seal.Sealer
 	key      *seal.Key
@@ -112,7 +112,7 @@ func (s *Server) source() string { return "deed://" + s.cfg.Tenant + "/" + s.opt
 
 func (s *Server) openLog(ctx context.Context) error {
 	var err error
-	if s.log, err = embedded.Open(ctx, s.cfg.Data, embedded.Options{}); err != nil {
+	if s.log, err = s.openStore(ctx); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.log.Close)

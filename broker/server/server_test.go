@@ -44,6 +44,7 @@ type rig struct {
 	dir, address string
 	issuer       *agentstest.Issuer
 	slow         string // the URL of an upstream; none if empty
+	log          string // more of the configuration: where the log is
 }
 
 func newRig(t *testing.T) *rig {
@@ -90,6 +91,7 @@ upstreams:
 	if r.slow != "" {
 		text += "  slow: { domain: payments, url: " + r.slow + " }\n"
 	}
+	text += r.log
 	cfg, err := config.Parse(filepath.Join(r.dir, "deed.yaml"), []byte(text))
 	if err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -19,7 +20,7 @@ import (
 )
 
 func newServeCommand(env *environment) *cobra.Command {
-	var path, format, profile string
+	var path, format, profile, replica string
 	var debug, demoIssuer bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the broker", Args: cobra.NoArgs,
@@ -27,8 +28,10 @@ func newServeCommand(env *environment) *cobra.Command {
 then end, or are recorded as unknown; held calls stay held.
 
 SIGHUP reads the configuration and the policies again. They are type-checked
-first: if something is wrong, what was in force stays in force.`,
-		Example: "  deed serve -c deed.yaml\n  kill -HUP $(pidof deed)",
+first: if something is wrong, what was in force stays in force.
+
+Any number of brokers can share a log on Pulsar, each with a name of its own.`,
+		Example: "  deed serve -c deed.yaml\n  deed serve -c deed.yaml --replica berlin-1\n  kill -HUP $(pidof deed)",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := loadConfig(path)
 			if err != nil {
@@ -37,28 +40,48 @@ first: if something is wrong, what was in force stays in force.`,
 			if err := refuseDemoIssuers(cfg, demoIssuer); err != nil {
 				return err
 			}
-			if cfg.Log.Pulsar != nil {
-				return usage("log.pulsar is not served by this build yet; leave log out to use the embedded log")
+			if replica, err = replicaName(cfg, firstOf(replica, env.getenv("DEED_REPLICA"))); err != nil {
+				return err
 			}
 			level := slog.LevelInfo
 			if debug {
 				level = slog.LevelDebug
 			}
-			tel, err := telemetry.Setup(telemetry.Config{Output: env.stderr, Format: format, Level: level, Version: version(), Replica: server.DefaultReplica})
+			tel, err := telemetry.Setup(telemetry.Config{Output: env.stderr, Format: format, Level: level, Version: version(), Replica: replica})
 			if err != nil {
 				return usage("%w", err)
 			}
 			defer func() { _ = tel.Shutdown(context.WithoutCancel(cmd.Context())) }()
-			return profiled(profile, func() error { return serve(cmd.Context(), path, cfg, tel) })
+			return profiled(profile, func() error { return serve(cmd.Context(), path, replica, cfg, tel) })
 		},
 	}
 	configFlag(c, &path)
 	c.Flags().StringVar(&format, "log-format", telemetry.FormatText, "of log lines: text or json")
+	c.Flags().StringVar(&replica, "replica", "", "this broker's name among those that share a log on Pulsar; always the same, and nobody else's (default $DEED_REPLICA, else the host's name)")
 	c.Flags().BoolVar(&debug, "debug", false, "log more")
 	c.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile of the whole run to this file, for go tool pprof")
 	c.Flags().BoolVar(&demoIssuer, "allow-demo-issuer", false, "accept tokens of a demo issuer on this machine, at which anyone is anyone: for tests")
 	return c
 }
+
+// replicaName is what the broker calls itself in its events.
+func replicaName(cfg *config.Config, name string) (string, error) {
+	switch {
+	case name != "" && !replicaNames.MatchString(name):
+		return "", usage("replica %q: a name has letters, digits, dots and dashes, 63 at most", name)
+	case name != "":
+		return name, nil
+	case cfg.Log.Pulsar == nil:
+		return server.DefaultReplica, nil
+	}
+	host, err := os.Hostname()
+	if err != nil || !replicaNames.MatchString(host) {
+		return "", usage("the host's name %q is none for a replica; say --replica", host)
+	}
+	return host, nil
+}
+
+var replicaNames = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$`)
 
 // refuseDemoIssuers keeps an issuer that signs in anyone from being accepted by accident.
 func refuseDemoIssuers(cfg *config.Config, allowed bool) error {
@@ -71,12 +94,12 @@ func refuseDemoIssuers(cfg *config.Config, allowed bool) error {
 	return nil
 }
 
-func serve(ctx context.Context, path string, cfg *config.Config, tel *telemetry.Telemetry) error {
+func serve(ctx context.Context, path, replica string, cfg *config.Config, tel *telemetry.Telemetry) error {
 	srv, err := server.Open(ctx, cfg, server.Options{
-		Version: version(), Logger: tel.Logger, Meter: tel.Meter, Tracer: tel.Tracer, Metrics: tel.Metrics,
+		Version: version(), Replica: replica, Logger: tel.Logger, Meter: tel.Meter, Tracer: tel.Tracer, Metrics: tel.Metrics,
 	})
 	if errors.Is(err, audit.ErrLocked) {
-		return withHint(err, "stop the other one, or give this one another `data` directory")
+		return withHint(err, "stop the other one, or give this one another `data` directory or, on Pulsar, another --replica name")
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return withHint(err, "something else listens there: set `listen` to another address")

@@ -1,0 +1,63 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/pulsar"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/broker/config"
+)
+
+// store is a log as a server needs it; *embedded.Log and *pulsar.Log are.
+type store interface {
+	audit.Log
+	audit.Payloads
+	seal.Trees
+	// Health says why the log does not take new calls, or nil.
+	Health() error
+	Close() error
+}
+
+// openStore opens the log that the configuration names.
+func (s *Server) openStore(ctx context.Context) (store, error) {
+	if s.cfg.Log.Pulsar != nil {
+		return s.openPulsar(ctx, s.cfg.Log.Pulsar)
+	}
+	l, err := embedded.Open(ctx, s.cfg.Data, embedded.Options{})
+	if err != nil {
+		return nil, err // not a store that holds nil
+	}
+	return l, nil
+}
+
+func (s *Server) openPulsar(ctx context.Context, p *config.Pulsar) (store, error) {
+	if p.Admin == "" {
+		return nil, errors.New("log.pulsar.admin is needed: the broker asks there whether deduplication is on")
+	}
+	l, err := pulsar.Open(ctx, pulsar.Options{
+		URL: p.URL, Admin: p.Admin, Auth: pulsarAuth(p.Auth), Tenant: s.cfg.Tenant,
+		Domains: slices.Collect(maps.Keys(s.cfg.Domains)), Replica: s.opt.Replica,
+		Dir: filepath.Join(s.cfg.Data, PulsarDir), Logger: s.opt.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func pulsarAuth(a config.PulsarAuth) pulsar.Auth {
+	auth := pulsar.Auth{TokenFile: a.TokenFile, CertFile: a.CertFile, KeyFile: a.KeyFile, CAFile: a.CAFile}
+	if o := a.OAuth2; o != nil {
+		auth.OAuth2 = &pulsar.OAuth2{
+			Issuer: o.Issuer, TokenURL: o.TokenURL, ClientID: o.ClientID, Secret: o.Secret.Resolve,
+			Audience: o.Audience, Scopes: o.Scopes,
+		}
+	}
+	return auth
+}
