@@ -23,6 +23,7 @@ type Identity struct {
 	ACR     string // authentication context class (OpenID Connect Core, acr)
 	Session string // sid
 	TokenID string // jti
+	KeyID   string // kid of the key that signed the token
 
 	TokenDigest string // hex SHA-256 of the token; the token itself is not kept
 	IssuedAt    time.Time

@@ -30,6 +30,7 @@ const (
 	Unbound           Kind = "unbound"            // a bearer token where one that is bound to a key is required
 	InsufficientScope Kind = "insufficient_scope" // a good token that does not have what every request needs
 	ProviderTrouble   Kind = "provider_trouble"   // the issuer's keys or its word cannot be had now
+	Revoked           Kind = "revoked"            // it verifies, and its bearer has been stopped
 	TooMany           Kind = "too_many"           // more new tokens or proofs at once than are taken in
 )
 
@@ -38,6 +39,11 @@ type Rejection struct { //nolint:errname // what happened to the token, as the l
 	Kind   Kind
 	Issuer string // only if it is a configured one
 	Err    error  // for the log; never holds any part of the token
+
+	// Of a token that verifies and whose bearer was revoked:
+	Identity   *Identity // the bearer
+	Revocation string    // what stops them, by its id
+	Barred     bool      // another token would not help either
 }
 
 // Error says the kind and the cause. It is for logs; answer clients with [Rejection.Public].
@@ -96,6 +102,11 @@ func (r *Rejection) Public() string {
 		return "the DPoP proof was used before: make one for each request"
 	case Unbound:
 		return "a token that is bound to a key is required: use DPoP"
+	case Revoked:
+		if r.Barred {
+			return "this caller has been revoked: a new token will not help"
+		}
+		return "the token has been revoked: log in again"
 	case ProviderTrouble:
 		return "the token cannot be checked now: try again"
 	case TooMany:

@@ -12,7 +12,9 @@ type Identity struct {
 	ACR       string    `json:"acr,omitempty"`
 	Session   string    `json:"sid,omitempty"`
 	TokenID   string    `json:"jti,omitempty"`
-	Token     string    `json:"token"` // hex SHA-256 of the token
+	KeyID     string    `json:"kid,omitempty"` // of the key that signed the token
+	Token     string    `json:"token"`         // hex SHA-256 of the token
+	Issued    time.Time `json:"issued,omitzero"`
 	Expires   time.Time `json:"expires"`
 }
 
@@ -131,6 +133,7 @@ const (
 	// CodeInsufficientScope is denied: the token lacks scopes that the tool needs.
 	CodeInsufficientScope = "insufficient_scope"
 	CodeOverloaded        = "overloaded" // denied: a limit was reached
+	CodeRevoked           = "revoked"    // denied: the caller was revoked
 
 	CodeExpired = "expired" // expired: nobody decided in time
 
@@ -138,11 +141,13 @@ const (
 	CodeChanged        = "changed"          // cancelled: the tool, or what policy says, changed while it was held
 	CodeErased         = "arguments_erased" // cancelled: the arguments to run with are gone
 	CodeUnacknowledged = "unacknowledged"   // cancelled, not executed: its intent's acknowledgement came too late
+	CodeRevokedUnrun   = "revoked_unrun"    // cancelled: the caller, or who approved, was revoked before it ran
 	CodeShutdown       = "shutdown"         // cancelled, not executed: the broker stopped first
 
-	CodeTimeout  = "timeout"  // unknown: the tool did not answer in time
-	CodeUpstream = "upstream" // unknown: the upstream died while it ran
-	CodeCrash    = "crash"    // unknown: the broker died between the act and its record
+	CodeTimeout        = "timeout"         // unknown: the tool did not answer in time
+	CodeUpstream       = "upstream"        // unknown: the upstream died while it ran
+	CodeRevokedRunning = "revoked_running" // unknown: the caller was revoked while the tool ran, which was told to stop
+	CodeCrash          = "crash"           // unknown: the broker died between the act and its record
 )
 
 // Reconciliation is a person's finding about a call that was closed as unknown.
@@ -179,11 +184,14 @@ type Rotation struct {
 	Note string `json:"note"` // a signed note by the old key over the new one
 }
 
-// Rejection samples tokens that did not verify. Nothing of it is verified.
+// Rejection samples tokens that were not accepted. Nothing of it is verified but Identity.
 type Rejection struct {
 	Kind   string `json:"kind"`
 	Issuer string `json:"issuer,omitempty"` // only of configured issuers
 	Count  int64  `json:"count"`            // how many of this kind since the last sample
+	// Of tokens that verify and whose bearer was revoked: by which event, and the bearer of the latest.
+	Revocation string    `json:"revocation,omitempty"`
+	Identity   *Identity `json:"identity,omitempty"`
 }
 
 // Checkpoint is a signed statement of a log's size and root hash.

@@ -70,6 +70,7 @@ func everyEvent() map[audit.Type]audit.Event {
 	result := outcome(audit.CodeOK)
 	result.Output = &output
 	denied := audit.Outcome{Code: audit.CodePolicy, Reason: "no policy permits it", Decision: &deny, By: &by, Request: &in}
+	before, until := at(1), at(60)
 	data := map[audit.Type]any{
 		audit.CallIntent: in, audit.CallApproval: vote, audit.CallVoteRefused: refused,
 		audit.CallEdited: audit.Edit{
@@ -86,6 +87,12 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.KeyRotated:      audit.Rotation{Old: "deed.acme.example+c0ffee00+old", New: "deed.acme.example+c0ffee01+new", Note: "note"},
 		audit.TokenRejected:   audit.Rejection{Kind: "expired", Issuer: in.Identity.Issuer, Count: 3},
 		audit.TreeSigned:      audit.Checkpoint{Log: "payments/calls", Size: 7, Note: "note"},
+		audit.CallerRevoked: audit.Revocation{
+			Kind: "chain", Issuer: in.Identity.Issuer, Value: "alice", Agents: []string{"sub-agent", "copilot"},
+			IssuedBefore: &before, Until: &until, Reason: "it went wild", Via: "person", By: &by, Decision: &allow,
+		},
+		audit.RevocationLifted: audit.Lifting{Revocation: "019ab000-0000-7000-8000-000000000003", Reason: "mended", By: by, Decision: allow},
+		audit.ControlRefused:   audit.Refusal{Action: "revoke", On: "agent copilot", By: agentFor("bob"), Decision: deny},
 		audit.GrantMade: audit.Grant{
 			Call: "019ab000-0000-7000-8000-000000000001", Domain: "payments", Tool: in.Tool, Definition: in.Definition,
 			Issuer: in.Identity.Issuer, Principal: "alice", Chain: []string{"sub-agent", "copilot"},
@@ -96,6 +103,7 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.GrantEnded: audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
+		audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
 		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
@@ -184,6 +192,12 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Pin](e)
 		case audit.KeyRotated:
 			got, err = audit.DataOf[audit.Rotation](e)
+		case audit.CallerRevoked:
+			got, err = audit.DataOf[audit.Revocation](e)
+		case audit.RevocationLifted:
+			got, err = audit.DataOf[audit.Lifting](e)
+		case audit.ControlRefused:
+			got, err = audit.DataOf[audit.Refusal](e)
 		case audit.TokenRejected:
 			got, err = audit.DataOf[audit.Rejection](e)
 		case audit.GrantMade:

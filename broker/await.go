@@ -23,6 +23,9 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 	if err := b.admit(ctx, "await "+clip(callID, 64), id); err != nil {
 		return nil, err
 	}
+	if err := b.barredFrom("await "+clip(callID, 64), id); err != nil {
+		return nil, err
+	}
 	h := b.holds.get(callID)
 	if h == nil || h.caller != id.Key() {
 		return nil, &Error{

@@ -113,6 +113,8 @@ type Broker struct {
 	limits  *limits
 	metrics *metrics
 
+	denied     *denied     // who has been revoked
+	executions *executions // the calls whose tools run here
 	rejections *rejections
 
 	spooled chan struct{} // there is something to write
@@ -150,6 +152,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		limits:  newLimits(cfg.CallsPerAgent),
 		metrics: m,
 
+		denied:     newDenied(),
+		executions: newExecutions(),
 		rejections: newRejections(),
 	}
 	// Executions outlive the requests that started them; Run ends them.

@@ -77,6 +77,9 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if err := b.resolve(c); err != nil {
 		return nil, b.refuse(ctx, c, err)
 	}
+	if err := b.barred(c.req.Identity); err != nil {
+		return nil, b.refuse(ctx, c, err)
+	}
 	if r := insufficient(c.req.LacksScopes); r != nil {
 		return nil, b.refuse(ctx, c, r)
 	}

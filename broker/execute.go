@@ -27,15 +27,22 @@ type running struct {
 // execute runs the tool once and records what came of it. The tool runs to its end
 // even if ctx is done: its caller may have gone, the record is still owed.
 func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args json.RawMessage, notify func(string, json.RawMessage)) (*Reply, *Error) {
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	defer context.AfterFunc(b.live, cancel)() //nolint:contextcheck // the end of the broker ends it, not that of the request
+	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(b.live, func() { cancel(nil) })() //nolint:contextcheck // the end of the broker ends it, not that of the request
 
+	defer b.executions.start(r, cancel)()
+	if e, stop := b.revoked(r.intent.Identity); stop { // looked at once more, now that a revocation would find it here
+		return nil, b.notRun(run, r, e)
+	}
 	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
 	answer, err := t.Call(run, tools.Call{ID: r.id, Arguments: args, TraceParent: r.trace, Notify: notify})
 	took := time.Since(start)
 	span.End()
+	if err != nil && errors.Is(context.Cause(run), errRevoked) {
+		err = fmt.Errorf("%w: %w", err, errRevoked)
+	}
 
 	typ, out, fail := b.judge(r, answer, err)
 	out.Millis = float64(took.Microseconds()) / 1000
@@ -48,6 +55,9 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args jso
 		return nil, fail
 	case fail != nil:
 		return nil, fail
+	}
+	if e, stop := b.revoked(r.intent.Identity); stop { // it is on record, and for nobody
+		return nil, &Error{Kind: Denied, Op: "call " + r.intent.Tool, CallID: r.id, Public: "denied: " + revokedText(e) + "; the tool had run by then, its answer is withheld"}
 	}
 	return &Reply{CallID: r.id, Answer: answer, Spooled: spooled}, nil
 }
@@ -138,6 +148,8 @@ func (b *Broker) judge(r running, answer tools.Answer, err error) (audit.Type, a
 		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: fmt.Sprintf("the upstream refused the call, with code %d", rpc.Code)}, fail
 	}
 	switch {
+	case errors.Is(err, errRevoked):
+		return judgeRevoked(fail, err)
 	case errors.Is(err, tools.ErrChanged):
 		fail.Kind, fail.Public = Lapsed, "the tool changed just now, and nothing was done; list the tools again"
 		return audit.CallCancelled, audit.Outcome{Code: audit.CodeChanged, Reason: fail.Public}, fail

@@ -23,8 +23,11 @@ func (b *Broker) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("follow log: %w", err)
 		}
-		if _, topic, _ := audit.SplitLog(rec.Position.Log); topic == audit.TopicCalls {
+		switch domain, topic, _ := audit.SplitLog(rec.Position.Log); {
+		case topic == audit.TopicCalls:
 			b.observe(ctx, rec)
+		case domain == audit.OwnDomain && topic == audit.TopicControl:
+			b.observeControl(ctx, rec)
 		}
 		if b.cfg.Fencer != nil {
 			b.others.passed(rec)

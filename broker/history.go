@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -16,6 +17,7 @@ type history struct {
 	policy  string             // digest of the policies activated last
 	key     string             // the verifier key in force; empty if nothing was recorded yet
 	pins    map[string]pinned  // by tool, the last
+	denied  *denied
 	strange func(audit.Record, error)
 }
 
@@ -33,8 +35,8 @@ type pinned struct {
 	at     audit.Position
 }
 
-func newHistory(strange func(audit.Record, error)) *history {
-	return &history{open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
+func newHistory(d *denied, strange func(audit.Record, error)) *history {
+	return &history{denied: d, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
 }
 
 // fold reads one record of the past.
@@ -159,6 +161,7 @@ func (h *history) foldControl(rec audit.Record) error {
 		}
 		return err
 	default:
-		return nil
+		_, _, err := h.denied.fold(e, time.Now())
+		return err
 	}
 }

@@ -14,6 +14,7 @@ import (
 func (b *Broker) housekeep(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	var swept time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -27,6 +28,11 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			b.sampleRejections(ctx, now, false)
 			b.holds.forget(now)
 			b.limits.forget()
+			b.denied.forget(now)
+			if now.Sub(swept) >= sweepEvery {
+				swept = now
+				b.closeRevoked()
+			}
 		}
 	}
 }

@@ -19,7 +19,10 @@ import (
 func recorded(id *agents.Identity) audit.Identity {
 	r := audit.Identity{
 		Issuer: id.Issuer, Principal: id.Principal, Roles: id.Roles, Scopes: id.Scopes, ACR: id.ACR,
-		Session: id.Session, TokenID: id.TokenID, Token: id.TokenDigest, Expires: id.Expires.UTC(),
+		Session: id.Session, TokenID: id.TokenID, KeyID: id.KeyID, Token: id.TokenDigest, Expires: id.Expires.UTC(),
+	}
+	if !id.IssuedAt.IsZero() {
+		r.Issued = id.IssuedAt.UTC()
 	}
 	for _, a := range id.Chain {
 		r.Chain = append(r.Chain, audit.Actor{ID: a.ID, Roles: a.Roles})
@@ -31,7 +34,7 @@ func recorded(id *agents.Identity) audit.Identity {
 func verified(r audit.Identity) *agents.Identity {
 	id := &agents.Identity{
 		Issuer: r.Issuer, Principal: r.Principal, Roles: r.Roles, Scopes: r.Scopes, ACR: r.ACR,
-		Session: r.Session, TokenID: r.TokenID, TokenDigest: r.Token, Expires: r.Expires,
+		Session: r.Session, TokenID: r.TokenID, KeyID: r.KeyID, TokenDigest: r.Token, IssuedAt: r.Issued, Expires: r.Expires,
 	}
 	for _, a := range r.Chain {
 		id.Chain = append(id.Chain, agents.Actor{ID: a.ID, Roles: a.Roles})

@@ -20,18 +20,25 @@ const rejectionsEvery = 10 * time.Second
 // rejections counts tokens that did not verify, and samples them.
 type rejections struct {
 	mu     sync.Mutex
-	counts map[rejected]int64     // guarded by mu: since the last sample
+	counts map[rejected]*tally    // guarded by mu: since the last sample
 	last   map[rejected]time.Time // guarded by mu
 }
 
-// rejected is bounded: kinds times configured issuers.
+// rejected is bounded: kinds times configured issuers, and revocations in force.
 type rejected struct {
-	kind   agents.Kind
-	issuer string
+	kind       agents.Kind
+	issuer     string
+	revocation string
+}
+
+// tally is how many there were, and whose the latest was, if its token verified.
+type tally struct {
+	n   int64
+	who *agents.Identity
 }
 
 func newRejections() *rejections {
-	return &rejections{counts: map[rejected]int64{}, last: map[rejected]time.Time{}}
+	return &rejections{counts: map[rejected]*tally{}, last: map[rejected]time.Time{}}
 }
 
 // Reject counts a token that did not verify. It never waits for the log: a sample of
@@ -41,14 +48,24 @@ func (b *Broker) Reject(ctx context.Context, r *agents.Rejection) {
 	b.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "token rejected", slog.Any("error", r))
 	b.rejections.mu.Lock()
 	defer b.rejections.mu.Unlock()
-	b.rejections.counts[rejected{r.Kind, r.Issuer}]++
+	k := rejected{r.Kind, r.Issuer, r.Revocation}
+	if b.rejections.counts[k] == nil {
+		b.rejections.counts[k] = &tally{}
+	}
+	b.rejections.counts[k].n++
+	b.rejections.counts[k].who = r.Identity
 }
 
 // due takes the counts whose sample may be written now; all of them at the end.
-func (r *rejections) due(now time.Time, all bool) map[rejected]int64 {
+func (r *rejections) due(now time.Time, all bool) map[rejected]*tally {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	due := map[rejected]int64{}
+	due := map[rejected]*tally{}
+	for k, at := range r.last {
+		if r.counts[k] == nil && now.Sub(at) >= rejectionsEvery {
+			delete(r.last, k)
+		}
+	}
 	for k, n := range r.counts {
 		if all || now.Sub(r.last[k]) >= rejectionsEvery {
 			due[k] = n
@@ -63,7 +80,11 @@ func (b *Broker) sampleRejections(ctx context.Context, now time.Time, all bool) 
 	away := false
 	for k, n := range b.rejections.due(now, all) {
 		where := about{domain: audit.OwnDomain, topic: audit.TopicRejections}
-		data := audit.Rejection{Kind: string(k.kind), Issuer: k.issuer, Count: n}
+		data := audit.Rejection{Kind: string(k.kind), Issuer: k.issuer, Count: n.n, Revocation: k.revocation}
+		if n.who != nil {
+			who := recorded(n.who)
+			data.Identity = &who
+		}
 		if !away {
 			err := b.write(ctx, audit.TokenRejected, where, data)
 			if err == nil {
@@ -78,8 +99,11 @@ func (b *Broker) sampleRejections(ctx context.Context, now time.Time, all bool) 
 }
 
 // again keeps a count whose sample was not written for the next one.
-func (r *rejections) again(k rejected, n int64) {
+func (r *rejections) again(k rejected, n *tally) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counts[k] += n
+	if now := r.counts[k]; now != nil {
+		n = &tally{n.n + now.n, now.who}
+	}
+	r.counts[k] = n
 }

@@ -86,7 +86,7 @@ func (b *Broker) decideHeld(ctx context.Context, h *hold) {
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		c, _ := h.snapshot()
 		withdrawn, _ := h.flags()
-		if c.State != calls.Held || time.Now().After(c.Deadline()) || !withdrawn && len(c.Votes) == 0 {
+		if c.State != calls.Held || time.Now().After(c.Deadline()) || !withdrawn && len(c.Votes) == 0 && !b.mustStop(&c) {
 			return
 		}
 		r, err := b.rule(ctx, h, c)
@@ -169,6 +169,9 @@ func (b *Broker) settled(ctx context.Context, h *hold, written calls.Call) {
 // moment is asked about each. Votes that do not stand do not count, and if the call
 // would wait for others because of that, it ends.
 func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, error) {
+	if why, stop := b.stopped(&c); stop {
+		return cancelled(audit.CodeRevokedUnrun, why, nil), nil
+	}
 	args, err := b.arguments(ctx, h, c)
 	if errors.Is(err, audit.ErrErased) {
 		return cancelled(audit.CodeErased, "its arguments have been erased", nil), nil
@@ -239,6 +242,10 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
 	if elapsed(c.Releasing.Time) > maxReadBack {
 		b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeUnacknowledged, Reason: "its release was read back too late; it was not executed"})
+		return
+	}
+	if why, stop := b.stopped(&c); stop {
+		b.owe(audit.CallCancelled, where, outcomeRevoked(why))
 		return
 	}
 	if b.cfg.Policies.Set().Digest() != c.Release.Decision.PolicySet { // changed since the release was written

@@ -120,6 +120,9 @@ func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resou
 			{Policy: "people-only", Effect: "forbid", Text: "only people may do this: a token with an agent in it cannot"},
 		}}
 	}
+	if e, stop := b.denied.list.Denies(viewer, time.Now()); stop {
+		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{{Policy: "revoked", Effect: "forbid", Text: revokedText(e)}}}
+	}
 	return set.Permits(policy.Ask{
 		Person: policy.Link{Kind: policy.User, ID: viewer.Principal, Roles: viewer.Roles}, Action: action, On: on,
 		Scopes: viewer.Scopes, ACR: viewer.ACR, TokenExpires: viewer.Expires, Now: time.Now().UTC(),

@@ -202,6 +202,9 @@ func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason
 	if err := b.admit(ctx, op, id); err != nil {
 		return calls.Call{}, err
 	}
+	if err := b.barredFrom(op, id); err != nil {
+		return calls.Call{}, err
+	}
 	h := b.holds.get(callID)
 	if h == nil || !mayCancel(id, h) {
 		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call of yours has this id"}

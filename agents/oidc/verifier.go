@@ -228,7 +228,7 @@ func (v *Verifier) examine(ctx context.Context, token string, digest tokenDigest
 		rejection.Issuer = i.URL
 		return nil, rejection
 	}
-	e.signer = signer
+	e.signer, e.identity.KeyID = signer, signer.id
 	return e, nil
 }
 

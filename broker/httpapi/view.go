@@ -122,7 +122,8 @@ func outcomeOf(t audit.Type) string {
 	case audit.CallUnknown:
 		return outcomeUnknown
 	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallEdited, audit.CallReleased, audit.CallReconciled,
-		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned:
+		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned,
+		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused:
 		return "" // closes nothing
 	default:
 		return ""
@@ -139,14 +140,14 @@ func codesOf(outcome string) []string {
 	case outcomeDenied:
 		return []string{
 			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool, audit.CodeInsufficientScope,
-			audit.CodeQuarantined, audit.CodeOverloaded,
+			audit.CodeQuarantined, audit.CodeOverloaded, audit.CodeRevoked,
 		}
 	case outcomeExpired:
 		return []string{audit.CodeExpired}
 	case outcomeCancelled:
-		return []string{audit.CodeClient, audit.CodeChanged, audit.CodeErased, audit.CodeUnacknowledged, audit.CodeShutdown}
+		return []string{audit.CodeClient, audit.CodeChanged, audit.CodeErased, audit.CodeUnacknowledged, audit.CodeShutdown, audit.CodeRevokedUnrun}
 	case outcomeUnknown:
-		return []string{audit.CodeTimeout, audit.CodeUpstream, audit.CodeCrash}
+		return []string{audit.CodeTimeout, audit.CodeUpstream, audit.CodeCrash, audit.CodeRevokedRunning}
 	default:
 		return nil
 	}

@@ -16,7 +16,7 @@ func peopleActions() map[string][]cedar.EntityType {
 	return map[string][]cedar.EntityType{
 		ActionApprove: {"Call"},
 		ActionRead:    {"Call", "Agent", "Tool", "Domain"},
-		ActionRevoke:  {"Agent", "User"},
+		ActionRevoke:  {"Agent", "User", "Domain"},
 		ActionReview:  {"Tool", "Call"},
 	}
 }
