@@ -27,6 +27,7 @@ const (
 	DefaultMaxHoldsPerCaller = 100
 	DefaultCallsPerAgent     = 50.0 // a second
 	DefaultSilence           = 3 * time.Second
+	DefaultTokenLifetime     = 24 * time.Hour
 )
 
 // Catalogue is what can be called; *tools.Registry is one.
@@ -61,6 +62,9 @@ type Config struct {
 	// Silence is for how long nothing may be heard of another replica that runs calls
 	// until it is asked whether it lives. No safety rests on it.
 	Silence time.Duration
+	// TokenLifetime is the longest that an accepted token lives: what is revoked of single
+	// tokens, or of those issued before a moment, need last no longer.
+	TokenLifetime time.Duration
 
 	Logger *slog.Logger
 	Meter  metric.Meter
@@ -80,6 +84,7 @@ func (c *Config) complete() error {
 	setDefault(&c.MaxHoldsPerCaller, DefaultMaxHoldsPerCaller)
 	setDefault(&c.CallsPerAgent, DefaultCallsPerAgent)
 	setDefault(&c.Silence, DefaultSilence)
+	setDefault(&c.TokenLifetime, DefaultTokenLifetime)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -17,6 +17,10 @@ import (
 // what is in force stays so.
 const maxRevocations = 100_000
 
+// afterExpiry is how much longer than its longest lifetime a token can be honoured, or
+// an issuer's clock be ahead.
+const afterExpiry = 10 * time.Minute
+
 // viaPerson is the channel of a revocation that a person asked for.
 const viaPerson = "person"
 
@@ -74,6 +78,9 @@ func (b *Broker) revoke(ctx context.Context, op string, e denylist.Entry, via st
 	now := time.Now()
 	if !e.Until.IsZero() && !e.Until.After(now) {
 		return Revocation{}, &Error{Kind: Invalid, Op: op, Public: "the end is in the past"}
+	}
+	if e.Until.IsZero() && (e.Kind == denylist.Token || !e.IssuedBefore.IsZero() || via != viaPerson && e.Kind == denylist.Session) {
+		e.Until = now.Add(b.cfg.TokenLifetime + afterExpiry) // what it stops has expired by then
 	}
 	if have, ok := b.denied.list.Covering(e, now); ok {
 		return b.denied.describe(have), nil

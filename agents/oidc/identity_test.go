@@ -31,8 +31,11 @@ func TestTheIdentityIsWhatTheTokenProves(t *testing.T) {
 	want := &agents.Identity{
 		Issuer: issuerURL, Principal: "alice", Chain: []agents.Actor{{ID: "sub-agent"}, {ID: "copilot", Roles: []string{"assistant"}}},
 		Roles: []string{"support", "lead"}, Scopes: []string{"tools:call", "tools:read"}, ACR: "mfa", Session: "session-1", TokenID: "token-of-alice",
-		TokenDigest: hex.EncodeToString(sum[:]), IssuedAt: time.Unix(c["iat"].(int64), 0),
+		KeyID: got.KeyID, TokenDigest: hex.EncodeToString(sum[:]), IssuedAt: time.Unix(c["iat"].(int64), 0),
 		Expires: time.UnixMilli(int64(c["exp"].(float64) * 1000)),
+	}
+	if got.KeyID == "" {
+		t.Error("the key is not named")
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateApproxTime(0)); diff != "" {
 		t.Errorf("identity (-want +got):\n%s", diff)

@@ -32,7 +32,9 @@ type Config struct {
 	ClientID string       // the public client that the console is at every issuer
 	HTTP     *http.Client // reaches the issuers; nil: one with a time-out of 30 s
 	// Reject is told of every token that an issuer gave and that did not verify; may be nil.
-	Reject      func(context.Context, *agents.Rejection)
+	Reject func(context.Context, *agents.Rejection)
+	// Revocations ends sessions; may be nil.
+	Revocations agents.Revocations
 	MaxSessions int // one more ends the oldest
 }
 

@@ -76,7 +76,11 @@ func (c *Console) Identity(r *http.Request) (*agents.Identity, bool) {
 	if err != nil {
 		return nil, false
 	}
-	return c.sessions.get(cookie.Value)
+	id, ok := c.sessions.get(cookie.Value)
+	if ok && c.cfg.Revocations != nil && c.cfg.Revocations.Denied(id) != nil {
+		c.sessions.end(cookie.Value) // lifting a revocation does not bring it back
+	}
+	return id, ok // whoever asks refuses the revoked, and says so
 }
 
 // policy lets the page load and reach its own origin only, and turn no string into markup.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/broker"
 )
 
 // Sessions resolves the cookies of people who are logged in at the console.
@@ -22,7 +23,9 @@ type Sessions interface {
 type AuthConfig struct {
 	Verifier agents.Verifier
 	Sessions Sessions // nil: tokens only
-	URL      string   // canonical: scheme and host
+	// Revocations ends sessions; may be nil. What ends tokens is the Verifier.
+	Revocations agents.Revocations
+	URL         string // canonical: scheme and host
 	// Reject is told of every request whose token was not accepted.
 	Reject func(context.Context, *agents.Rejection)
 	Logger *slog.Logger
@@ -122,6 +125,11 @@ func (a *Authenticator) bySession(r *http.Request) (*agents.Identity, error) {
 	case !time.Now().Before(id.Expires):
 		return nil, &rejection{Rejection: &agents.Rejection{Kind: agents.Expired}, cookie: true}
 	}
+	if a.cfg.Revocations != nil {
+		if revoked := a.cfg.Revocations.Denied(id); revoked != nil {
+			return nil, &rejection{Rejection: revoked, cookie: true}
+		}
+	}
 	return id, nil
 }
 
@@ -141,7 +149,7 @@ func (a *Authenticator) sameSite(r *http.Request) bool {
 
 // refuse answers a request without acceptable credentials (RFC 6750 section 3).
 func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *rejection) {
-	if !refused.cookie {
+	if !refused.cookie || refused.Kind == agents.Revoked {
 		a.cfg.Reject(context.WithoutCancel(r.Context()), refused.Rejection)
 	}
 	p := Problem{Status: http.StatusUnauthorized, Kind: kindUnauthenticated, Detail: refused.Public()}
@@ -150,6 +158,12 @@ func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *
 		p.Status, p.RetryAfter = http.StatusServiceUnavailable, 5
 		WriteProblem(w, p)
 		return
+	case refused.Barred: // a new token would not help: no challenge to get one
+		p.Status, p.Kind = http.StatusForbidden, broker.Denied.String()
+		WriteProblem(w, p)
+		return
+	case refused.Kind == agents.Revoked && refused.cookie:
+		p.Detail = "the session has been revoked: log in again"
 	case refused.cookie:
 		p.Detail = "the session has expired: log in again"
 	case errors.Is(refused.Rejection, agents.ErrHeader):

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/denylist"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/audit/index"
@@ -34,6 +35,10 @@ type Broker interface {
 	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
 	Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error)
 	Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error
+	Revoke(ctx context.Context, by *agents.Identity, e denylist.Entry) (broker.Revocation, error)
+	Lift(ctx context.Context, by *agents.Identity, id, reason string) error
+	Revocations(viewer *agents.Identity) []broker.Revocation
+	RevocationOf(agent string) (broker.Revocation, bool)
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
 }

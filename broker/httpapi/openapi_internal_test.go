@@ -64,6 +64,9 @@ var operations = map[string]operation{
 	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call, or approve it with other arguments; only people can", body: Approval{}, answer: CallDetail{}},
 	"POST /v1/calls/{id}/reconciliation": {summary: "Record what a person found out about a call that ended as unknown", body: Finding{}, answer: CallDetail{}},
 	"GET /v1/agents":                     {summary: "Agents seen in the domains that the viewer may read", query: limitAndCursor, answer: List[Agent]{}},
+	"GET /v1/revocations":                {summary: "Who is stopped: all for readers of the broker's own domain, else what the viewer may revoke", query: limitAndCursor, answer: List[Revocation]{}},
+	"POST /v1/revocations":               {summary: "Stop an agent, a principal, a token, a session, a chain or a key, at every replica; only people can", body: NewRevocation{}, answer: Revocation{}},
+	"DELETE /v1/revocations/{id}":        {summary: "Lift a revocation; only people can", query: []parameter{{"reason", "string", "why"}}, answer: Lifted{}},
 	"GET /v1/tools":                      {summary: "Tools that the viewer could call, or whose domain they may read", query: limitAndCursor, answer: List[Tool]{}},
 	"GET /v1/policy":                     {summary: "The policies in force", answer: Policy{}},
 	"GET /v1/checkpoint":                 {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
@@ -133,7 +136,7 @@ func ref(name string) map[string]any { return map[string]any{"$ref": "#/componen
 func (d document) operation(r route, o operation) map[string]any {
 	params := []any{}
 	if strings.Contains(r.path, "{id}") {
-		params = append(params, map[string]any{"name": "id", "in": "path", "required": true, "description": "the call's id", "schema": map[string]any{"type": "string"}})
+		params = append(params, map[string]any{"name": "id", "in": "path", "required": true, "description": "of the call or revocation", "schema": map[string]any{"type": "string"}})
 	}
 	for _, p := range o.query {
 		params = append(params, map[string]any{"name": p.name, "in": "query", "description": p.about, "schema": map[string]any{"type": p.kind}})
@@ -224,6 +227,9 @@ func (d document) object(t reflect.Type) any {
 	}
 	if t == reflect.TypeFor[Finding]() {
 		required = slices.DeleteFunc(required, func(n string) bool { return n == "note" })
+	}
+	if t == reflect.TypeFor[NewRevocation]() {
+		required = []string{"kind", "reason", "value"}
 	}
 	slices.Sort(required)
 	return map[string]any{"type": "object", "properties": properties, "required": required}

@@ -59,8 +59,10 @@ type Config struct {
 	// once before viewers reach its live end.
 	Start audit.Cursor
 
-	Auth   Authenticator
-	Policy Policy
+	Auth Authenticator
+	// Revocations ends the streams of those who are revoked, at once; may be nil.
+	Revocations agents.Revocations
+	Policy      Policy
 	// Epoch is another comparable value whenever what Policy answers may have
 	// changed, such as the pointer to the policy set in force.
 	Epoch func() any

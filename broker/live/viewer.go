@@ -39,6 +39,7 @@ var (
 	errExpired   = &ending{CloseExpired, "token expired: log in again"}
 	errRefused   = &ending{CloseExpired, "token not accepted any more: log in again"}
 	errBadCursor = &ending{CloseBadCursor, "bad cursor: it is not one of this log"}
+	errRevoked   = &ending{CloseExpired, "access revoked"}
 	errShutdown  = &ending{websocket.CloseGoingAway, "going away: resume from your cursor"}
 	errTrouble   = &ending{websocket.CloseInternalServerErr, "the log cannot be read now: resume from your cursor"}
 )
@@ -54,6 +55,7 @@ type viewer struct {
 	ctx  context.Context //nolint:containedctx // ends with the connection or the hub
 	stop context.CancelFunc
 
+	revoked  <-chan struct{}         // closed when revocations have changed
 	may      map[broker.Subject]bool // what the policy said in this epoch
 	epoch    any
 	nextPing time.Time
@@ -66,6 +68,7 @@ func newViewer(h *Hub, ws *websocket.Conn, conn *gathering, r *http.Request, id 
 	v := &viewer{hub: h, ws: ws, conn: conn, req: r, id: id, nextPing: time.Now().Add(h.cfg.Limits.PingEvery)}
 	v.ctx, v.stop = context.WithCancel(h.live)
 	v.forget()
+	v.watch()
 	return v
 }
 
@@ -208,6 +211,7 @@ func (v *viewer) idle(bell <-chan struct{}) error {
 	select {
 	case <-bell:
 	case <-t.C:
+	case <-v.revoked:
 	case <-v.ctx.Done():
 	}
 	return v.tend()
@@ -256,6 +260,8 @@ func (v *viewer) tend() error {
 		return v.ctx.Err()
 	case !now.Before(v.id.Expires):
 		return errExpired
+	case v.stopped():
+		return errRevoked
 	}
 	if !now.Before(v.nextPing) {
 		v.nextPing = now.Add(v.hub.cfg.Limits.PingEvery)
@@ -271,6 +277,27 @@ func (v *viewer) tend() error {
 		return v.sendCursor("cursor")
 	}
 	return nil
+}
+
+// watch makes idle wake when revocations change.
+func (v *viewer) watch() {
+	if r := v.hub.cfg.Revocations; r != nil {
+		v.revoked = r.Changed()
+	}
+}
+
+// stopped reports whether the viewer has been revoked.
+func (v *viewer) stopped() bool {
+	r := v.hub.cfg.Revocations
+	if r == nil {
+		return false
+	}
+	select {
+	case <-v.revoked:
+		v.watch()
+	default:
+	}
+	return r.Denied(v.id) != nil
 }
 
 // recheck ends the stream of a viewer whose token or session has been withdrawn.

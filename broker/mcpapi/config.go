@@ -55,6 +55,8 @@ type Config struct {
 
 	// Reject is told of every request whose token was not accepted.
 	Reject func(context.Context, *agents.Rejection)
+	// Revocations ends the streams and sessions of those who are revoked; may be nil.
+	Revocations agents.Revocations
 	// ToolsChanged subscribes to changes of what Caller.Visible may return; may be nil.
 	ToolsChanged func(notify func())
 

@@ -49,6 +49,10 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, refused *agents
 		problem(w, http.StatusServiceUnavailable, "unauthenticated", refused.Public())
 		return
 	}
+	if refused.Barred { // a new token would not help: no challenge to get one
+		problem(w, http.StatusForbidden, "denied", refused.Public())
+		return
+	}
 	status := http.StatusUnauthorized
 	if errors.Is(refused, agents.ErrHeader) {
 		status = http.StatusBadRequest

@@ -24,6 +24,8 @@ type Handler struct {
 	origins    origins
 	sessions   *sessions
 	streams    *slots
+	watched    openStreams // which end with a revocation
+	watching   sync.WaitGroup
 	listed     *listing
 	mcp        *server.MCPServer
 	transport  *server.StreamableHTTPServer
@@ -72,6 +74,9 @@ func New(cfg Config) (*Handler, error) {
 	h.transport = server.NewStreamableHTTPServer(h.mcp, server.WithSessionIdManagerResolver(sessionResolver{h.sessions}),
 		server.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler)))
 	h.routes()
+	if cfg.Revocations != nil {
+		h.watching.Go(h.watchRevocations)
+	}
 	if cfg.ToolsChanged != nil {
 		cfg.ToolsChanged(h.toolsChanged)
 	}
@@ -98,6 +103,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 // are not touched: they end with their requests.
 func (h *Handler) Close(ctx context.Context) error {
 	h.end()
+	h.watching.Wait()
 	if err := h.transport.Shutdown(ctx); err != nil {
 		return fmt.Errorf("close mcp endpoint: %w", err)
 	}

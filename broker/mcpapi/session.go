@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/deedbroker/deed/agents"
 )
 
 // sessions are those that clients before 2026-07-28 have opened. A session
@@ -28,6 +30,7 @@ type sessions struct {
 type session struct {
 	id       string
 	identity string // agents.Identity.Key
+	opener   *agents.Identity
 	upstream string // of the path
 	client   string
 	protocol string

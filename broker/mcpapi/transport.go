@@ -81,7 +81,7 @@ func (h *Handler) legacySession(w http.ResponseWriter, r *http.Request, in *inbo
 
 func (h *Handler) open(w http.ResponseWriter, r *http.Request, in *inbound, m *message) bool {
 	n := &session{
-		identity: in.identity.Key(), upstream: in.upstream,
+		identity: in.identity.Key(), opener: in.identity, upstream: in.upstream,
 		client: m.call.client.String(), protocol: mcp.NegotiateLegacyVersion(m.call.version),
 	}
 	ended, ok := h.sessions.open(n)
@@ -138,6 +138,10 @@ func (h *Handler) stream(w http.ResponseWriter, r *http.Request, in *inbound, bo
 	if !in.identity.Expires.IsZero() {
 		ctx, cancel = context.WithDeadline(ctx, in.identity.Expires)
 		defer cancel()
+	}
+	defer h.watched.add(in.identity, cancel)()
+	if h.revoked(in.identity) { // since it was let in
+		cancel()
 	}
 	defer context.AfterFunc(h.ended, cancel)() //nolint:contextcheck // the end of the handler ends the stream too
 	h.forward(w, r.WithContext(ctx), in, body)

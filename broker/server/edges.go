@@ -24,13 +24,14 @@ func (s *Server) openEdges(context.Context) error {
 	if s.mcp, err = mcpapi.New(mcpapi.Config{
 		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(), Scopes: scopes(s.cfg),
 		Upstreams: func() []string { return slices.Sorted(maps.Keys(s.cfg.Upstreams)) },
-		Reject:    s.broker.Reject, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
+		Reject:    s.broker.Reject, Revocations: s.broker, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
 		Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
 	}); err != nil {
 		return err
 	}
 	if s.console, err = console.New(console.Config{
 		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject,
+		Revocations: s.broker,
 	}); err != nil {
 		return err
 	}
@@ -61,13 +62,13 @@ func (s *Server) issuers() []string {
 // api makes what people and scripts use.
 func (s *Server) openAPI(context.Context) error {
 	auth, err := httpapi.NewAuthenticator(httpapi.AuthConfig{
-		Verifier: s.verifier, Sessions: s.console, URL: s.cfg.URL, Reject: s.broker.Reject, Logger: s.opt.Logger,
+		Verifier: s.verifier, Sessions: s.console, Revocations: s.broker, URL: s.cfg.URL, Reject: s.broker.Reject, Logger: s.opt.Logger,
 	})
 	if err != nil {
 		return err
 	}
 	if s.hub, err = live.New(live.Config{
-		Log: s.log, Start: s.broker.Start(), Auth: auth, Policy: s.broker,
+		Log: s.log, Start: s.broker.Start(), Auth: auth, Policy: s.broker, Revocations: s.broker,
 		Epoch: func() any { return s.policies.Set() }, Opening: s.opening,
 		URL: s.cfg.URL, Logger: s.opt.Logger, Meter: s.opt.Meter, Limits: live.Limits{MaxViewers: s.cfg.Limits.Viewers},
 	}); err != nil {

@@ -14,19 +14,27 @@ import (
 // swappable is the verifier in force: a reload puts another in its place while
 // requests go on.
 type swappable struct {
-	now  atomic.Pointer[oidc.Verifier]
-	next chan *oidc.Verifier
+	now         atomic.Pointer[oidc.Verifier]
+	next        chan *oidc.Verifier
+	revocations agents.Revocations
 }
 
-func newSwappable(v *oidc.Verifier) *swappable {
-	s := &swappable{next: make(chan *oidc.Verifier)}
+func newSwappable(v *oidc.Verifier, revocations agents.Revocations) *swappable {
+	s := &swappable{next: make(chan *oidc.Verifier), revocations: revocations}
 	s.now.Store(v)
 	return s
 }
 
-// Verify implements [agents.Verifier].
+// Verify implements [agents.Verifier]: it also refuses those who have been revoked.
 func (s *swappable) Verify(ctx context.Context, c agents.Credential) (*agents.Identity, error) {
-	return s.now.Load().Verify(ctx, c)
+	id, err := s.now.Load().Verify(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if revoked := s.revocations.Denied(id); revoked != nil {
+		return nil, revoked
+	}
+	return id, nil
 }
 
 // replace puts v in force once it knows its issuers' keys, or has tried for a while.

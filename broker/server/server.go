@@ -138,8 +138,8 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
-		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(),
-		Logger:        s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration,
+		Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err
 }
@@ -149,7 +149,7 @@ func (s *Server) openIdentity(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.verifier = newSwappable(v)
+	s.verifier = newSwappable(v, s.broker)
 	return nil
 }
 

@@ -45,9 +45,31 @@ func newFakeBroker() *fakeBroker {
 	mux.HandleFunc("GET /v1/agents", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, httpapi.List[httpapi.Agent]{Items: []httpapi.Agent{{Agent: "copilot", Calls: 7, Denied: 2, Held: 1, Principals: []string{"alice"}, Tools: []string{"payments.refund"}}}})
 	})
+	mux.HandleFunc("POST /v1/revocations", func(w http.ResponseWriter, r *http.Request) {
+		var n httpapi.NewRevocation
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w, madeRevocation(n))
+	})
+	mux.HandleFunc("GET /v1/revocations", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, httpapi.List[httpapi.Revocation]{Items: []httpapi.Revocation{madeRevocation(httpapi.NewRevocation{Kind: "agent", Value: "copilot", Reason: "it went wild"})}})
+	})
+	mux.HandleFunc("DELETE /v1/revocations/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, httpapi.Lifted{ID: r.PathValue("id"), Reason: r.URL.Query().Get("reason"), By: "bob"})
+	})
 	mux.HandleFunc("POST /mcp", f.mcp)
 	f.server = httptest.NewServer(authenticated(mux))
 	return f
+}
+
+func madeRevocation(n httpapi.NewRevocation) httpapi.Revocation {
+	r := httpapi.Revocation{ID: heldID, Kind: n.Kind, Value: n.Value, Agents: n.Agents, Issuer: n.Issuer, Reason: n.Reason, By: "bob", Via: "person", Since: time.Now().UTC()}
+	if n.Until != "" {
+		r.Until, _ = time.Parse(time.RFC3339Nano, n.Until) // zero if it is none
+	}
+	return r
 }
 
 func heldCall() httpapi.CallDetail {

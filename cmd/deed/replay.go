@@ -117,7 +117,8 @@ func narrate(e audit.Event, s *step) error {
 		return told(e, s, func(r audit.Reconciliation, s *step) {
 			s.What = r.By.Principal + " found that it " + happenedWords(r.Happened) + because(r.Note)
 		})
-	case audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned:
+	case audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned,
+		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused:
 		s.What = "an event that is about no call"
 	default:
 		s.What = "an event of a kind that this version does not know: " + string(e.Type)

@@ -109,6 +109,27 @@ func (c *Client) Agents(ctx context.Context) ([]httpapi.Agent, error) {
 	return all[httpapi.Agent](ctx, c, "/v1/agents", nil, 0)
 }
 
+// Revoke stops whoever is named.
+func (c *Client) Revoke(ctx context.Context, r httpapi.NewRevocation) (httpapi.Revocation, error) {
+	var made httpapi.Revocation
+	return made, c.do(ctx, http.MethodPost, "/v1/revocations", nil, r, &made)
+}
+
+// Revocations are those in force that one may know of.
+func (c *Client) Revocations(ctx context.Context) ([]httpapi.Revocation, error) {
+	return all[httpapi.Revocation](ctx, c, "/v1/revocations", nil, 0)
+}
+
+// Lift ends a revocation.
+func (c *Client) Lift(ctx context.Context, id, reason string) (httpapi.Lifted, error) {
+	var lifted httpapi.Lifted
+	query := url.Values{}
+	if reason != "" {
+		query.Set("reason", reason)
+	}
+	return lifted, c.do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(id), query, nil, &lifted)
+}
+
 // Tools are the tools that one may call or read about.
 func (c *Client) Tools(ctx context.Context) ([]httpapi.Tool, error) {
 	return all[httpapi.Tool](ctx, c, "/v1/tools", nil, 0)
