@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
+	"github.com/apache/pulsar-client-go/pulsar/backoff"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/deedbroker/deed/audit"
@@ -25,6 +27,26 @@ func newClient(o Options, c *credentials) (pulsar.Client, error) {
 		Description: "deed",
 	})
 }
+
+// soon bounds how long after a lost connection the client tries again: replicas that
+// live have to be back before others take them for dead.
+func soon() backoff.Policy { return &soonPolicy{} }
+
+type soonPolicy struct{ wait time.Duration }
+
+const (
+	firstReconnect = 50 * time.Millisecond
+	lastReconnect  = 2 * time.Second
+)
+
+func (p *soonPolicy) Next() time.Duration {
+	p.wait = min(max(firstReconnect, 2*p.wait), lastReconnect)
+	return p.wait + rand.N(p.wait/4)
+}
+
+func (p *soonPolicy) IsMaxBackoffReached() bool { return p.wait >= lastReconnect }
+
+func (p *soonPolicy) Reset() { p.wait = 0 }
 
 // await does what takes no context. When ctx is done first, what f returns later is
 // given to undo.

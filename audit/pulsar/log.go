@@ -29,6 +29,7 @@ type Log struct {
 	admin   *admin
 	room    *semaphore.Weighted // bytes that may be on their way to Pulsar
 	bell    bell                // rings when there are new records
+	lease   *lease              // lost when another process has taken this replica's name
 
 	topics  map[string][]*partition // by domain/topic, in the order of their numbers
 	logs    []*partition            // all of them, by the name of their log
@@ -58,7 +59,7 @@ func Open(ctx context.Context, o Options) (_ *Log, err error) {
 	}
 	l := &Log{
 		options: o, room: semaphore.NewWeighted(maxInFlight),
-		topics: map[string][]*partition{}, vaults: map[string]*vault{},
+		topics: map[string][]*partition{}, vaults: map[string]*vault{}, lease: newLease(),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	defer func() {
@@ -76,7 +77,7 @@ func Open(ctx context.Context, o Options) (_ *Log, err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.OpenWait)
 	defer cancel()
-	for _, step := range []func(context.Context) error{l.findTopics, l.check, l.openWriters, l.openVaults, l.openTails} {
+	for _, step := range []func(context.Context) error{l.findTopics, l.check, l.openTails, l.openWriters, l.openVaults} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -94,7 +95,10 @@ func (l *Log) findTopics(ctx context.Context) error {
 			}
 			for _, name := range names {
 				p := &partition{place: newPlace(l.options.Tenant, domain, topic, name), partitions: len(names), log: l}
-				p.writer = newWriter(p)
+				p.writer = newWriter(p, l.options.source(), l.lease)
+				if topic == audit.TopicCheckpoints {
+					p.writer = newLeader(p, l.options.source(), l.lease)
+				}
 				if p.tree, err = openTree(treeDir(l.options.Dir, p.place.log)); err != nil {
 					return err
 				}
@@ -131,6 +135,9 @@ func (l *Log) check(ctx context.Context) error {
 // from an earlier process of the same name.
 func (l *Log) openWriters(ctx context.Context) error {
 	return l.each(ctx, func(ctx context.Context, p *partition) error {
+		if p.place.topic == audit.TopicCheckpoints {
+			return nil // that is who leads
+		}
 		err := p.writer.open(ctx)
 		if errors.Is(err, ErrFenced) {
 			return fmt.Errorf("%w: replica %s runs already: %w", audit.ErrLocked, l.options.Replica, err)
@@ -159,23 +166,7 @@ func (l *Log) openTails(ctx context.Context) error {
 
 // catchUp waits until the tails have come to what was the end.
 func (l *Log) catchUp(ctx context.Context) error {
-	return l.each(ctx, func(ctx context.Context, p *partition) error {
-		end, some, err := p.end(ctx)
-		if err != nil || !some {
-			return err
-		}
-		for {
-			more := l.bell.wait()
-			if err := p.failure(); err != nil || p.reached(end) {
-				return err
-			}
-			select {
-			case <-more:
-			case <-ctx.Done():
-				return fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
-			}
-		}
-	})
+	return l.each(ctx, func(ctx context.Context, p *partition) error { return p.readOn(ctx) })
 }
 
 // spawn runs f in the background; Close waits for it. It does nothing, and says so,

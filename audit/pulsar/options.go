@@ -14,6 +14,7 @@ const (
 	DefaultMaxPayloadBytes = 8 << 20
 	DefaultPatience        = 5 * time.Second
 	DefaultOpenWait        = time.Minute
+	DefaultCourtesy        = 6 * time.Second
 
 	maxInFlight = 64 << 20 // bytes that wait for Pulsar's acknowledgement
 	ringRecords = 4096     // newest records of a partition that are kept in memory, up to twice as many,
@@ -41,6 +42,9 @@ type Options struct {
 	Patience time.Duration
 	// OpenWait bounds each step of opening that waits for Pulsar. Zero means DefaultOpenWait.
 	OpenWait time.Duration
+	// Courtesy is how long another replica whose connection was lost may take to come
+	// back before its place is taken. Zero means DefaultCourtesy.
+	Courtesy time.Duration
 
 	Logger *slog.Logger
 }
@@ -55,10 +59,13 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Patience == 0 {
 		o.Patience = DefaultPatience
 	}
+	if o.Courtesy == 0 {
+		o.Courtesy = DefaultCourtesy
+	}
 	if o.OpenWait == 0 {
 		o.OpenWait = DefaultOpenWait
 	}
-	if o.MaxPayloadBytes < 0 || o.MaxPayloadBytes > maxInFlight/2 || o.Patience < 0 || o.OpenWait < 0 {
+	if o.MaxPayloadBytes < 0 || o.MaxPayloadBytes > maxInFlight/2 || o.Patience < 0 || o.OpenWait < 0 || o.Courtesy < 0 {
 		return o, errors.New("payload limit, patience or wait is out of range")
 	}
 	if o.Logger == nil {

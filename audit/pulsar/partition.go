@@ -23,6 +23,7 @@ type partition struct {
 	writer     *writer
 
 	mu     sync.Mutex
+	places map[string]*writer // guarded by mu: in the names of others, by these
 	reader pulsar.Reader // guarded by mu: the tail's
 	broken error         // guarded by mu: why it follows no more
 }
@@ -57,7 +58,7 @@ func (p *partition) openTail(ctx context.Context) error {
 // readerOptions begin after a mark, or at the beginning. The message at the mark is
 // read again: it may be one of a batch.
 func readerOptions(p place, after mark, some bool) pulsar.ReaderOptions {
-	o := pulsar.ReaderOptions{Topic: p.name, StartMessageID: pulsar.EarliestMessageID(), SubscriptionRolePrefix: "deed"}
+	o := pulsar.ReaderOptions{Topic: p.name, StartMessageID: pulsar.EarliestMessageID(), SubscriptionRolePrefix: "deed", BackoffPolicyFunc: soon}
 	if some {
 		o.StartMessageID = pulsar.NewMessageID(after.id.ledger, after.id.entry, -1, -1)
 		o.StartMessageIDInclusive = true
@@ -155,14 +156,43 @@ func (p *partition) take(check *checker, batch []received) error {
 		if err := p.tree.add(e.index, e.id, tlog.RecordHash(e.body)); err != nil {
 			return err
 		}
-		if m.ProducerName() == p.log.options.source() {
-			p.writer.met(event.ID, e.index)
+		if w := p.writerOf(m.ProducerName()); w != nil {
+			w.met(m.Properties()[propertyRun], event.ID, e.id, e.index)
 		}
 		entries = append(entries, e)
 	}
 	p.ring.add(entries)
 	p.log.bell.ring()
 	return p.tree.flush()
+}
+
+// writerOf is this process's writer in a replica's name, if there is one.
+func (p *partition) writerOf(name string) *writer {
+	if p.writer != nil && name == p.writer.name {
+		return p.writer
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.places[name]
+}
+
+// readOn waits until the tail has come to what is the end now.
+func (p *partition) readOn(ctx context.Context) error {
+	end, some, err := p.end(ctx)
+	if err != nil || !some {
+		return err
+	}
+	for {
+		more := p.log.bell.wait()
+		if err := p.failure(); err != nil || p.reached(end) {
+			return err
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
+		}
+	}
 }
 
 // stop notes why the tail has ended.

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
-	"github.com/google/uuid"
 
 	"github.com/deedbroker/deed/audit"
 )
@@ -19,8 +18,15 @@ import (
 // another one takes its place.
 type writer struct {
 	partition *partition
+	name      string // of its producers: the source of the replica in whose name it writes
+	lease     *lease // lost when another process has taken that name
+	access    pulsar.ProducerAccessMode
 
 	mu      sync.Mutex
+	runs    map[string]bool     // guarded by mu: its lives, by their runs
+	since   *messageID          // guarded by mu: the last message when it was opened first; nil before
+	next    int64               // guarded by mu: no number was sent that is as high
+	raise   int64               // guarded by mu: how much higher the next run begins than it would
 	life    *life               // guarded by mu; nil while there is no producer
 	opening bool                // guarded by mu
 	lastTry time.Time           // guarded by mu: to open one
@@ -34,7 +40,8 @@ type writer struct {
 type life struct {
 	producer pulsar.Producer
 	run      string
-	number   int64                 // of its next message
+	base     int64                 // number of its first message, for deduplication
+	number   int64                 // of its next message, from 0
 	failed   atomic.Pointer[error] // what one of its messages was answered
 }
 
@@ -47,6 +54,7 @@ type sending struct {
 	err   error
 	met   chan struct{} // closed when the tail has come to it
 	index int64         // its record; set before met is closed
+	first bool          // of its run
 }
 
 // retryOpen is how long after one attempt to open a producer the next one is made.
@@ -56,15 +64,24 @@ const retryOpen = time.Second
 // what is on its way is bounded by its bytes.
 const maxPending = 100_000
 
-func newWriter(p *partition) *writer { return &writer{partition: p, waiting: map[string]*sending{}} }
+func newWriter(p *partition, name string, l *lease) *writer {
+	return &writer{partition: p, name: name, lease: l, runs: map[string]bool{}, waiting: map[string]*sending{}}
+}
 
 // open makes a producer. Its name is free once Pulsar has noticed that whoever had it
 // before is gone.
 func (w *writer) open(ctx context.Context) error {
 	producer, err := w.partition.log.newProducer(ctx, pulsar.ProducerOptions{
-		Topic: w.partition.place.name, Name: w.partition.log.options.source(),
+		Topic: w.partition.place.name, Name: w.name, ProducerAccessMode: w.access,
 		DisableBatching: true, SendTimeout: -1, MaxPendingMessages: maxPending, DisableMultiSchema: true,
+		BackOffPolicyFunc: soon,
 	})
+	var since *messageID
+	if err == nil {
+		if since, err = w.look(ctx); err != nil {
+			producer.Close()
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.lastTry, w.cause, w.opening = time.Now(), err, false
@@ -75,7 +92,10 @@ func (w *writer) open(ctx context.Context) error {
 		producer.Close()
 		return errClosed
 	}
-	w.life = &life{producer: producer, run: uuid.NewString()}
+	if w.since == nil {
+		w.since = since
+	}
+	w.life = w.begin(producer)
 	return nil
 }
 
@@ -95,17 +115,23 @@ func (w *writer) send(ctx context.Context, e audit.Event, body []byte, done func
 		return nil, err
 	}
 	l := w.life
+	s.first = l.number == 0
 	numbered(m.Properties, l.run, l.number)
+	m.SequenceID = new(l.base + l.number)
 	l.number++
+	w.next = l.base + l.number
 	w.queue, w.waiting[e.ID] = append(w.queue, s), s
 	// The client numbers messages for deduplication in the order in which it gets
 	// them, so the lock is held. It does not wait: there is room for all there can be.
 	l.producer.SendAsync(context.WithoutCancel(ctx), m, func(id pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+		defer done()
 		if err != nil {
 			l.failed.CompareAndSwap(nil, &err)
 		}
+		if err == nil && id.LedgerID() < 0 && w.partition.log.spawn(func() { w.decide(l, s, id) }) {
+			return
+		}
 		s.settle(id, err)
-		done()
 	})
 	return s, nil
 }
@@ -119,6 +145,15 @@ func (s *sending) settle(id pulsar.MessageID, err error) {
 	close(s.acked)
 }
 
+func (s *sending) isMet() bool {
+	select {
+	case <-s.met:
+		return true
+	default:
+		return false
+	}
+}
+
 func (s *sending) isAnswered() bool {
 	select {
 	case <-s.acked:
@@ -130,6 +165,9 @@ func (s *sending) isAnswered() bool {
 
 // usable says why no event can be sent now. Call it with mu held.
 func (w *writer) usable() error {
+	if w.lease.isLost() {
+		return audit.ErrFenced
+	}
 	if err := w.partition.failure(); err != nil {
 		return err
 	}
@@ -146,12 +184,18 @@ func (w *writer) usable() error {
 		}
 		w.retire(*failed)
 	}
+	if w.access == pulsar.ProducerAccessModeWaitForExclusive { // its turn is over
+		return fmt.Errorf("%w: %w", audit.ErrFenced, w.cause)
+	}
 	w.reopen()
 	if w.cause != nil {
 		return w.cause
 	}
-	return fmt.Errorf("%w: the producer is being opened", audit.ErrUnavailable)
+	return errReopening
 }
+
+// errReopening passes soon.
+var errReopening = fmt.Errorf("%w: the producer is being opened", audit.ErrUnavailable)
 
 // settleQueue takes out what has been answered.
 func (w *writer) settleQueue() {
@@ -193,10 +237,14 @@ func (w *writer) reopen() {
 	})
 }
 
-// met tells who waits for an event where it stands.
-func (w *writer) met(event string, index int64) {
+// met tells who waits for an event where it stands. A message under the writer's name
+// that is of none of its runs was written by whoever has taken the name.
+func (w *writer) met(run, event string, id messageID, index int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !w.runs[run] && w.since != nil && w.since.before(id) {
+		w.lease.lose()
+	}
 	if s := w.waiting[event]; s != nil {
 		s.index = index
 		close(s.met)
@@ -210,6 +258,11 @@ func (w *writer) await(ctx context.Context, s *sending) (int64, error) {
 	case <-s.acked:
 	case <-s.met: // before its acknowledgement came
 		return s.index, nil
+	case <-w.lease.lost:
+		if s.isMet() {
+			return s.index, nil
+		}
+		return 0, audit.ErrFenced
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: %w", audit.ErrUncertain, ctx.Err())
 	}
@@ -224,6 +277,8 @@ func (w *writer) await(ctx context.Context, s *sending) (int64, error) {
 	select {
 	case <-s.met:
 		return s.index, nil
+	case <-w.lease.lost:
+		return 0, audit.ErrFenced
 	case <-ctx.Done():
 		return 0, fmt.Errorf("%w: it was acknowledged, but not read back: %w", audit.ErrUncertain, ctx.Err())
 	}
