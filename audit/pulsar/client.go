@@ -24,7 +24,7 @@ func newClient(o Options, c *credentials) (pulsar.Client, error) {
 		ConnectionTimeout: 5 * time.Second, OperationTimeout: operationTimeout, KeepAliveInterval: 10 * time.Second,
 		MemoryLimitBytes: -1, // what is on its way is bounded by Append
 		Logger:           clientLogger(o.Logger), MetricsRegisterer: prometheus.NewRegistry(), MetricsCardinality: pulsar.MetricsCardinalityNone,
-		Description: "deed",
+		Description: "deed", ListenerName: o.Listener,
 	})
 }
 

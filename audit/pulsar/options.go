@@ -24,10 +24,12 @@ const (
 // Options say where the log is and who writes it. URL, Admin, Tenant, Replica and Dir
 // are required.
 type Options struct {
-	URL    string // pulsar://host:port or pulsar+ssl://host:port
-	Admin  string // http://host:port or https://host:port
-	Auth   Auth
-	Tenant string
+	URL string // pulsar://host:port or pulsar+ssl://host:port
+	// Listener is which of Pulsar's advertised listeners to be sent to; empty for its own.
+	Listener string
+	Admin    string // http://host:port or https://host:port
+	Auth     Auth
+	Tenant   string
 	// Domains whose calls are kept; the broker's own is always among them.
 	Domains []string
 	// Replica is this process's name among those that share the log. It stays the

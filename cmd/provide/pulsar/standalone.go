@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/deedbroker/deed/cmd/provide"
 )
@@ -27,6 +27,9 @@ const (
 	portBrokerTLS, portHTTPTLS = "broker-tls", "http-tls"
 	portBookie                 = "bookie"
 )
+
+// BrokerPort stands, in an override, for the port at which clients connect.
+const BrokerPort = "{broker-port}"
 
 // NewStandalone prepares a Pulsar in dir. The overrides are settings of Pulsar's
 // configuration.
@@ -75,7 +78,9 @@ func (s *Standalone) settings(overrides map[string]string) settings {
 			all[key] = "file://" + all[key]
 		}
 	}
-	maps.Copy(all, overrides)
+	for key, value := range overrides {
+		all[key] = strings.ReplaceAll(value, BrokerPort, strconv.Itoa(s.ports[portBroker]))
+	}
 	return all
 }
 

@@ -1,0 +1,111 @@
+package pulsartest
+
+import (
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"testing"
+)
+
+// Gate stands between one client and Pulsar, which advertises it as a listener of its
+// own. While it is shut the client is cut off: its connections end, and it gets no others.
+type Gate struct {
+	listener net.Listener
+	target   string // host:port
+
+	mu    sync.Mutex
+	shut  bool              // guarded by mu
+	conns map[net.Conn]bool // guarded by mu
+	pipes sync.WaitGroup
+}
+
+// NewGate listens at a free port; Target has to be called before anybody connects.
+func NewGate(tb testing.TB) *Gate {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	g := &Gate{listener: l, conns: map[net.Conn]bool{}}
+	tb.Cleanup(func() {
+		_ = l.Close() // nobody is served any more
+		g.Shut()
+		g.pipes.Wait()
+	})
+	return g
+}
+
+// URL is where the client connects.
+func (g *Gate) URL() string {
+	return "pulsar://127.0.0.1:" + strconv.Itoa(g.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// Serve passes on whatever comes to the target, host:port.
+func (g *Gate) Serve(target string) {
+	g.target = target
+	g.pipes.Go(func() {
+		for {
+			c, err := g.listener.Accept()
+			if err != nil {
+				return
+			}
+			g.pipes.Go(func() { g.pass(c) })
+		}
+	})
+}
+
+func (g *Gate) pass(c net.Conn) {
+	up, err := net.Dial("tcp", g.target)
+	if err != nil || !g.enter(c, up) {
+		_ = c.Close()
+		if up != nil {
+			_ = up.Close()
+		}
+		return
+	}
+	g.pipes.Go(func() {
+		_, _ = io.Copy(up, c)
+		g.leave(c, up)
+	})
+	_, _ = io.Copy(c, up)
+	g.leave(c, up)
+}
+
+func (g *Gate) enter(conns ...net.Conn) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.shut {
+		return false
+	}
+	for _, c := range conns {
+		g.conns[c] = true
+	}
+	return true
+}
+
+func (g *Gate) leave(conns ...net.Conn) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c := range conns {
+		delete(g.conns, c)
+		_ = c.Close()
+	}
+}
+
+// Shut cuts the client off.
+func (g *Gate) Shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = true
+	for c := range g.conns {
+		_ = c.Close()
+	}
+}
+
+// Open lets it connect again.
+func (g *Gate) Open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = false
+}
