@@ -41,7 +41,7 @@ const (
 
 func (p *soonPolicy) Next() time.Duration {
 	p.wait = min(max(firstReconnect, 2*p.wait), lastReconnect)
-	return p.wait + rand.N(p.wait/4)
+	return p.wait + rand.N(p.wait/4) //nolint:gosec // so that not all come at the same time
 }
 
 func (p *soonPolicy) IsMaxBackoffReached() bool { return p.wait >= lastReconnect }

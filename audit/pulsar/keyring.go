@@ -31,6 +31,14 @@ type keyring struct {
 }
 
 func (k *keyring) open(ctx context.Context) error {
+	if err := k.listen(ctx); err != nil {
+		return err
+	}
+	return k.plant(ctx)
+}
+
+// listen reads what keys there are, and follows them.
+func (k *keyring) listen(ctx context.Context) error {
 	k.trees, k.read = map[string]keyTree{}, messageID{-1, -1}
 	r, err := k.log.newReader(ctx, pulsar.ReaderOptions{
 		Topic: k.place.name, StartMessageID: pulsar.EarliestMessageID(), ReadCompacted: true, SubscriptionRolePrefix: "deed",
@@ -42,7 +50,7 @@ func (k *keyring) open(ctx context.Context) error {
 	k.reader = r
 	k.mu.Unlock()
 	k.following.Go(func() { k.follow(r) })
-	return k.plant(ctx)
+	return nil
 }
 
 // plant makes a new tree, to take keys from when it is stored.

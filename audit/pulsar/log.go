@@ -53,6 +53,21 @@ type Log struct {
 // this role may not use, or whose deduplication is not as it must be, are an error
 // that wraps [audit.ErrUnavailable]; a replica that runs already is [audit.ErrLocked].
 func Open(ctx context.Context, o Options) (_ *Log, err error) {
+	return open(ctx, o, (*Log).openWriting)
+}
+
+// openWriting opens everything that a replica needs.
+func (l *Log) openWriting(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{l.findTopics, l.check, l.openTails, l.openWriters, l.openVaults} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// open makes a log, has its parts opened, and waits for its tails.
+func open(ctx context.Context, o Options, parts func(*Log, context.Context) error) (_ *Log, err error) {
 	o, err = o.withDefaults()
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -75,42 +90,48 @@ func Open(ctx context.Context, o Options) (_ *Log, err error) {
 	if l.client, err = newClient(o, credentials); err != nil {
 		return nil, meaning(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.OpenWait)
+	opening, cancel := context.WithTimeout(ctx, o.OpenWait)
 	defer cancel()
-	for _, step := range []func(context.Context) error{l.findTopics, l.check, l.openTails, l.openWriters, l.openVaults} {
-		if err := step(ctx); err != nil {
-			return nil, err
-		}
+	if err := parts(l, opening); err != nil {
+		return nil, err
 	}
-	return l, l.catchUp(context.WithoutCancel(ctx))
+	return l, l.catchUp(ctx)
 }
 
 // findTopics makes out the partitions of every topic.
 func (l *Log) findTopics(ctx context.Context) error {
 	for _, domain := range l.options.Domains {
-		for _, topic := range EventTopics(domain) {
-			names, err := l.partitionsOf(ctx, TopicName(l.options.Tenant, domain, topic))
-			if err != nil {
-				return err
-			}
-			for _, name := range names {
-				p := &partition{place: newPlace(l.options.Tenant, domain, topic, name), partitions: len(names), log: l}
-				p.writer = newWriter(p, l.options.source(), l.lease)
-				if topic == audit.TopicCheckpoints {
-					p.writer = newLeader(p, l.options.source(), l.lease)
-				}
-				if p.tree, err = openTree(treeDir(l.options.Dir, p.place.log)); err != nil {
-					return err
-				}
-				l.topics[domain+"/"+topic] = append(l.topics[domain+"/"+topic], p)
-				l.logs = append(l.logs, p)
-			}
+		if err := l.findEvents(ctx, domain); err != nil {
+			return err
 		}
 		v, err := l.newVault(ctx, domain)
 		if err != nil {
 			return err
 		}
 		l.vaults[domain] = v
+	}
+	return nil
+}
+
+// findEvents makes out the partitions of a domain's events.
+func (l *Log) findEvents(ctx context.Context, domain string) error {
+	for _, topic := range EventTopics(domain) {
+		names, err := l.partitionsOf(ctx, TopicName(l.options.Tenant, domain, topic))
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			p := &partition{place: newPlace(l.options.Tenant, domain, topic, name), partitions: len(names), log: l}
+			p.writer = newWriter(p, l.options.source(), l.lease)
+			if topic == audit.TopicCheckpoints {
+				p.writer = newLeader(p, l.options.source(), l.lease)
+			}
+			if p.tree, err = openTree(treeDir(l.options.Dir, p.place.log)); err != nil {
+				return err
+			}
+			l.topics[domain+"/"+topic] = append(l.topics[domain+"/"+topic], p)
+			l.logs = append(l.logs, p)
+		}
 	}
 	slices.SortFunc(l.logs, func(a, b *partition) int { return strings.Compare(a.place.log, b.place.log) })
 	return nil

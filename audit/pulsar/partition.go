@@ -24,8 +24,8 @@ type partition struct {
 
 	mu     sync.Mutex
 	places map[string]*writer // guarded by mu: in the names of others, by these
-	reader pulsar.Reader // guarded by mu: the tail's
-	broken error         // guarded by mu: why it follows no more
+	reader pulsar.Reader      // guarded by mu: the tail's
+	broken error              // guarded by mu: why it follows no more
 }
 
 // openTail starts to read after the records that the tree has. Where the topic is not

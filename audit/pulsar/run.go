@@ -90,7 +90,7 @@ func (w *writer) opened(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		w.mu.Lock()
-		err := w.usable()
+		err := w.usable() //nolint:contextcheck // a producer is opened for as long as the log is open
 		w.mu.Unlock()
 		if !errors.Is(err, errReopening) {
 			return err

@@ -10,6 +10,9 @@ import (
 
 // event checks what a record says.
 func (v *verifier) event(ctx context.Context, r audit.Record) {
+	for _, m := range r.Mismatches {
+		v.find(Finding{Rule: MismatchPrefix + Rule(m.Rule), Where: r.Position, Expected: m.Expected, Found: m.Found + ", in message " + m.Message + " of " + m.Topic})
+	}
 	e, err := decode(r.Stored)
 	if err != nil {
 		v.find(Finding{Rule: Unparsable, Where: r.Position, Found: err.Error()})

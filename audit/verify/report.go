@@ -65,6 +65,10 @@ const (
 	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log
 )
 
+// MismatchPrefix is before the rules of [audit.Mismatch]: what a record's message says
+// otherwise than its event does.
+const MismatchPrefix Rule = "mismatch_"
+
 // Finding is one thing that no honest broker, log or keeper can have left.
 type Finding struct {
 	Rule     Rule           `json:"rule"`

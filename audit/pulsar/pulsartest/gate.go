@@ -1,6 +1,7 @@
 package pulsartest
 
 import (
+	"context"
 	"io"
 	"net"
 	"strconv"
@@ -23,7 +24,7 @@ type Gate struct {
 // NewGate listens at a free port; Target has to be called before anybody connects.
 func NewGate(tb testing.TB) *Gate {
 	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -56,7 +57,7 @@ func (g *Gate) Serve(target string) {
 }
 
 func (g *Gate) pass(c net.Conn) {
-	up, err := net.Dial("tcp", g.target)
+	up, err := new(net.Dialer).DialContext(context.Background(), "tcp", g.target)
 	if err != nil || !g.enter(c, up) {
 		_ = c.Close()
 		if up != nil {
