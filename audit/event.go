@@ -35,7 +35,7 @@ const (
 	PolicyActivated Type = "dev.deed.control.policy.v1"  // data: Activation
 	ToolPinned      Type = "dev.deed.control.tool.v1"    // data: Pin
 	KeyRotated      Type = "dev.deed.control.key.v1"     // data: Rotation
-	TokenRejected   Type = "dev.deed.rejection.v1"       //nolint:gosec // data: Rejection; the name of a type, no token
+	TokenRejected   Type = "dev.deed.rejection.v1"       //nolint:gosec // data: Rejection
 	TreeSigned      Type = "dev.deed.checkpoint.v1"      // data: Checkpoint
 )
 

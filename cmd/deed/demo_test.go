@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/audit/schema/schematest"
 	"github.com/deedbroker/deed/broker/httpapi"
 )
 
@@ -28,6 +30,50 @@ func TestDemoAsANewcomerSeesIt(t *testing.T) {
 		"payments/calls", "8 calls (0 open)", "verified: the history in "+h.data()+" is complete and untouched")
 	t.Logf("deed verify:\n%s", out)
 	h.must(t, []string{"verify"}, "verified: ") // the demo's directory is the default
+	fitSchemas(t, h.data())
+}
+
+// fitSchemas holds every record of a history against the published schemas.
+func fitSchemas(t *testing.T, data string) {
+	t.Helper()
+	dir, err := logDir(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := embedded.OpenReadOnly(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }() // it was only read
+	sizes, err := reader.Sizes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, types := schematest.Compile(t), map[audit.Type]bool{}
+	for log, size := range sizes {
+		for i := range size {
+			record, err := reader.Record(t.Context(), audit.Position{Log: log, Index: i})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := schemas.Validate(record.Stored); err != nil {
+				t.Errorf("%s: %v", record.Position, err)
+			}
+			event, err := record.Event()
+			if err != nil {
+				t.Fatal(err)
+			}
+			types[event.Type] = true
+		}
+	}
+	for _, want := range []audit.Type{
+		audit.CallIntent, audit.CallApproval, audit.CallReleased, audit.CallResult, audit.CallDenied,
+		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.TokenRejected, audit.TreeSigned,
+	} {
+		if !types[want] {
+			t.Errorf("the history has no %s", want)
+		}
+	}
 }
 
 type played struct{ held, key string }

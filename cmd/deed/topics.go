@@ -19,7 +19,7 @@ import (
 
 func newTopicsCommand(env *environment) *cobra.Command {
 	return family("topics", "Bring a Pulsar cluster in line with deed.yaml", "",
-		newTopicsPlanCommand(env), newTopicsApplyCommand(env), newTopicsCheckCommand(env))
+		newTopicsPlanCommand(env), newTopicsApplyCommand(env), newTopicsCheckCommand(env), newTopicsSchemaCommand(env))
 }
 
 const topicsLong = `From tenant, domains, readers and retentions deed.yaml says which namespaces and topics
@@ -131,7 +131,11 @@ func (v *topicsVerb) look(ctx context.Context) (*topicsSeen, error) {
 		v.env.printFindings(checked)
 		return nil, err
 	}
-	plan, state, err := topics.Look(ctx, client, topics.Desire(tenant.Spec(cfg)))
+	spec, err := tenant.Spec(cfg)
+	if err != nil {
+		return nil, err
+	}
+	plan, state, err := topics.Look(ctx, client, topics.Desire(spec))
 	if err != nil {
 		return nil, adminError(err)
 	}
@@ -143,7 +147,7 @@ func (v *topicsVerb) look(ctx context.Context) (*topicsSeen, error) {
 // consumers are the roles that may consume each domain, the brokers' own left out.
 func consumers(cfg *config.Config, state topics.State) map[string][]string {
 	all := map[string][]string{}
-	for domain := range topics.Desire(tenant.Spec(cfg)).Namespaces {
+	for domain := range state.Namespaces {
 		all[domain] = slices.DeleteFunc(state.Consumers(domain), func(role string) bool { return role == cfg.Log.Pulsar.Role })
 	}
 	return all
@@ -195,7 +199,11 @@ func (v *topicsVerb) apply(ctx context.Context, yes, erase bool) error {
 	if err != nil {
 		return err
 	}
-	want := topics.Desire(tenant.Spec(cfg))
+	spec, err := tenant.Spec(cfg)
+	if err != nil {
+		return err
+	}
+	want := topics.Desire(spec)
 	plan, _, err := topics.Look(ctx, client, want)
 	if err != nil {
 		return adminError(err)

@@ -7,13 +7,22 @@ import (
 	"slices"
 
 	"github.com/deedbroker/deed/audit/pulsar/topics"
+	"github.com/deedbroker/deed/audit/schema"
 	"github.com/deedbroker/deed/broker/config"
 )
 
-// Spec is what a configuration with log.pulsar says.
-func Spec(cfg *config.Config) topics.Spec {
+// Spec is what a configuration with log.pulsar says. The topics' schemas are this
+// version's.
+func Spec(cfg *config.Config) (topics.Spec, error) {
 	p := cfg.Log.Pulsar
-	s := topics.Spec{Tenant: cfg.Tenant, Role: p.Role, Admins: p.Admins, Backlog: int64(p.Backlog)}
+	s := topics.Spec{Tenant: cfg.Tenant, Role: p.Role, Admins: p.Admins, Backlog: int64(p.Backlog), Schemas: map[string]topics.Schema{}}
+	for _, topic := range schema.Topics() {
+		uri, text, err := schema.OfTopic(topic)
+		if err != nil {
+			return s, err
+		}
+		s.Schemas[topic] = topics.NewSchema(uri, text)
+	}
 	for _, name := range slices.Sorted(maps.Keys(cfg.Domains)) {
 		d := cfg.Domains[name]
 		domain := topics.Domain{
@@ -24,5 +33,5 @@ func Spec(cfg *config.Config) topics.Spec {
 		}
 		s.Domains = append(s.Domains, domain)
 	}
-	return s
+	return s, nil
 }
