@@ -13,6 +13,7 @@ import (
 	"github.com/deedbroker/deed/agents/denylist"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/grants"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/broker"
@@ -33,6 +34,9 @@ type Broker interface {
 	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
 	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
 	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
+	Grant(ctx context.Context, r broker.GrantRequest) (grants.Grant, error)
+	EndGrant(ctx context.Context, by *agents.Identity, id, reason string) error
+	Grants(viewer *agents.Identity) []grants.Grant
 	Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error)
 	Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error
 	Revoke(ctx context.Context, by *agents.Identity, e denylist.Entry) (broker.Revocation, error)

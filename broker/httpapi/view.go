@@ -40,6 +40,7 @@ type Vote struct {
 	By     string    `json:"by"`
 	At     time.Time `json:"at"`
 	Reason string    `json:"reason,omitempty"`
+	Grant  string    `json:"grant,omitempty"` // given in advance, by this grant
 }
 
 // Edit is a change of a held call's arguments by one who decides on it.
@@ -175,7 +176,7 @@ func summarize(c calls.Call) CallSummary {
 		}
 	}
 	for _, v := range c.Votes {
-		s.Votes = append(s.Votes, Vote{By: v.By.Principal, At: utc(v.Time), Reason: v.Reason})
+		s.Votes = append(s.Votes, Vote{By: v.By.Principal, At: utc(v.Time), Reason: v.Reason, Grant: v.Grant})
 	}
 	return s
 }

@@ -58,6 +58,7 @@
 //	};
 //	entity Tool in [Upstream] { name: String };
 //	action approve appliesTo { principal: [User], resource: [Call], … };
+//	action grant   appliesTo { principal: [User], resource: [Call], … };
 //	action read    appliesTo { principal: [User], resource: [Call, Agent, Tool, Domain], … };
 //	action revoke  appliesTo { principal: [User], resource: [Agent, User, Domain], … };
 //	action review  appliesTo { principal: [User], resource: [Tool, Call], … };

@@ -15,6 +15,7 @@ import (
 func peopleActions() map[string][]cedar.EntityType {
 	return map[string][]cedar.EntityType{
 		ActionApprove: {"Call"},
+		ActionGrant:   {"Call"},
 		ActionRead:    {"Call", "Agent", "Tool", "Domain"},
 		ActionRevoke:  {"Agent", "User", "Domain"},
 		ActionReview:  {"Tool", "Call"},
@@ -27,7 +28,7 @@ func ofPeople(action string) bool { return !strings.Contains(action, ".") }
 // Ask is a person's question whether they may do something themselves.
 type Ask struct {
 	Person Link   // a User: nobody else can
-	Action string // ActionApprove, ActionRead, ActionRevoke or ActionReview
+	Action string // ActionApprove, ActionGrant, ActionRead, ActionRevoke or ActionReview
 	On     Resource
 
 	Scopes       []string

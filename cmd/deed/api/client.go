@@ -104,6 +104,33 @@ func (c *Client) Reconcile(ctx context.Context, id string, happened bool, note s
 	return d, c.do(ctx, http.MethodPost, callPath(id)+"/reconciliation", nil, httpapi.Finding{Happened: &happened, Note: note}, &d)
 }
 
+// Grant approves a held call, and calls like it in advance.
+func (c *Client) Grant(ctx context.Context, r httpapi.GrantRequest) (httpapi.Grant, error) {
+	var g httpapi.Grant
+	return g, c.do(ctx, http.MethodPost, "/v1/grants", nil, r, &g)
+}
+
+// PreviewGrant tells what a grant would have covered.
+func (c *Client) PreviewGrant(ctx context.Context, r httpapi.GrantRequest) (httpapi.GrantPreview, error) {
+	var p httpapi.GrantPreview
+	return p, c.do(ctx, http.MethodPost, "/v1/grants/preview", nil, r, &p)
+}
+
+// Grants are those that one made, or whose calls one may read.
+func (c *Client) Grants(ctx context.Context) ([]httpapi.Grant, error) {
+	return all[httpapi.Grant](ctx, c, "/v1/grants", nil, 0)
+}
+
+// EndGrant takes a grant back.
+func (c *Client) EndGrant(ctx context.Context, id, reason string) (httpapi.Grant, error) {
+	var g httpapi.Grant
+	query := url.Values{}
+	if reason != "" {
+		query.Set("reason", reason)
+	}
+	return g, c.do(ctx, http.MethodDelete, "/v1/grants/"+url.PathEscape(id), query, nil, &g)
+}
+
 // Agents are the agents that the history knows.
 func (c *Client) Agents(ctx context.Context) ([]httpapi.Agent, error) {
 	return all[httpapi.Agent](ctx, c, "/v1/agents", nil, 0)
