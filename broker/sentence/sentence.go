@@ -1,0 +1,148 @@
+package sentence
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const (
+	maxShown = 120 // bytes of one argument in a sentence; all of it stands with the arguments
+	maxPlain = 4   // arguments in the sentence of a tool without a template
+)
+
+// Part is a piece of a sentence: the operator's words, or an argument of the call.
+type Part struct {
+	Text  string `json:"text"`
+	Field string `json:"field,omitempty"` // JSON pointer of the argument; empty for words
+}
+
+// Sentence is a call in words.
+type Sentence struct {
+	Parts    []Part
+	Template string // version of the template
+}
+
+// String is the sentence as plain text. Arguments in it are not made harmless.
+func (s Sentence) String() string {
+	var b strings.Builder
+	for _, p := range s.Parts {
+		b.WriteString(p.Text)
+	}
+	return b.String()
+}
+
+// Digest tells what was shown: the hex SHA-256 over the sentence and the call digest
+// that it was made for.
+func (s Sentence) Digest(callDigest string) string {
+	all, _ := json.Marshal([]any{"deed sentence v1", s.Template, s.Parts, callDigest}) // strings always marshal
+	sum := sha256.Sum256(all)
+	return hex.EncodeToString(sum[:])
+}
+
+// Of puts a call of a tool into words. The arguments are a JSON object decoded with
+// numbers as json.Number.
+func (t Template) Of(tool string, arguments map[string]any) Sentence {
+	if t.pieces == nil {
+		return plain(tool, arguments)
+	}
+	s := Sentence{Template: t.Version()}
+	for _, p := range t.pieces {
+		if p.field == "" {
+			s.Parts = append(s.Parts, Part{Text: p.text})
+			continue
+		}
+		shown := "(none)"
+		if v, ok := lookUp(arguments, p.field); ok {
+			shown = words(v)
+		}
+		s.Parts = append(s.Parts, Part{Text: shown, Field: string(p.field)})
+	}
+	return s
+}
+
+// plain is the sentence of a tool without a template: the first of its simple arguments by name.
+func plain(tool string, arguments map[string]any) Sentence {
+	s := Sentence{Template: Template{}.Version(), Parts: []Part{{Text: "Call " + tool}}}
+	names := make([]string, 0, len(arguments))
+	for name, v := range arguments {
+		switch v.(type) {
+		case map[string]any, []any:
+		default:
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for i, name := range names[:min(len(names), maxPlain)] {
+		between := ", "
+		if i == 0 {
+			between = " with "
+		}
+		field := string(jsontext.Pointer("").AppendToken(name))
+		s.Parts = append(s.Parts, Part{Text: between + clip(name) + " "}, Part{Text: words(arguments[name]), Field: field})
+	}
+	if more := len(arguments) - min(len(names), maxPlain); more > 0 {
+		s.Parts = append(s.Parts, Part{Text: " and " + strconv.Itoa(more) + " more"})
+	}
+	return s
+}
+
+// words are a value in a sentence.
+func words(v any) string {
+	switch v := v.(type) {
+	case string:
+		return clip(v)
+	case json.Number:
+		return clip(v.String())
+	case []any:
+		if len(v) == 1 {
+			return "1 item"
+		}
+		return strconv.Itoa(len(v)) + " items"
+	default: // an object, a boolean, null
+		b, err := json.Marshal(v)
+		if err != nil {
+			return "(unreadable)"
+		}
+		return clip(string(b))
+	}
+}
+
+func clip(s string) string {
+	if len(s) <= maxShown {
+		return s
+	}
+	cut := maxShown
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+func lookUp(v any, p jsontext.Pointer) (any, bool) {
+	for token := range p.Tokens() {
+		switch in := v.(type) {
+		case map[string]any:
+			member, ok := in[token]
+			if !ok {
+				return nil, false
+			}
+			v = member
+		case []any:
+			i, err := strconv.Atoi(token)
+			if err != nil || i < 0 || i >= len(in) {
+				return nil, false
+			}
+			v = in[i]
+		default:
+			return nil, false
+		}
+	}
+	return v, true
+}
