@@ -75,12 +75,19 @@ const (
 	Reject  Verdict = "deny"
 )
 
+// Shown is the sentence in which a call was put to a person who decided on it.
+type Shown struct {
+	Template string `json:"template"` // its version
+	Digest   string `json:"digest"`   // hex SHA-256 over the sentence and the call digest
+}
+
 // Approval is one person's yes to a held call. Their no closes it: [CallDenied], with By set.
 type Approval struct {
 	Digest   string   `json:"digest"` // the call digest that the person decided on
 	By       Identity `json:"by"`
 	Reason   string   `json:"reason,omitempty"`
-	Decision Decision `json:"decision"`        // that let this person vote
+	Decision Decision `json:"decision"` // that let this person vote
+	Shown    *Shown   `json:"shown,omitempty"`
 	Grant    string   `json:"grant,omitempty"` // the grant that it is a use of: By made that, and is not asked again
 }
 
@@ -93,8 +100,9 @@ type Edit struct {
 	Digest     string     `json:"digest"`    // the call digest from here on
 	By         Identity   `json:"by"`
 	Reason     string     `json:"reason,omitempty"`
-	Permission Decision   `json:"permission"` // that let this person decide on the call
-	Decision   Decision   `json:"decision"`   // on the new arguments: hold, or allow
+	Shown      *Shown     `json:"shown,omitempty"` // of the call as it was
+	Permission Decision   `json:"permission"`      // that let this person decide on the call
+	Decision   Decision   `json:"decision"`        // on the new arguments: hold, or allow
 }
 
 // Release lifts a hold. The first release of a call, in the order of its log, is
@@ -113,6 +121,7 @@ type Outcome struct {
 	Millis   float64     `json:"duration_ms,omitempty"`
 	Decision *Decision   `json:"decision,omitempty"` // that denied it
 	By       *Identity   `json:"by,omitempty"`       // the person who denied or cancelled it
+	Shown    *Shown      `json:"shown,omitempty"`    // to that person
 	// Request is set when the call was refused before it could become an intent:
 	// the denial is then the first and only event of its call.
 	Request *Intent `json:"request,omitempty"`

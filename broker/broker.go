@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -53,6 +54,9 @@ type Config struct {
 	Spool     Spool // takes outcomes while the log is away; nil: they are kept in memory, and their callers told that they are unknown
 	Catalogue Catalogue
 	Policies  *Policies
+
+	// Sentences put calls into words, by tool; see package sentence.
+	Sentences map[string]sentence.Template
 
 	HoldWait          time.Duration // how long a held call's request stays open
 	AckWait           time.Duration // how long a call waits for the log
@@ -119,6 +123,7 @@ type Broker struct {
 	metrics *metrics
 
 	denied     *denied     // who has been revoked
+	granted    *granted    // approvals in advance
 	executions *executions // the calls whose tools run here
 	rejections *rejections
 
@@ -158,6 +163,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		metrics: m,
 
 		denied:     newDenied(),
+		granted:    newGranted(),
 		executions: newExecutions(),
 		rejections: newRejections(),
 	}

@@ -17,13 +17,14 @@ type Edit struct {
 	Identity  *agents.Identity // must be a person
 	CallID    string
 	Digest    string // the call digest that the person was shown
+	Shown     string // digest of the sentence that the person was shown; empty where none was
 	Arguments []byte // JSON, as the call is to run
 	Reason    string // reaches the agent
 }
 
 // vote is the approval that the edit is for its editor.
 func (e Edit) vote() Vote {
-	return Vote{Identity: e.Identity, CallID: e.CallID, Verdict: audit.Approve, Digest: e.Digest, Reason: e.Reason}
+	return Vote{Identity: e.Identity, CallID: e.CallID, Verdict: audit.Approve, Digest: e.Digest, Shown: e.Shown, Reason: e.Reason}
 }
 
 // Edit replaces the arguments of a held call. Policy is asked about the call as it
@@ -41,11 +42,15 @@ func (b *Broker) Edit(ctx context.Context, e Edit) (calls.Call, error) {
 	if err := votable(op, c, e.vote()); err != nil {
 		return c, err
 	}
+	shown, err := b.shown(ctx, op, h, c, e.Shown)
+	if err != nil {
+		return c, err
+	}
 	stored, edit, err := b.edited(op, c, e)
 	if err != nil {
 		return c, err
 	}
-	edit.By, edit.Reason, edit.Permission = recorded(e.Identity), clip(e.Reason, maxReason), d
+	edit.By, edit.Reason, edit.Permission, edit.Shown = recorded(e.Identity), clip(e.Reason, maxReason), d, shown
 	id, err := b.writeAbout(ctx, c, audit.CallEdited, edit, stored)
 	if err != nil {
 		return c, &Error{

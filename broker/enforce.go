@@ -90,7 +90,7 @@ func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
 		return
 	}
 	entry, added, err := b.denied.fold(e, time.Now())
-	if err != nil {
+	if err = errors.Join(err, b.granted.fold(e)); err != nil {
 		b.strange(ctx, rec, err)
 	}
 	if added {

@@ -34,7 +34,7 @@ type GrantRequest struct {
 }
 
 // Grant records a person's approval, in advance, of so many calls like a held one,
-// and uses it for that call first. It fails as [Broker.Vote] does, with Denied also
+// and uses it for that call first, then for others that are held. It fails as [Broker.Vote] does, with Denied also
 // where policy does not let the person grant what they may approve, and with Invalid
 // where the grant would not cover the call that it is made from.
 func (b *Broker) Grant(ctx context.Context, r GrantRequest) (grants.Grant, error) {
@@ -63,9 +63,12 @@ func (b *Broker) Grant(ctx context.Context, r GrantRequest) (grants.Grant, error
 		return grants.Grant{}, notRecorded(op, "grant", err)
 	}
 	b.awaitGrants(ctx, func() bool { _, known := b.granted.book.Get(e.ID); return known })
-	for _, open := range b.holds.list() {
-		b.work.Go(func() { b.useGrants(b.live, open) })
-	}
+	b.work.Go(func() {
+		b.useGrants(b.live, h)
+		for _, open := range b.holds.list() {
+			b.useGrants(b.live, open)
+		}
+	})
 	return grants.Grant{Grant: data, ID: e.ID, Made: e.Time}, nil
 }
 

@@ -18,6 +18,7 @@ type history struct {
 	key     string             // the verifier key in force; empty if nothing was recorded yet
 	pins    map[string]pinned  // by tool, the last
 	denied  *denied
+	granted *granted
 	strange func(audit.Record, error)
 }
 
@@ -35,8 +36,8 @@ type pinned struct {
 	at     audit.Position
 }
 
-func newHistory(d *denied, strange func(audit.Record, error)) *history {
-	return &history{denied: d, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
+func newHistory(d *denied, g *granted, strange func(audit.Record, error)) *history {
+	return &history{denied: d, granted: g, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
 }
 
 // fold reads one record of the past.
@@ -160,6 +161,8 @@ func (h *history) foldControl(rec audit.Record) error {
 			h.pins[p.Tool] = pinned{p.Definition, p.Text, rec.Position}
 		}
 		return err
+	case audit.GrantMade, audit.GrantUsed, audit.GrantEnded:
+		return h.granted.fold(e)
 	default:
 		_, _, err := h.denied.fold(e, time.Now())
 		return err

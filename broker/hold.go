@@ -109,6 +109,7 @@ func (b *Broker) hold(ctx context.Context, c *call, f *flight) (*Reply, error) {
 	select {
 	case <-f.folded: // so that whoever learns of the call can find it
 		if h := b.holds.get(c.id); h != nil {
+			b.work.Go(func() { b.useGrants(b.live, h) })
 			return b.await(ctx, h, c.req.Waiting)
 		}
 		return nil, &Error{Kind: Internal, Op: "hold " + c.intent.Tool, CallID: c.id, Public: "the call could not be held, and nothing was done"}

@@ -29,6 +29,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			b.holds.forget(now)
 			b.limits.forget()
 			b.denied.forget(now)
+			b.granted.book.Forget(now.Add(-keepGrants))
 			if now.Sub(swept) >= sweepEvery {
 				swept = now
 				b.closeRevoked()

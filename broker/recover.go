@@ -18,7 +18,7 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := b.drainSpool(ctx); err != nil {
 		return fmt.Errorf("write what was spooled: %w", err)
 	}
-	h := newHistory(b.denied, func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
+	h := newHistory(b.denied, b.granted, func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
 	for rec, err := range b.cfg.Log.Read(ctx, b.cursor) {
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)

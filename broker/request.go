@@ -64,5 +64,6 @@ type Vote struct {
 	CallID   string
 	Verdict  audit.Verdict
 	Digest   string // the call digest that the person was shown
+	Shown    string // digest of the sentence that the person was shown; empty where none was
 	Reason   string // required to deny; reaches the agent
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -20,8 +21,9 @@ type HeldCall struct {
 	calls.Call
 	Arguments json.RawMessage // exactly as they will run; nil if they have been erased
 	Asked     json.RawMessage // as the caller made them, if they have been edited since
-	MayVote   bool            // this viewer, now
-	WhyNot    string          // in words, if not
+	Sentence  sentence.Sentence
+	MayVote   bool   // this viewer, now
+	WhyNot    string // in words, if not
 }
 
 // Pending lists the held calls that the viewer may decide or read, the earliest deadline first.
@@ -59,6 +61,7 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 	if v.Arguments, err = b.canonical(ctx, h, c); err == nil && len(c.Edits) > 0 {
 		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 	}
+	v.Sentence = b.sentence(c, v.Arguments)
 	switch {
 	case err == nil:
 	case !errors.Is(err, audit.ErrErased):

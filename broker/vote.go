@@ -31,7 +31,11 @@ func (b *Broker) Vote(ctx context.Context, v Vote) (calls.Call, error) {
 	if err := votable(op, c, v); err != nil {
 		return c, err
 	}
-	typ, data := v.event(who, d)
+	shown, err := b.shown(ctx, op, h, c, v.Shown)
+	if err != nil {
+		return c, err
+	}
+	typ, data := v.event(who, d, shown)
 	id, err := b.writeAbout(ctx, c, typ, data)
 	if err != nil {
 		return c, &Error{
@@ -83,12 +87,12 @@ func (v Vote) castBefore(c calls.Call, who audit.Identity) bool {
 }
 
 // event is what is recorded of a permitted vote.
-func (v Vote) event(who audit.Identity, d audit.Decision) (audit.Type, any) {
+func (v Vote) event(who audit.Identity, d audit.Decision, shown *audit.Shown) (audit.Type, any) {
 	reason := clip(v.Reason, maxReason)
 	if v.Verdict == audit.Reject {
-		return audit.CallDenied, audit.Outcome{Code: audit.CodeApprover, Reason: reason, By: &who, Decision: &d}
+		return audit.CallDenied, audit.Outcome{Code: audit.CodeApprover, Reason: reason, By: &who, Shown: shown, Decision: &d}
 	}
-	return audit.CallApproval, audit.Approval{Digest: v.Digest, By: who, Reason: reason, Decision: d}
+	return audit.CallApproval, audit.Approval{Digest: v.Digest, By: who, Reason: reason, Shown: shown, Decision: d}
 }
 
 // votable says why a permitted vote cannot count any more, or not as it is.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 
 // judge checks what package calls leaves to a reader of the whole history: whether
 // the envelope says the same as the call, who approved, and by which policies.
-func (p *protocol) judge(r audit.Record, e audit.Event, call *calls.Call, counted bool) {
+func (p *protocol) judge(ctx context.Context, r audit.Record, e audit.Event, call *calls.Call, counted bool) {
 	p.envelope(r, e, call)
 	var d *audit.Decision
 	switch {
@@ -22,6 +23,7 @@ func (p *protocol) judge(r audit.Record, e audit.Event, call *calls.Call, counte
 		vote := call.Votes[len(call.Votes)-1]
 		d = &vote.Decision
 		p.selfApproval(r, call, vote)
+		p.granted(ctx, r, call, vote)
 	case e.Type == audit.CallEdited: // its editor's approval stands first
 		d = &call.Edits[len(call.Edits)-1].Decision
 		p.selfApproval(r, call, call.Votes[0])

@@ -8,6 +8,8 @@ import (
 	"github.com/deedbroker/deed/audit/seal"
 )
 
+const controlLog = audit.OwnDomain + "/" + audit.TopicControl
+
 // keys are those that the control log names, in the order in which they were in force.
 type keys struct {
 	chain   []seal.Verifier
@@ -20,8 +22,7 @@ func (k *keys) position(v seal.Verifier) int {
 
 // readControl reads the keys, the sources that started and the policies in force from the control log.
 func (v *verifier) readControl(ctx context.Context) error {
-	log := audit.OwnDomain + "/" + audit.TopicControl
-	err := v.each(ctx, log, func(r audit.Record) {
+	err := v.each(ctx, controlLog, func(r audit.Record) {
 		e, err := r.Event()
 		if err != nil {
 			return // the pass over all records reports it
@@ -31,6 +32,8 @@ func (v *verifier) readControl(ctx context.Context) error {
 			v.started(r, e)
 		case audit.KeyRotated:
 			v.rotated(r, e)
+		case audit.GrantMade, audit.GrantUsed, audit.GrantEnded:
+			v.grant(r, e)
 		case audit.PolicyActivated:
 			if a, err := audit.DataOf[audit.Activation](e); err == nil {
 				v.policies[a.PolicySet] = true

@@ -63,7 +63,7 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 		}
 		return
 	}
-	p.judge(r, e, call, counted)
+	p.judge(ctx, r, e, call, counted)
 	switch {
 	case e.Type == audit.CallIntent:
 		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)
@@ -213,7 +213,7 @@ func (p *protocol) again(ctx context.Context, doubled, reopened map[uint64]bool)
 			p.blame(f)
 			return
 		}
-		p.judge(r, e, call, counted)
+		p.judge(ctx, r, e, call, counted)
 	}
 	err := p.v.everything(ctx, visit)
 	maps.Copy(p.open, fresh)

@@ -60,6 +60,7 @@ const (
 	Unreadable       Rule = "unreadable"        // the source could not be read
 	Envelope         Rule = "envelope"          // attributes that repeat other parties, or another expiry, than the call has
 	SelfApproval     Rule = "self_approval"     // a person approved what is done in their own name
+	BadGrant         Rule = "bad_grant"         // approved in advance by no grant, or by one that does not cover the call
 	UnknownPolicy    Rule = "unknown_policy"    // decided by policies that were never put in force
 	Unsealed         Rule = "unsealed"          // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
 	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/grants"
 	"github.com/deedbroker/deed/audit/seal"
 )
 
@@ -28,6 +29,7 @@ type verifier struct {
 	keys     keys
 	sources  map[string]bool // that said they started
 	policies map[string]bool // digests of the sets that were put in force
+	granted  grants.Book
 	calls    protocol
 }
 

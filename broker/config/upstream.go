@@ -26,6 +26,10 @@ type Upstream struct {
 	Scopes     []string            `yaml:"scopes"`
 	ToolScopes map[string][]string `yaml:"tool_scopes"`
 
+	// Sentences put a call into words for those who decide on it, by the tool's own
+	// name: "Refund {amount} of {payment}". See package sentence.
+	Sentences map[string]string `yaml:"sentences"`
+
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
 	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/deedbroker/deed/broker/sentence"
 )
 
 func (v *validation) upstream(key, name string, u *Upstream, domains map[string]Domain) {
@@ -22,11 +24,20 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 		v.belongs(key, u)
 	}
 	v.upstreamScopes(key, u)
+	v.sentences(child(key, "sentences"), u.Sentences)
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
 	v.positive(child(key, "timeout"), u.Timeout)
 	v.atLeastOne(child(key, "concurrency"), u.Concurrency)
+}
+
+func (v *validation) sentences(key string, sentences map[string]string) {
+	for _, tool := range sorted(sentences) {
+		if _, err := sentence.Parse(sentences[tool]); err != nil {
+			v.fail(child(key, tool), "%v", err)
+		}
+	}
 }
 
 // kind checks that the upstream says exactly once how it is reached, and how.

@@ -126,7 +126,7 @@ func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
 	if f.held != nil {
 		d.MayVote, d.WhyNot = f.held.MayVote, f.held.WhyNot
-		d.Arguments, d.Asked = jsontext.Value(f.held.Arguments), jsontext.Value(f.held.Asked)
+		d.Arguments, d.Asked, d.Sentence = jsontext.Value(f.held.Arguments), jsontext.Value(f.held.Asked), sentenceOf(*f.held)
 	}
 	if !v.mayRead(broker.SubjectOf(f.call)) {
 		return d

@@ -17,9 +17,10 @@ const maxReason = 4 << 10
 
 // Approval is the body of POST /v1/calls/{id}/approvals.
 type Approval struct {
-	Verdict string `json:"verdict"` // approve or deny
-	Digest  string `json:"digest"`  // the call digest that the person was shown
-	Reason  string `json:"reason"`  // required to deny; it reaches the agent
+	Verdict string `json:"verdict"`         // approve or deny
+	Digest  string `json:"digest"`          // the call digest that the person was shown
+	Shown   string `json:"shown,omitempty"` // digest of the sentence that the person was shown
+	Reason  string `json:"reason"`          // required to deny; it reaches the agent
 
 	// Arguments, if given, are approved in place of those that the call was made with.
 	// Somebody else has to approve them too.
@@ -56,14 +57,14 @@ func (a *api) voteOnCall(w http.ResponseWriter, r *http.Request, v *viewer) erro
 func (a *api) decide(ctx context.Context, v *viewer, id string, body Approval) (calls.Call, error) {
 	if body.Arguments == nil {
 		return a.cfg.Broker.Vote(ctx, broker.Vote{
-			Identity: v.id, CallID: id, Verdict: audit.Verdict(body.Verdict), Digest: body.Digest, Reason: body.Reason,
+			Identity: v.id, CallID: id, Verdict: audit.Verdict(body.Verdict), Digest: body.Digest, Shown: body.Shown, Reason: body.Reason,
 		})
 	}
 	if body.Verdict != string(audit.Approve) {
 		return calls.Call{}, invalid("only an approval can have arguments")
 	}
 	return a.cfg.Broker.Edit(ctx, broker.Edit{
-		Identity: v.id, CallID: id, Digest: body.Digest, Arguments: body.Arguments, Reason: body.Reason,
+		Identity: v.id, CallID: id, Digest: body.Digest, Shown: body.Shown, Arguments: body.Arguments, Reason: body.Reason,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/sentence"
 )
 
 // CallSummary is a call in a list.
@@ -52,6 +53,13 @@ type Edit struct {
 	Digest   string    `json:"digest"`   // the digest after it
 }
 
+// Sentence is a call in words: the operator's, with arguments of the call in between.
+type Sentence struct {
+	Parts    []sentence.Part `json:"parts"`
+	Template string          `json:"template"` // version of the operator's words; plain if there are none
+	Digest   string          `json:"digest"`   // goes with a vote, as what was shown
+}
+
 // HeldCall is a call that waits for people, with everything that they decide on.
 type HeldCall struct {
 	CallSummary
@@ -62,6 +70,7 @@ type HeldCall struct {
 	ArgumentsErased bool           `json:"arguments_erased"`
 	Asked           jsontext.Value `json:"asked,omitempty"` // as its caller made them, if they were edited
 	Edits           []Edit         `json:"edits"`
+	Sentence        *Sentence      `json:"sentence,omitempty"`
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
@@ -208,8 +217,12 @@ func held(h broker.HeldCall) HeldCall {
 	v := describe(h.Call)
 	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
 	v.Arguments, v.ArgumentsErased = jsontext.Value(h.Arguments), h.Arguments == nil
-	v.Asked = jsontext.Value(h.Asked)
+	v.Asked, v.Sentence = jsontext.Value(h.Asked), sentenceOf(h)
 	return v
+}
+
+func sentenceOf(h broker.HeldCall) *Sentence {
+	return &Sentence{Parts: h.Sentence.Parts, Template: h.Sentence.Template, Digest: h.Sentence.Digest(h.Call.Digest())}
 }
 
 func reconciliation(r *audit.Reconciliation) *Reconciliation {

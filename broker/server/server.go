@@ -137,7 +137,8 @@ func (s *Server) openBroker(ctx context.Context) error {
 	s.broker, err = broker.Open(ctx, broker.Config{
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
-		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
+		Sentences: sentences(s.cfg),
+		HoldWait:  s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
 		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration,
 		Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
 	"github.com/deedbroker/deed/tools/files"
 	"github.com/deedbroker/deed/tools/ledger"
@@ -47,6 +48,19 @@ func policyOptions(cfg *config.Config) policy.Options {
 		Upstreams:   slices.Sorted(maps.Keys(cfg.Upstreams)),
 		DefaultHold: cfg.Holds.Expires.Duration,
 	}
+}
+
+// sentences are how calls are put into words, by tool. The configuration was validated.
+func sentences(cfg *config.Config) map[string]sentence.Template {
+	all := map[string]sentence.Template{}
+	for name, u := range cfg.Upstreams {
+		for tool, text := range u.Sentences {
+			if t, err := sentence.Parse(text); err == nil {
+				all[tools.QualifiedName(name, tool)] = t
+			}
+		}
+	}
+	return all
 }
 
 // onToolsChanged records new definitions, and tells clients.

@@ -1,0 +1,38 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker/sentence"
+	"github.com/deedbroker/deed/tools"
+)
+
+// sentence puts a call with these arguments into words. Arguments that cannot be read
+// leave their blanks open.
+func (b *Broker) sentence(c calls.Call, args json.RawMessage) sentence.Sentence {
+	var value map[string]any
+	if parsed, err := tools.ParseArguments(args); err == nil {
+		value = parsed.Value
+	}
+	return b.cfg.Sentences[c.Intent.Tool].Of(c.Intent.Tool, value)
+}
+
+// shown is what a person was shown who decides on a call, if they say so. It fails with
+// Conflict if the call would be put in other words now.
+func (b *Broker) shown(ctx context.Context, op string, h *hold, c calls.Call, digest string) (*audit.Shown, error) {
+	if digest == "" {
+		return nil, nil //nolint:nilnil // nothing was shown, which is no error
+	}
+	args, err := b.canonical(ctx, h, c)
+	if err != nil {
+		return nil, &Error{Kind: Internal, Op: op, CallID: c.ID, Err: err, Public: "the call's arguments cannot be read"}
+	}
+	s := b.sentence(c, args)
+	if s.Digest(c.Digest()) != digest {
+		return nil, &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is put in other words now: look at it again before deciding"}
+	}
+	return &audit.Shown{Template: s.Template, Digest: digest}, nil
+}
