@@ -30,7 +30,7 @@ type Condition struct {
 	AtLeast string         `json:"at_least,omitempty"` // the same
 }
 
-// GrantRequest is the body of POST /v1/grants and /v1/grants/preview.
+// GrantRequest is the body of POST /v1/grants and /v1/grant-preview.
 type GrantRequest struct {
 	CallID string      `json:"call_id"` // the held call that it is made from
 	Digest string      `json:"digest"`  // the call digest that the person was shown
@@ -138,7 +138,7 @@ func (a *api) endGrant(w http.ResponseWriter, r *http.Request, v *viewer) error 
 	return notFound("no grant has this id")
 }
 
-// previewGrant serves POST /v1/grants/preview.
+// previewGrant serves POST /v1/grant-preview.
 func (a *api) previewGrant(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	body, err := grantBody(r)
 	if err != nil {

@@ -40,7 +40,7 @@ forbid (principal, action == Action::"desk.echo", resource) when { context.input
 forbid (principal, action == Action::"desk.echo", resource)
 when { context.input.text like "ask*" } unless { context.approvals.count >= 1 };
 
-permit (principal in Role::"lead", action in [Action::"approve", Action::"read", Action::"review", Action::"revoke"], resource);
+permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke"], resource);
 permit (principal in Role::"auditor", action == Action::"read", resource in Domain::"desk");
 permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
 @id("four-eyes")

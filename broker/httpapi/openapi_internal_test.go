@@ -65,7 +65,7 @@ var operations = map[string]operation{
 	"POST /v1/calls/{id}/reconciliation": {summary: "Record what a person found out about a call that ended as unknown", body: Finding{}, answer: CallDetail{}},
 	"GET /v1/grants":                     {summary: "Approvals given in advance that the viewer made, or whose calls they may read", query: limitAndCursor, answer: List[Grant]{}},
 	"POST /v1/grants":                    {summary: "Approve a held call, and so many like it in advance; only people can", body: GrantRequest{}, answer: Grant{}, status: "201"},
-	"POST /v1/grants/preview":            {summary: "What a grant would have covered of the last 30 days", body: GrantRequest{}, answer: GrantPreview{}},
+	"POST /v1/grant-preview":             {summary: "What a grant would have covered of the last 30 days", body: GrantRequest{}, answer: GrantPreview{}},
 	"DELETE /v1/grants/{id}":             {summary: "Take a grant back", query: []parameter{{"reason", "string", "why"}}, answer: Grant{}},
 	"GET /v1/agents":                     {summary: "Agents seen in the domains that the viewer may read", query: limitAndCursor, answer: List[Agent]{}},
 	"GET /v1/revocations":                {summary: "Who is stopped: all for readers of the broker's own domain, else what the viewer may revoke", query: limitAndCursor, answer: List[Revocation]{}},

@@ -55,7 +55,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/calls/{id}/reconciliation", a.known(a.reconcileCall)},
 		{http.MethodGet, "/v1/grants", a.known(a.listGrants)},
 		{http.MethodPost, "/v1/grants", a.known(a.makeGrant)},
-		{http.MethodPost, "/v1/grants/preview", a.known(a.previewGrant)},
+		{http.MethodPost, "/v1/grant-preview", a.known(a.previewGrant)},
 		{http.MethodDelete, "/v1/grants/{id}", a.known(a.endGrant)},
 		{http.MethodGet, "/v1/agents", a.known(a.listAgents)},
 		{http.MethodGet, "/v1/revocations", a.known(a.listRevocations)},

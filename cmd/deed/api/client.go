@@ -113,7 +113,7 @@ func (c *Client) Grant(ctx context.Context, r httpapi.GrantRequest) (httpapi.Gra
 // PreviewGrant tells what a grant would have covered.
 func (c *Client) PreviewGrant(ctx context.Context, r httpapi.GrantRequest) (httpapi.GrantPreview, error) {
 	var p httpapi.GrantPreview
-	return p, c.do(ctx, http.MethodPost, "/v1/grants/preview", nil, r, &p)
+	return p, c.do(ctx, http.MethodPost, "/v1/grant-preview", nil, r, &p)
 }
 
 // Grants are those that one made, or whose calls one may read.

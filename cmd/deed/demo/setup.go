@@ -87,7 +87,11 @@ domains:
   payments: { retention: 7y, payload_retention: 90d, readers: [auditor, lead] }
 upstreams:
   files:    { domain: source, builtin: files, dir: %[4]s }
-  payments: { domain: payments, builtin: ledger, dir: %[5]s }
+  payments:
+    domain: payments
+    builtin: ledger
+    dir: %[5]s
+    sentences: { refund: "Give back {amount} of payment {payment}: {reason}" }
 holds: { wait: 2s } # then the agent is told that the call is pending
 agents:
 `, o.Listen, issuerURL(o), strings.Join(issuer.PeopleClients(), ", "), sandbox, ledgerDir)
