@@ -23,7 +23,7 @@ func (p *protocol) granted(ctx context.Context, r audit.Record, call *calls.Call
 		return
 	}
 	g, ok := p.v.granted.Get(vote.Grant)
-	found := ""
+	var found string
 	switch {
 	case !ok:
 		found = "a grant that was never made"

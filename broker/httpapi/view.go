@@ -222,7 +222,7 @@ func held(h broker.HeldCall) HeldCall {
 }
 
 func sentenceOf(h broker.HeldCall) *Sentence {
-	return &Sentence{Parts: h.Sentence.Parts, Template: h.Sentence.Template, Digest: h.Sentence.Digest(h.Call.Digest())}
+	return &Sentence{Parts: h.Sentence.Parts, Template: h.Sentence.Template, Digest: h.Sentence.Digest(h.Digest())}
 }
 
 func reconciliation(r *audit.Reconciliation) *Reconciliation {

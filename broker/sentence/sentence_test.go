@@ -58,7 +58,7 @@ func TestASentenceTellsWordsFromArguments(t *testing.T) {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 	other := template.Of("payments.refund", arguments(t, `{"amount":2,"to":"alice"}`))
-	if s.Digest("d") == other.Digest("d") || s.Digest("d") == s.Digest("e") || s.Digest("d") != s.Digest("d") {
+	if s.Digest("d") == other.Digest("d") || s.Digest("d") == s.Digest("e") {
 		t.Error("the digest does not tell what was shown")
 	}
 }

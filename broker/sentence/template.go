@@ -40,14 +40,14 @@ func Parse(text string) (Template, error) {
 	for rest := text; rest != ""; {
 		i := strings.IndexAny(rest, "{}")
 		if i < 0 {
-			t.say(rest)
+			t.pieces = say(t.pieces, rest)
 			break
 		}
-		t.say(rest[:i])
+		t.pieces = say(t.pieces, rest[:i])
 		rest = rest[i:]
 		switch {
 		case strings.HasPrefix(rest, "{{"), strings.HasPrefix(rest, "}}"):
-			t.say(rest[:1])
+			t.pieces = say(t.pieces, rest[:1])
 			rest = rest[2:]
 			continue
 		case rest[0] == '}':
@@ -71,15 +71,15 @@ func Parse(text string) (Template, error) {
 }
 
 // say appends text, to the text before it if there is some.
-func (t *Template) say(text string) {
+func say(pieces []piece, text string) []piece {
 	if text == "" {
-		return
+		return pieces
 	}
-	if n := len(t.pieces); n > 0 && t.pieces[n-1].field == "" {
-		t.pieces[n-1].text += text
-		return
+	if n := len(pieces); n > 0 && pieces[n-1].field == "" {
+		pieces[n-1].text += text
+		return pieces
 	}
-	t.pieces = append(t.pieces, piece{text: text})
+	return append(pieces, piece{text: text})
 }
 
 // pointer reads an argument's name, or a pointer.
