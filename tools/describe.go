@@ -17,6 +17,7 @@ const (
 // described is a definition with what its upstream's list alone says about it.
 type described struct {
 	Definition
+	method  string
 	schema  *jsonschema.Schema
 	finding string
 }
@@ -72,7 +73,7 @@ func rank(previous map[string]described, d described) int {
 // inspect finds what is wrong with a definition by itself, compiling its schema
 // unless it was compiled before.
 func inspect(d Definition, before described) described {
-	result := described{Definition: d, schema: before.schema}
+	result := described{Definition: d, method: methodOf(d), schema: before.schema}
 	if before.schema == nil || before.Digest != d.Digest {
 		var err error
 		if result.schema, err = compileSchema(d.InputSchema); err != nil {

@@ -44,6 +44,10 @@ type RegistryOptions struct {
 	// one. It is called from the goroutine of [Registry.Run], one at a time.
 	OnChange func(tools []*Tool)
 
+	// OnNotice is told what upstreams tell of themselves beside changes of their
+	// tools: see [Surface]. It MUST NOT block.
+	OnNotice func(upstream string, n Notice)
+
 	// The delay before a stopped upstream is run again: at first, doubling, at most.
 	Restart, MaxRestart time.Duration
 }
@@ -74,6 +78,7 @@ type entry struct {
 
 	// Guarded by the registry's mu:
 	known    []described
+	features Features
 	notes    []string // about definitions that could not become tools
 	listed   bool     // known is from the upstream, not from Seed
 	listErr  error
@@ -133,6 +138,9 @@ func (r *Registry) Add(name, domain string, u Upstream, o Options) error {
 	}
 	if _, ok := r.entries[name]; ok {
 		return fmt.Errorf("add upstream %s: there is one of that name", name)
+	}
+	if s, ok := u.(Surface); ok && r.options.OnNotice != nil {
+		s.OnNotice(func(n Notice) { r.options.OnNotice(name, n) })
 	}
 	r.entries[name] = &entry{
 		name: name, domain: domain, upstream: u, options: o, registry: r,
@@ -252,15 +260,15 @@ func (r *Registry) assemble() *snapshot {
 		for _, k := range e.known {
 			t := &Tool{
 				Upstream: e.name, Domain: e.domain, Definition: k.Definition,
-				Finding: k.finding, schema: k.schema, wire: WireName(e.name, k.Name), entry: e,
+				Method: k.method, Finding: k.finding, schema: k.schema, wire: WireName(e.name, k.Name), entry: e,
 			}
 			s.tools = append(s.tools, t)
 			s.byName[t.Name()] = t
 		}
 	}
 	slices.SortFunc(s.tools, func(a, b *Tool) int { return strings.Compare(a.Name(), b.Name()) })
-	for _, t := range s.tools { // a tool whose wire name is taken was quarantined when it was described
-		if other := s.byWire[t.wire]; other == nil || other.Finding != "" {
+	for _, t := range s.tools { // operations have none; a tool whose wire name is taken was quarantined when it was described
+		if other := s.byWire[t.wire]; t.Method == MethodCall && (other == nil || other.Finding != "") {
 			s.byWire[t.wire] = t
 		}
 	}

@@ -147,7 +147,12 @@ func (e *entry) refresh(ctx context.Context) error {
 	before := e.known
 	r.mu.Unlock()
 	var known []described
-	var notes []string
+	var notes, left []string
+	var features Features
+	if s, ok := e.upstream.(Surface); ok && err == nil {
+		features = s.Features()
+		raws, left = withOperations(raws, features)
+	}
 	if err == nil { // compiling schemas takes a while; only this goroutine changes known while running
 		known, notes, err = describe(e.name, before, raws)
 	}
@@ -158,7 +163,7 @@ func (e *entry) refresh(ctx context.Context) error {
 		r.announce()
 		return err
 	}
-	e.known, e.notes, e.listed = known, notes, true
+	e.known, e.features, e.notes, e.listed = known, features, append(notes, left...), true
 	if slices.EqualFunc(before, known, sameDescribed) {
 		r.announce()
 	} else {

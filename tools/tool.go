@@ -15,6 +15,10 @@ type Tool struct {
 	Domain   string // the unit of permission and retention that the upstream belongs to
 	Definition
 
+	// Method is the MCP method that runs it: [MethodCall], or that of an operation
+	// which the upstream takes beside its tools.
+	Method string
+
 	// Finding says why the tool is quarantined; empty if it can be called.
 	Finding string
 
@@ -41,8 +45,9 @@ func (t *Tool) Validate(a Arguments) error {
 	return nil
 }
 
-// Call runs the tool; c.Tool is filled in. It waits for one of the upstream's
-// slots and at most the upstream's time limit. Its error is an [*RPCError] or wraps
+// Call runs the tool; c.Tool and c.Method are filled in. It waits for one of the
+// upstream's slots and at most the upstream's time limit, which does not pass
+// while the caller is asked something. Its error is an [*RPCError] or wraps
 // [ErrNotSent] or [ErrUncertain], as [Upstream] says; running out of time wraps
 // ErrUncertain as well as context.DeadlineExceeded. Nothing is sent when the
 // tool is quarantined or no longer defined as in t: the error then wraps ErrNotSent, and
@@ -51,21 +56,24 @@ func (t *Tool) Call(ctx context.Context, c Call) (Answer, error) {
 	if t.Finding != "" {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, &QuarantinedError{Tool: t})
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.entry.options.Timeout)
-	defer cancel()
+	ctx, limit := limited(ctx, t.entry.options.Timeout)
+	defer limit.end()
+	if c.Ask != nil {
+		c.Ask = limit.pausing(c.Ask)
+	}
 	select {
 	case t.entry.slots <- struct{}{}:
 		defer func() { <-t.entry.slots }()
 	case <-ctx.Done():
-		return Answer{}, fmt.Errorf("%w: too many calls at once: %w", ErrNotSent, ctx.Err())
+		return Answer{}, fmt.Errorf("%w: too many calls at once: %w", ErrNotSent, context.Cause(ctx))
 	}
 	if ctx.Err() != nil {
-		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ctx.Err())
+		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
 	}
 	if !t.current() {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ErrChanged)
 	}
-	c.Tool = t.Definition.Name
+	c.Tool, c.Method = t.Definition.Name, t.Method
 	return t.entry.call(ctx, c)
 }
 
@@ -81,10 +89,16 @@ func (e *entry) call(ctx context.Context, c Call) (Answer, error) {
 	if err == nil {
 		return a, nil
 	}
-	if _, refused := errors.AsType[*RPCError](err); refused || errors.Is(err, ErrNotSent) || errors.Is(err, ErrUncertain) {
+	if _, refused := errors.AsType[*RPCError](err); refused || errors.Is(err, ErrNotSent) || errors.Is(err, ErrUnanswered) {
 		return Answer{}, err
 	}
-	return Answer{}, fmt.Errorf("%w: %w", ErrUncertain, err)
+	if !errors.Is(err, ErrUncertain) {
+		err = fmt.Errorf("%w: %w", ErrUncertain, err)
+	}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	return Answer{}, err
 }
 
 func (e *entry) upstreamCall(ctx context.Context, c Call) (a Answer, err error) {

@@ -13,6 +13,9 @@ var (
 	// ErrUncertain: the upstream may have acted: it died, hung or went out of reach
 	// after the call was sent. The call must not be sent again by itself.
 	ErrUncertain = errors.New("upstream did not answer")
+	// ErrUnanswered: the upstream asked the caller something in the middle of the
+	// call, and got no answer. It has not finished, and goes no further.
+	ErrUnanswered = errors.New("the caller did not answer what the tool asked")
 )
 
 // RPCError is the upstream's own refusal: a JSON-RPC error. Nothing else is known to have been done.
@@ -48,10 +51,32 @@ type Upstream interface {
 type Call struct {
 	ID          string // the broker's call id
 	Tool        string // by the upstream's own name
+	Method      string // the MCP method: [MethodCall], or that of an operation whose params the arguments are
 	Arguments   json.RawMessage
 	TraceParent string
+
+	// IdempotencyKey is the caller's own, to be passed on where the tool has a field for it.
+	IdempotencyKey string
 	// Notify receives progress and log notifications of this call as raw params; may be nil.
 	Notify func(method string, params json.RawMessage)
+	// LogLevel is the least level of log messages that the caller wants; empty for none.
+	LogLevel string
+	Asking
+}
+
+// Asking is how an upstream may ask the caller something in the middle of a call:
+// MCP elicitation, sampling and roots.
+type Asking struct {
+	// Ask puts questions to the caller and waits for the answers; nil if the caller
+	// cannot be asked. Both are objects by keys that the upstream chooses: the questions
+	// as inputRequests and the answers as inputResponses of MCP 2026-07-28. Its
+	// error is an [*RPCError] when it is the caller's own.
+	Ask func(ctx context.Context, questions json.RawMessage) (answers json.RawMessage, err error)
+	// Capabilities are what the caller says that it can be asked: an MCP
+	// ClientCapabilities object; nil for nothing.
+	Capabilities json.RawMessage
+	// Answers came with the call, to questions that were not asked yet; may be nil.
+	Answers json.RawMessage
 }
 
 // Answer is what a tool said.

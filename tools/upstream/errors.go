@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strings"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -97,15 +96,4 @@ func refusal(e *mcp.JSONRPCErrorDetails) *tools.RPCError {
 		r.Data = data
 	}
 	return r
-}
-
-// toolError reads isError of a CallToolResult; more of it is not the broker's business.
-func toolError(result json.RawMessage) (bool, error) {
-	var r struct {
-		IsError bool `json:"isError"`
-	}
-	if err := jsonv2.Unmarshal(result, &r); err != nil {
-		return false, errAnswer
-	}
-	return r.IsError, nil
 }

@@ -14,7 +14,7 @@ import (
 
 // shake connects over t and agrees on a protocol revision. The session's context
 // ctx ends with the connection; start bounds the handshake. It reports whether the
-// server tells of changes to its tools.
+// server tells of changes to what it lists.
 func (s *session) shake(ctx context.Context, t transport.Interface, start time.Duration, legacy bool, changed func()) (tells bool, err error) {
 	var options []client.ClientOption
 	if legacy {
@@ -25,14 +25,43 @@ func (s *session) shake(ctx context.Context, t transport.Interface, start time.D
 	if err := s.client.Start(ctx); err != nil {
 		return false, fmt.Errorf("connect: %w", plain(err))
 	}
+	if both, ok := t.(transport.BidirectionalInterface); ok {
+		both.SetRequestHandler(s.asked)
+	}
 	ctx, cancel := context.WithTimeout(ctx, start)
 	defer cancel()
-	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: s.self}})
+	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: s.self, Capabilities: offered()}})
 	if err != nil {
 		return false, fmt.Errorf("shake hands: %w", handshakeFault(ctx, err))
 	}
 	s.version = s.client.ProtocolVersion()
-	return result.Capabilities.Tools != nil && result.Capabilities.Tools.ListChanged, nil
+	if err := s.declared(ctx, result.Capabilities); err != nil {
+		return false, fmt.Errorf("shake hands: %w", handshakeFault(ctx, err))
+	}
+	return !s.filter.IsEmpty(), nil
+}
+
+// declared keeps what a server has declared of itself. One of the old revisions that
+// logs is asked for all of it: each caller says which of that it wants.
+func (s *session) declared(ctx context.Context, c mcp.ServerCapabilities) error {
+	s.filter.ToolsListChanged = c.Tools != nil && c.Tools.ListChanged
+	if c.Resources != nil {
+		s.features.Resources, s.features.Subscribe = true, c.Resources.Subscribe
+		s.filter.ResourcesListChanged = c.Resources.ListChanged
+	}
+	if c.Prompts != nil {
+		s.features.Prompts, s.filter.PromptsListChanged = true, c.Prompts.ListChanged
+	}
+	s.features.Completions = c.Completions != nil
+	if c.Logging == nil || !legacyRevision(s.version) {
+		return nil
+	}
+	var r mcp.SetLevelRequest
+	r.Params.Level = mcp.LoggingLevelDebug
+	if err := s.client.SetLevel(ctx, r); ctx.Err() != nil {
+		return err // a refusal is the server's own business
+	}
+	return nil
 }
 
 // handshakeFault is err without anything that the server wrote.
@@ -54,13 +83,13 @@ func handshakeFault(ctx context.Context, err error) error {
 	}
 }
 
-// listen keeps a subscription to changes of the tools open until ctx is done: since
-// revision 2026-07-28 a server tells only those who ask.
+// listen keeps a subscription to changes of what is listed open until ctx is done:
+// since revision 2026-07-28 a server tells only those who ask.
 func (s *session) listen(ctx context.Context) {
 	delays := backoff.NewExponentialBackOff()
 	for {
 		started := time.Now()
-		err := s.client.Listen(ctx, mcp.SubscriptionFilter{ToolsListChanged: true})
+		err := s.client.Listen(ctx, s.filter)
 		if ctx.Err() != nil || errors.Is(err, mcp.ErrMethodNotFound) {
 			return
 		}

@@ -107,6 +107,7 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	}
 	s := newSession()
 	s.http = true
+	s.link = postLink(httpClient, u.String(), c.Headers, t, func() string { return s.version })
 	ctx, end := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	s.release = func() {

@@ -4,6 +4,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // limitedTransport bounds the answers of a server, and turns a status of failure that
@@ -20,6 +22,10 @@ func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")) // none if it is malformed
+	if response.StatusCode == http.StatusNotFound && kind == "application/json" && mcp.IsModernProtocol(r.Header.Get(mcp.HeaderProtocolVersion)) {
+		// An unknown method, since revision 2026-07-28. mcp-go takes every 404 for the end of a session.
+		response.StatusCode = http.StatusBadRequest
+	}
 	switch response.StatusCode {
 	case http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed: // mean something to mcp-go
 	default:

@@ -27,58 +27,81 @@ func (s *session) list(ctx context.Context) ([]json.RawMessage, error) {
 	size := 0
 	cursor := ""
 	for range maxPages {
-		page, err := s.page(ctx, cursor)
+		page, err := s.page(ctx, mcp.MethodToolsList, cursor)
 		if err != nil {
 			return nil, fmt.Errorf("list tools: %w", err)
 		}
-		for _, raw := range page.Tools {
+		for _, raw := range page.Items {
 			size += len(raw)
 		}
-		all = append(all, page.Tools...)
+		all = append(all, page.Items...)
 		if len(all) > tools.MaxTools || size > maxListBytes {
 			return nil, fmt.Errorf("list tools: more than %d tools or %d bytes", tools.MaxTools, maxListBytes)
 		}
-		if page.NextCursor == "" {
+		if page.Next == "" {
 			return s.keep(all), nil
 		}
-		if page.NextCursor == cursor {
+		if page.Next == cursor {
 			return nil, errors.New("list tools: a page leads to itself")
 		}
-		cursor = page.NextCursor
+		cursor = page.Next
 	}
 	return nil, fmt.Errorf("list tools: more than %d pages", maxPages)
 }
 
-type page struct {
-	Tools      []json.RawMessage `json:"tools"`
-	NextCursor string            `json:"nextCursor"`
+// page asks for one page of a listing.
+func (s *session) page(ctx context.Context, method mcp.MCPMethod, cursor string) (tools.Page, error) {
+	params, err := json.Marshal(listParams{cursor, s.meta()})
+	if err != nil {
+		return tools.Page{}, err
+	}
+	result, err := s.ask(ctx, method, params)
+	if err != nil {
+		return tools.Page{}, err
+	}
+	var p struct {
+		Tools     []json.RawMessage `json:"tools"`
+		Resources []json.RawMessage `json:"resources"`
+		Templates []json.RawMessage `json:"resourceTemplates"`
+		Prompts   []json.RawMessage `json:"prompts"`
+		Next      string            `json:"nextCursor"`
+	}
+	if err := jsonv2.Unmarshal(result, &p); err != nil {
+		return tools.Page{}, errAnswer
+	}
+	page := tools.Page{Next: p.Next}
+	switch method {
+	case mcp.MethodToolsList:
+		page.Items = p.Tools
+	case mcp.MethodResourcesList:
+		page.Items = p.Resources
+	case mcp.MethodResourcesTemplatesList:
+		page.Items = p.Templates
+	case mcp.MethodPromptsList:
+		page.Items = p.Prompts
+	default:
+	}
+	return page, nil
 }
 
-func (s *session) page(ctx context.Context, cursor string) (page, error) {
-	params, err := s.listParams(cursor)
-	if err != nil {
-		return page{}, err
-	}
+// ask sends a request that is no call and gives its result.
+func (s *session) ask(ctx context.Context, method mcp.MCPMethod, params json.RawMessage) (json.RawMessage, error) {
 	ctx, sent := traced(ctx, s.http)
-	request := s.request(mcp.MethodToolsList, params)
+	request := s.request(method, params)
 	response, err := s.client.GetTransport().SendRequest(ctx, request)
 	if ctx.Err() != nil {
-		return page{}, context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
 	if err != nil {
-		return page{}, s.failure(err, sent.Load())
+		return nil, s.failure(err, sent.Load())
 	}
 	if err := matches(request, response); err != nil {
-		return page{}, err
+		return nil, err
 	}
 	if response.Error != nil {
-		return page{}, refusal(response.Error)
+		return nil, refusal(response.Error)
 	}
-	var p page
-	if err := jsonv2.Unmarshal(response.Result, &p); err != nil {
-		return page{}, errAnswer
-	}
-	return p, nil
+	return response.Result, nil
 }
 
 // keep remembers the tools whose arguments are repeated in headers, and leaves out

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"context"
 	"encoding/json"
 	"strconv"
 
@@ -13,6 +14,7 @@ const (
 	methodProgress    = "notifications/progress"
 	methodMessage     = "notifications/message"
 	methodListChanged = "notifications/tools/list_changed"
+	methodUpdated     = "notifications/resources/updated"
 
 	maxNotes = 64 // notifications that wait for the call's goroutine; more are dropped
 )
@@ -22,26 +24,34 @@ type note struct {
 	params json.RawMessage
 }
 
-// flight is a call as far as notifications are concerned.
+// flight is a call as far as the server's own messages are concerned.
 type flight struct {
-	token string // empty if none are wanted
-	notes chan note
+	token  string
+	notes  chan note // nil if none are wanted
+	asking tools.Asking
+	flying context.Context //nolint:containedctx // ends with the call
+	down   func()
 }
 
-func (s *session) takeOff(c tools.Call) *flight {
-	f := &flight{}
-	if c.Notify == nil {
-		return f
-	}
+// flightKey is where the context of a request has the flight that it belongs to.
+type flightKey struct{}
+
+func (s *session) takeOff(ctx context.Context, c tools.Call) (context.Context, *flight) {
+	f := &flight{asking: c.Asking}
+	ctx = context.WithValue(ctx, flightKey{}, f)
+	f.flying, f.down = context.WithCancel(ctx)
 	f.token = "deed-progress-" + strconv.FormatInt(s.ids.Add(1), 10)
-	f.notes = make(chan note, maxNotes)
+	if c.Notify != nil {
+		f.notes = make(chan note, maxNotes)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flights[f.token] = f
-	return f
+	return ctx, f
 }
 
 func (s *session) land(f *flight) {
+	f.down()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.flights, f.token)
@@ -65,11 +75,24 @@ func (s *session) notified(n mcp.JSONRPCNotification, changed func()) {
 	switch n.Method {
 	case methodListChanged:
 		changed()
+	case "notifications/resources/list_changed":
+		s.tell(tools.Notice{Listing: tools.ListResources})
+	case "notifications/prompts/list_changed":
+		s.tell(tools.Notice{Listing: tools.ListPrompts})
+	case methodUpdated:
+		uri, _ := n.Params.AdditionalFields["uri"].(string)
+		s.tell(tools.Notice{URI: uri})
 	case methodProgress:
 		token, _ := n.Params.AdditionalFields[metaProgressToken].(string)
 		s.deliver(s.flightOf(token), n)
 	case methodMessage:
 		s.deliver(s.onlyFlight(), n)
+	}
+}
+
+func (s *session) tell(n tools.Notice) {
+	if notice := s.notice.Load(); notice != nil && (n.Listing != "" || n.URI != "") {
+		(*notice)(n)
 	}
 }
 
@@ -79,8 +102,8 @@ func (s *session) flightOf(token string) *flight {
 	return s.flights[token]
 }
 
-// onlyFlight is the call that runs, if only one does: a log message does not say
-// which call it is about, and another caller must not read it.
+// onlyFlight is the call that runs, if only one does: log messages and requests over
+// stdio do not say which call they are about, and another caller must not read them.
 func (s *session) onlyFlight() *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,7 +117,7 @@ func (s *session) onlyFlight() *flight {
 }
 
 func (s *session) deliver(f *flight, n mcp.JSONRPCNotification) {
-	if f == nil {
+	if f == nil || f.notes == nil {
 		return
 	}
 	fields := make(map[string]any, len(n.Params.AdditionalFields))

@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"runtime/debug"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -18,30 +20,61 @@ const (
 type callParams struct {
 	Name      string          `json:"name"`
 	Arguments json.RawMessage `json:"arguments,omitempty"`
-	Meta      map[string]any  `json:"_meta,omitempty"`
+	turnParams
 }
 
-func (s *session) callParams(c tools.Call, f *flight) (json.RawMessage, error) {
+// turnParams are those of a call beside what is called.
+type turnParams struct {
+	InputResponses json.RawMessage `json:"inputResponses,omitempty"`
+	RequestState   json.RawMessage `json:"requestState,omitempty"`
+	Meta           map[string]any  `json:"_meta,omitempty"`
+}
+
+func (s *session) callParams(c tools.Call, f *flight, t turn) (json.RawMessage, error) {
 	meta := s.meta()
 	if c.TraceParent != "" {
 		meta[metaTraceParent] = c.TraceParent
 	}
-	if f.token != "" {
+	if f.notes != nil {
 		meta[metaProgressToken] = f.token
-		if mcp.IsModernProtocol(s.version) {
-			meta[mcp.MetaKeyLogLevel] = mcp.LoggingLevelInfo
-		}
 	}
-	return json.Marshal(callParams{c.Tool, c.Arguments, meta})
+	modern := mcp.IsModernProtocol(s.version)
+	if modern && f.notes != nil && c.LogLevel != "" {
+		meta[mcp.MetaKeyLogLevel] = c.LogLevel
+	}
+	if modern && c.Ask != nil {
+		meta[mcp.MetaKeyClientCapabilities] = askable(c.Capabilities)
+	}
+	more := turnParams{Meta: meta}
+	if modern {
+		more.InputResponses, more.RequestState = t.answers, t.state
+	}
+	if c.Method == tools.MethodCall {
+		return json.Marshal(callParams{c.Tool, c.Arguments, more})
+	}
+	return joined(c.Arguments, more)
+}
+
+// joined is the object params with the members of more. Each is what it was.
+func joined(params json.RawMessage, more turnParams) (json.RawMessage, error) {
+	rest, err := json.Marshal(more)
+	if err != nil {
+		return nil, err
+	}
+	head := bytes.TrimSuffix(bytes.TrimSpace(params), []byte("}"))
+	switch {
+	case len(rest) == len("{}"):
+		return params, nil
+	case len(head) <= len("{"):
+		return rest, nil
+	default:
+		return slices.Concat(head, []byte(","), rest[1:]), nil
+	}
 }
 
 type listParams struct {
 	Cursor string         `json:"cursor,omitempty"`
 	Meta   map[string]any `json:"_meta,omitempty"`
-}
-
-func (s *session) listParams(cursor string) (json.RawMessage, error) {
-	return json.Marshal(listParams{cursor, s.meta()})
 }
 
 // meta is what every request says of the broker since revision 2026-07-28. Nothing of a

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"sync"
 	"time"
 )
 
@@ -15,10 +16,13 @@ const writeTimeout = 10 * time.Second
 type requestWriter struct {
 	file *os.File
 	lost func(error)
+	mu   sync.Mutex // one message at a time
 }
 
-// Write writes one request.
+// Write writes one message.
 func (w *requestWriter) Write(request []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if err := w.file.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		w.lost(errNotWritten)
 		return 0, errNotWritten

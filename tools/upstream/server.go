@@ -30,14 +30,16 @@ type Server struct {
 	refresh time.Duration // 0: never
 
 	mu      sync.Mutex
-	current *session // guarded by mu; nil while there is none
-	trouble error    // guarded by mu; why there is none
+	current *session           // guarded by mu; nil while there is none
+	trouble error              // guarded by mu; why there is none
+	watched map[string]bool    // guarded by mu; resources that somebody is subscribed to
+	notice  func(tools.Notice) // set before Run; may be nil
 }
 
 var _ tools.Upstream = (*Server)(nil)
 
 func newServer(refresh time.Duration) *Server {
-	return &Server{refresh: refresh, trouble: errStarting}
+	return &Server{refresh: refresh, trouble: errStarting, watched: map[string]bool{}}
 }
 
 // Definitions implements [tools.Upstream]: it asks the server, following its pages.
@@ -58,6 +60,12 @@ func (s *Server) Call(ctx context.Context, c tools.Call) (tools.Answer, error) {
 	if err != nil {
 		return tools.Answer{}, err
 	}
+	if c.Method == "" {
+		c.Method = tools.MethodCall
+	}
+	if c.Method == tools.MethodSubscribe {
+		return s.subscribe(ctx, now, c)
+	}
 	return now.call(ctx, c)
 }
 
@@ -77,8 +85,12 @@ func (s *Server) Run(ctx context.Context, changed func()) error {
 		changed()
 		return err
 	}
+	if s.notice != nil {
+		now.notice.Store(&s.notice)
+	}
 	s.set(now, nil)
 	changed()
+	s.renew(ctx, now)
 	err = s.watch(ctx, now, changed)
 	s.set(nil, err)
 	changed()

@@ -24,6 +24,7 @@ const cancelTimeout = 5 * time.Second
 // session is one connection to a server, from its handshake to its loss.
 type session struct {
 	client  *client.Client
+	link    *link // to the server, for what mcp-go does not send
 	http    bool
 	self    mcp.Implementation // what the broker calls itself
 	version string             // the negotiated protocol revision
@@ -33,18 +34,22 @@ type session struct {
 	ids  atomic.Int64
 	work sync.WaitGroup // calls, and what they leave behind
 
-	tools atomic.Pointer[map[string]*mcp.Tool] // those whose arguments go into headers too
+	tools    atomic.Pointer[map[string]*mcp.Tool] // those whose arguments go into headers too
+	features tools.Features
+	filter   mcp.SubscriptionFilter             // of changes that the server tells of
+	notice   atomic.Pointer[func(tools.Notice)] // nil while nobody is to be told
 
 	mu      sync.Mutex
-	flights map[string]*flight // calls that want notifications, by progress token; guarded by mu
+	flights map[string]*flight // calls, by progress token; guarded by mu
 	running int                // calls; guarded by mu
 	closed  bool               // guarded by mu
 	gone    chan struct{}      // closed when the connection is lost
+	watched map[string]func()  // subscribed resources, and what ends each; guarded by mu
 	reason  error              // why; guarded by mu
 }
 
 func newSession() *session {
-	return &session{self: implementation(), flights: map[string]*flight{}, gone: make(chan struct{})}
+	return &session{self: implementation(), flights: map[string]*flight{}, watched: map[string]func(){}, gone: make(chan struct{})}
 }
 
 // lose marks the connection as lost; the first reason counts.
@@ -87,6 +92,7 @@ func (s *session) end() {
 func (s *session) close(ctx context.Context) {
 	s.mu.Lock()
 	s.closed = true
+	s.unwatchAll()
 	s.mu.Unlock()
 	if s.drain > 0 && ctx.Err() == nil {
 		s.await(ctx, s.drain)
@@ -122,15 +128,32 @@ func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) 
 		return tools.Answer{}, err
 	}
 	defer s.end()
-	f := s.takeOff(c)
+	ctx, f := s.takeOff(ctx, c)
 	defer s.land(f)
-	params, err := s.callParams(c, f)
-	if err != nil {
-		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrNotSent, err)
+	t := turn{answers: c.Answers}
+	for range maxTurns {
+		params, err := s.callParams(c, f, t)
+		if err != nil {
+			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrNotSent, err)
+		}
+		answer, asked, err := s.send(ctx, c, f, params)
+		if err != nil || asked == nil {
+			return answer, err
+		}
+		if t, err = s.next(ctx, c, *asked); err != nil {
+			return tools.Answer{}, err
+		}
 	}
+	return tools.Answer{}, fmt.Errorf("%w: it asks on and on", tools.ErrUnanswered)
+}
+
+// send sends a call once. The server's answer may be questions.
+func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json.RawMessage) (tools.Answer, *asked, error) {
 	ctx, sent := traced(ctx, s.http)
-	request := s.request(mcp.MethodToolsCall, params)
-	maps.Copy(request.Header, s.paramHeaders(c.Tool, params))
+	request := s.request(mcp.MCPMethod(c.Method), params)
+	if c.Method == tools.MethodCall {
+		maps.Copy(request.Header, s.paramHeaders(c.Tool, params))
+	}
 	done := make(chan outcome, 1)
 	s.work.Go(func() {
 		response, err := s.client.GetTransport().SendRequest(ctx, request)
@@ -150,31 +173,35 @@ func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) 
 			default:
 			}
 			s.cancel(ctx, request)
-			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+			return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
 		}
 	}
 }
 
 // answer tells what the outcome of a call means.
-func (s *session) answer(ctx context.Context, request transport.JSONRPCRequest, o outcome, sent *atomic.Bool) (tools.Answer, error) {
+func (s *session) answer(ctx context.Context, request transport.JSONRPCRequest, o outcome, sent *atomic.Bool) (tools.Answer, *asked, error) {
 	if o.err != nil {
 		if ctx.Err() != nil {
 			s.cancel(ctx, request)
-			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+			return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
 		}
-		return tools.Answer{}, s.failure(o.err, sent.Load())
+		return tools.Answer{}, nil, s.failure(o.err, sent.Load())
 	}
 	if err := matches(request, o.response); err != nil {
-		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+		return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
 	}
 	if o.response.Error != nil {
-		return tools.Answer{}, refusal(o.response.Error)
+		return tools.Answer{}, nil, refusal(o.response.Error)
 	}
-	isError, err := toolError(o.response.Result)
-	if err != nil {
-		return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+	head, err := headOf(o.response.Result)
+	switch {
+	case err != nil:
+		return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+	case head.questions() && mcp.IsModernProtocol(s.version):
+		return tools.Answer{}, &head.asked, nil
+	default:
+		return tools.Answer{Raw: o.response.Result, IsError: head.IsError}, nil, nil
 	}
-	return tools.Answer{Raw: o.response.Result, IsError: isError}, nil
 }
 
 // cancel tells the server that a request is no longer waited for. Over HTTP in

@@ -65,6 +65,7 @@ func connectStdio(ctx context.Context, c StdioConfig, legacy bool, changed func(
 	}}
 	t := transport.NewIO(out, in, nil)
 	transport.WithCommandLogger(slog.New(slog.DiscardHandler))(t) // it logs what the server sends
+	s.link = pipeLink(in)
 	ctx, end := context.WithCancel(ctx)
 	var listening sync.WaitGroup
 	s.release = func() {
