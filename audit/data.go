@@ -134,6 +134,8 @@ const (
 	CodeToolError     = "tool_error"     // failed: the tool answered with an error
 	CodeUpstreamError = "upstream_error" // failed: the upstream refused, or was not reached: nothing was done
 
+	CodeUnanswered    = "unanswered"     // failed: the tool asked its caller something, and got no answer
+
 	CodePolicy           = "policy"            // denied by a policy
 	CodeApprover         = "approver"          // denied by a person
 	CodeInvalidArguments = "invalid_arguments" // denied: they do not fit the tool's input schema
@@ -146,7 +148,7 @@ const (
 
 	CodeExpired = "expired" // expired: nobody decided in time
 
-	CodeClient         = "client"           // cancelled by the agent
+	CodeClient         = "client"           // cancelled by the agent, or unknown: it may have acted by then
 	CodeChanged        = "changed"          // cancelled: the tool, or what policy says, changed while it was held
 	CodeErased         = "arguments_erased" // cancelled: the arguments to run with are gone
 	CodeUnacknowledged = "unacknowledged"   // cancelled, not executed: its intent's acknowledgement came too late

@@ -88,7 +88,7 @@ func (b *Broker) outcome(ctx context.Context, c calls.Call) (*Reply, error) {
 		}
 		answer, err := b.answer(ctx, c)
 		if rpc, ok := errors.AsType[*tools.RPCError](err); ok {
-			return fail(Upstream, "%s", refusedText(rpc))
+			return nil, &Error{Kind: Upstream, Op: op, CallID: c.ID, Err: rpc, Public: refusedText(rpc)}
 		}
 		if errors.Is(err, audit.ErrErased) {
 			return fail(NotFound, "the call was run, but its output has been erased since")

@@ -40,6 +40,10 @@ type Catalogue interface {
 	// Seed makes definitions known that an upstream had when it was last seen. An
 	// upstream that is not configured any more is an error, and changes nothing.
 	Seed(upstream string, definitions []json.RawMessage) error
+	// Page lists a page of what an upstream offers beside its tools.
+	Page(ctx context.Context, upstream string, l tools.Listing, cursor string) (tools.Page, error)
+	// Unsubscribe ends a subscription to changes of a resource.
+	Unsubscribe(ctx context.Context, upstream, uri string) error
 }
 
 // Config is what a broker needs. Tenant, Log, Payloads, Catalogue and Policies are required.

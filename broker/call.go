@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -84,7 +85,11 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		return nil, b.refuse(ctx, c, r)
 	}
 	if h := b.same(ctx, c); h != nil {
-		return b.await(ctx, h, c.req.Waiting)
+		reply, err := b.await(ctx, h, c.req.Waiting)
+		if errors.Is(context.Cause(ctx), ErrCancelled) {
+			return b.withdraw(ctx, c.req.Identity, h.id)
+		}
+		return reply, err
 	}
 	if err := b.authorise(c); err != nil {
 		return nil, b.refuse(ctx, c, err)
@@ -96,9 +101,16 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	defer b.work.done()
 	defer b.flights.land(c.id)
 	if f.held {
-		return b.hold(ctx, c, f)
+		reply, err := b.hold(ctx, c, f)
+		if errors.Is(context.Cause(ctx), ErrCancelled) {
+			return b.withdraw(ctx, c.req.Identity, c.id)
+		}
+		return reply, err
 	}
-	reply, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, c.args.Canonical, c.req.Notify)
+	reply, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, tools.Call{
+		ID: c.id, Arguments: c.args.Canonical, TraceParent: c.trace, IdempotencyKey: c.req.IdempotencyKey,
+		Notify: c.req.Notify, LogLevel: c.req.LogLevel, Asking: c.req.Asking,
+	})
 	if fail != nil {
 		return nil, fail
 	}
@@ -146,6 +158,9 @@ func (b *Broker) resolve(c *call) *refusal {
 		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: c.req.IdempotencyKey,
 	}
 	t, err := b.cfg.Catalogue.Lookup(c.req.Tool)
+	if err == nil && t.Method != cmp.Or(c.req.Method, tools.MethodCall) {
+		err = tools.ErrUnknownTool
+	}
 	if err != nil {
 		return refusalOfLookup(err)
 	}

@@ -25,11 +25,17 @@ type running struct {
 }
 
 // execute runs the tool once and records what came of it. The tool runs to its end
-// even if ctx is done: its caller may have gone, the record is still owed.
-func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args json.RawMessage, notify func(string, json.RawMessage)) (*Reply, *Error) {
+// even if ctx is done, unless its caller has cancelled the call: the caller may have
+// gone, the record is still owed.
+func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.Call) (*Reply, *Error) {
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
 	defer context.AfterFunc(b.live, func() { cancel(nil) })() //nolint:contextcheck // the end of the broker ends it, not that of the request
+	defer context.AfterFunc(ctx, func() {
+		if errors.Is(context.Cause(ctx), ErrCancelled) {
+			cancel(ErrCancelled)
+		}
+	})()
 
 	defer b.executions.start(r, cancel)()
 	if e, stop := b.revoked(r.intent.Identity); stop { // looked at once more, now that a revocation would find it here
@@ -37,14 +43,14 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, args jso
 	}
 	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
-	answer, err := t.Call(run, tools.Call{ID: r.id, Arguments: args, TraceParent: r.trace, Notify: notify})
+	answer, err := t.Call(run, c)
 	took := time.Since(start)
 	span.End()
 	if err != nil && errors.Is(context.Cause(run), errRevoked) {
 		err = fmt.Errorf("%w: %w", err, errRevoked)
 	}
 
-	typ, out, fail := b.judge(r, answer, err)
+	typ, out, fail := b.judge(r, t, answer, err)
 	out.Millis = float64(took.Microseconds()) / 1000
 	spooled, unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err))
 	switch {
@@ -135,7 +141,7 @@ func refusedText(rpc *tools.RPCError) string {
 }
 
 // judge says what a tool's answer or error means for the record and for the caller.
-func (b *Broker) judge(r running, answer tools.Answer, err error) (audit.Type, audit.Outcome, *Error) {
+func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error) (audit.Type, audit.Outcome, *Error) {
 	fail := &Error{Op: "call " + r.intent.Tool, CallID: r.id, Err: err}
 	if err == nil {
 		if answer.IsError {
@@ -150,6 +156,15 @@ func (b *Broker) judge(r running, answer tools.Answer, err error) (audit.Type, a
 	switch {
 	case errors.Is(err, errRevoked):
 		return judgeRevoked(fail, err)
+	case errors.Is(err, tools.ErrUnanswered):
+		fail.Kind, fail.Public = Upstream, "the tool asked for something that it was not told, and did not finish"
+		return audit.CallFailed, audit.Outcome{Code: audit.CodeUnanswered, Reason: fail.Public}, fail
+	case errors.Is(err, ErrCancelled) && (errors.Is(err, tools.ErrNotSent) || readsOnly(t)):
+		fail.Kind, fail.Public = Lapsed, "cancelled by its caller"
+		return audit.CallCancelled, audit.Outcome{Code: audit.CodeClient, Reason: fail.Public}, fail
+	case errors.Is(err, ErrCancelled):
+		fail.Kind, fail.Public = OutcomeUnknown, "cancelled by its caller while the tool ran; "+unknownText
+		return audit.CallUnknown, audit.Outcome{Code: audit.CodeClient, Reason: fail.Public}, fail
 	case errors.Is(err, tools.ErrChanged):
 		fail.Kind, fail.Public = Lapsed, "the tool changed just now, and nothing was done; list the tools again"
 		return audit.CallCancelled, audit.Outcome{Code: audit.CodeChanged, Reason: fail.Public}, fail
@@ -172,3 +187,7 @@ func (b *Broker) judge(r running, answer tools.Answer, err error) (audit.Type, a
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeUpstream, Reason: fail.Public}, fail
 	}
 }
+
+// readsOnly reports whether a tool says that it changes nothing: there is then
+// nothing to find out about a run that was broken off.
+func readsOnly(t *tools.Tool) bool { return t.Annotations.ReadOnly != nil && *t.Annotations.ReadOnly }

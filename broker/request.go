@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/deedbroker/deed/agents"
@@ -9,10 +10,11 @@ import (
 	"github.com/deedbroker/deed/tools"
 )
 
-// Request is one tools/call by a verified caller.
+// Request is one call by a verified caller: of a tool, or of what MCP has beside tools.
 type Request struct {
 	Identity  *agents.Identity
 	Tool      string // upstream.tool
+	Method    string // the MCP method; empty for tools.MethodCall
 	Arguments []byte // as the client sent them
 
 	Client         string // what the client calls itself; unverified, bounded by the edge
@@ -27,8 +29,15 @@ type Request struct {
 	// Waiting is told while the call is held, at once and then at intervals; may be nil.
 	Waiting func(Pending)
 	// Notify receives the tool's progress and log notifications as raw params; may be nil.
-	Notify func(method string, params json.RawMessage)
+	Notify   func(method string, params json.RawMessage)
+	LogLevel string // the least level of log notifications; empty for none
+	// Asking is how the tool may ask the caller something.
+	tools.Asking
 }
+
+// ErrCancelled is the cause of the end of a request's context when the caller
+// cancelled the call, rather than went away: the tool is then told to stop.
+var ErrCancelled = errors.New("cancelled by its caller")
 
 // Reply answers a call: with what the tool said, or with why it is still waiting.
 type Reply struct {

@@ -230,6 +230,15 @@ func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason
 	return c, nil
 }
 
+// withdraw cancels a held call for the request that waits for it, and says what became of it.
+func (b *Broker) withdraw(ctx context.Context, id *agents.Identity, callID string) (*Reply, error) {
+	c, err := b.Cancel(context.WithoutCancel(ctx), id, callID, ErrCancelled.Error())
+	if err != nil {
+		return nil, err
+	}
+	return b.outcome(ctx, c)
+}
+
 func mayCancel(id *agents.Identity, h *hold) bool {
 	c, _ := h.snapshot()
 	who := c.Intent.Identity
