@@ -32,8 +32,8 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	defer cancel(nil)
 	defer context.AfterFunc(b.live, func() { cancel(nil) })() //nolint:contextcheck // the end of the broker ends it, not that of the request
 	defer context.AfterFunc(ctx, func() {
-		if errors.Is(context.Cause(ctx), ErrCancelled) {
-			cancel(ErrCancelled)
+		if cause := context.Cause(ctx); ends(cause) {
+			cancel(cause)
 		}
 	})()
 
@@ -159,10 +159,10 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 	case errors.Is(err, tools.ErrUnanswered):
 		fail.Kind, fail.Public = Upstream, "the tool asked for something that it was not told, and did not finish"
 		return audit.CallFailed, audit.Outcome{Code: audit.CodeUnanswered, Reason: fail.Public}, fail
-	case errors.Is(err, ErrCancelled) && (errors.Is(err, tools.ErrNotSent) || readsOnly(t)):
+	case ends(err) && (errors.Is(err, tools.ErrNotSent) || readsOnly(t)):
 		fail.Kind, fail.Public = Lapsed, "cancelled by its caller"
 		return audit.CallCancelled, audit.Outcome{Code: audit.CodeClient, Reason: fail.Public}, fail
-	case errors.Is(err, ErrCancelled):
+	case ends(err):
 		fail.Kind, fail.Public = OutcomeUnknown, "cancelled by its caller while the tool ran; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeClient, Reason: fail.Public}, fail
 	case errors.Is(err, tools.ErrChanged):

@@ -35,9 +35,17 @@ type Request struct {
 	tools.Asking
 }
 
-// ErrCancelled is the cause of the end of a request's context when the caller
-// cancelled the call, rather than went away: the tool is then told to stop.
-var ErrCancelled = errors.New("cancelled by its caller")
+// Causes of the end of a request's context that end the call too: its tool is told
+// to stop. Without one of them the tool runs to its end.
+var (
+	// ErrCancelled: the caller cancelled the call, be it held or running.
+	ErrCancelled = errors.New("cancelled by its caller")
+	// ErrLeft: the caller went away, which ends what is running; a held call stays held.
+	ErrLeft = errors.New("its caller has left")
+)
+
+// ends reports whether the end of a request's context ends its call.
+func ends(cause error) bool { return errors.Is(cause, ErrCancelled) || errors.Is(cause, ErrLeft) }
 
 // Reply answers a call: with what the tool said, or with why it is still waiting.
 type Reply struct {

@@ -49,15 +49,35 @@ func (a *answer) send(notification []byte) {
 	if !a.streams || a.closed {
 		return
 	}
+	a.open()
+	select {
+	case a.queue <- notification:
+	default:
+	}
+}
+
+// start makes a stream of the answer before there is anything to send.
+func (a *answer) start() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streams && !a.closed {
+		a.open()
+	}
+}
+
+// open must be called with mu held.
+func (a *answer) open() {
 	if a.queue == nil {
 		a.queue = make(chan []byte, queued)
 		a.pumped = make(chan struct{})
 		go a.pump(a.queue)
 	}
-	select {
-	case a.queue <- notification:
-	default:
-	}
+}
+
+// end ends a stream that has no response.
+func (a *answer) end() {
+	a.close()
+	a.w.release()
 }
 
 func (a *answer) pump(queue <-chan []byte) {
@@ -66,6 +86,7 @@ func (a *answer) pump(queue <-chan []byte) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
 	a.w.WriteHeader(http.StatusOK)
+	a.w.Flush()
 	for notification := range queue {
 		a.event(notification)
 	}

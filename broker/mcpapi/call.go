@@ -17,49 +17,120 @@ import (
 
 const maxName = 256 // bytes of a tool's name, as called
 
-// callTool answers tools/call. s is nil for clients of revision 2026-07-28 and later.
-func (h *Handler) callTool(w http.ResponseWriter, r *http.Request, in *inbound, m *message, s *session) {
-	name, t := h.resolve(in, m.call.name)
-	if f := checkCall(r.Header, m, t, s == nil); f != nil {
-		h.refuse(w, http.StatusBadRequest, m, f)
+// invocation is one call on its way through the endpoint.
+type invocation struct {
+	w  http.ResponseWriter
+	r  *http.Request
+	in *inbound
+	m  *message
+	s  *session // nil for clients of revision 2026-07-28 and later
+
+	method    string // of MCP
+	name      string // upstream.tool
+	upstream  string // of an operation
+	tool      *tools.Tool
+	arguments []byte
+
+	needed, lacks []string // scopes
+
+	out *answer
+	n   *notifier
+}
+
+func (v *invocation) modern() bool { return v.s == nil }
+
+// callTool answers tools/call.
+func (h *Handler) callTool(v *invocation) {
+	v.name, v.tool = h.resolve(v.in, v.m.call.name)
+	v.arguments = v.m.call.arguments
+	if f := checkCall(v.r.Header, v.m, v.tool, v.modern()); f != nil {
+		h.refuse(v.w, http.StatusBadRequest, v.m, f)
 		return
 	}
-	needed := h.cfg.Scopes.needs(t)
-	lacks := h.cfg.Scopes.lacking(in.identity, needed)
-	ctx, cancel := context.WithTimeout(r.Context(), h.cfg.Limits.CallTimeout)
-	defer cancel()
-	if s != nil {
-		defer s.started(string(m.id), cancel)()
-	}
-	out := newAnswer(w, acceptsEvents(r.Header), h.cfg.Limits.WriteTimeout)
-	defer out.close()
-	n := &notifier{out: out, token: m.meta.progressToken, level: m.meta.logLevel}
-	if s != nil {
-		n.level = h.sessions.level(s)
-	}
+	h.invoke(v)
+}
 
-	var reply *broker.Reply
-	var err error
-	if m.call.name == awaitTool {
-		reply, err = h.await(ctx, in, m, n)
-		t = nil
-	} else {
-		req := request(r, in, m, s, name, n)
-		req.LacksScopes = lacks
-		reply, err = h.cfg.Caller.Call(ctx, req)
-		if e := broker.AsError(err); err != nil && len(lacks) > 0 && e.Kind == broker.Denied {
-			h.insufficient(w, r, in, m.id, needed, e)
-			return
+// invoke makes a call for a client, or goes on with one that had asked it something.
+func (h *Handler) invoke(v *invocation) {
+	if f := checkAnswers(v.m); f != nil {
+		h.refuse(v.w, http.StatusBadRequest, v.m, f)
+		return
+	}
+	v.needed = h.cfg.Scopes.needs(v.tool)
+	v.lacks = h.cfg.Scopes.lacking(v.in.identity, v.needed)
+	v.out = newAnswer(v.w, acceptsEvents(v.r.Header), h.cfg.Limits.WriteTimeout)
+	defer v.out.close()
+	v.n = &notifier{out: v.out, token: v.m.meta.progressToken, level: v.m.meta.logLevel}
+	if v.s != nil {
+		v.n.level = h.sessions.level(v.s)
+	}
+	switch {
+	case v.modern() && v.m.call.state != nil:
+		h.resume(v)
+	case v.modern() && canBeAsked(v.m.meta.capabilities):
+		h.converse(v)
+	default:
+		ctx, cancel := v.context(h.cfg.Limits)
+		defer cancel(nil)
+		if v.s != nil {
+			defer v.s.started(string(v.m.id), cancel)()
+		}
+		req := v.request()
+		if v.s != nil && v.out.streams && canBeAsked(v.s.can) {
+			req.Asking = tools.Asking{Ask: v.ask, Capabilities: append([]byte(nil), v.s.can...)}
+		}
+		reply, err := h.run(ctx, v, req)
+		h.finish(ctx, v, reply, err)
+	}
+}
+
+// context is that of a call. A client of revision 2026-07-28 cancels a call by leaving
+// it; of an older one only the notification for it does.
+func (v *invocation) context(l Limits) (context.Context, context.CancelCauseFunc) {
+	base := v.r.Context()
+	if v.modern() {
+		base = context.WithoutCancel(base)
+	}
+	ctx, cancel := context.WithCancelCause(base)
+	ctx, stop := context.WithTimeout(ctx, l.CallTimeout)
+	left := func() bool { return true }
+	if v.modern() {
+		left = context.AfterFunc(v.r.Context(), func() { cancel(broker.ErrLeft) })
+	}
+	return ctx, func(cause error) {
+		left()
+		cancel(cause)
+		if cause == nil {
+			stop()
 		}
 	}
-	modern := s == nil
+}
+
+// run has the broker make the call.
+func (h *Handler) run(ctx context.Context, v *invocation, req broker.Request) (*broker.Reply, error) {
+	if v.method == tools.MethodCall && v.m.call.name == awaitTool {
+		v.tool = nil
+		return h.await(ctx, v)
+	}
+	return h.cfg.Caller.Call(ctx, req)
+}
+
+// finish answers with what came of the call.
+func (h *Handler) finish(ctx context.Context, v *invocation, reply *broker.Reply, err error) {
 	switch {
 	case err != nil:
-		h.finishFailed(ctx, out, m, err, t, modern)
+		h.finishFailed(ctx, v, err)
+	case reply.Pending != nil && v.method != tools.MethodCall:
+		details := pendingOutcome{Status: "pending", Pending: *reply.Pending, Reasons: reasonsOf(reply.Pending.Reasons)}
+		v.out.finish(http.StatusOK, failure(v.m.id, &fault{code: codeRefused, public: pendingText(reply.Pending), data: details}))
 	case reply.Pending != nil:
-		out.finish(http.StatusOK, success(m.id, h.pendingResult(reply.Pending, t, modern)))
+		v.out.finish(http.StatusOK, success(v.m.id, h.pendingResult(reply.Pending, v.tool, v.modern())))
 	default:
-		out.finish(http.StatusOK, success(m.id, h.result(reply, modern)))
+		if v.method == tools.MethodSubscribe {
+			_, own := h.ownURI(v.in, v.m.call.uri)
+			h.listeners.begin(v.s.watch, resource{v.upstream, own})
+		}
+		v.out.finish(http.StatusOK, success(v.m.id, h.result(reply, v)))
 	}
 }
 
@@ -105,42 +176,45 @@ func foundTool(t *tools.Tool, err error) *tools.Tool {
 	return t
 }
 
-func request(r *http.Request, in *inbound, m *message, s *session, name string, n *notifier) broker.Request {
+func (v *invocation) request() broker.Request {
+	m := v.m
 	req := broker.Request{
-		Identity: in.identity, Tool: name, Arguments: m.call.arguments,
+		Identity: v.in.identity, Tool: v.name, Method: v.method, Arguments: v.arguments,
 		Client: m.meta.client.String(), Protocol: m.meta.version,
 		IdempotencyKey: m.meta.idempotencyKey,
 		TraceParent:    validTraceParent(m.meta.traceParent),
+		LogLevel:       v.n.level,
+		LacksScopes:    v.lacks,
 	}
 	if req.TraceParent == "" {
-		req.TraceParent = validTraceParent(r.Header.Get("Traceparent"))
+		req.TraceParent = validTraceParent(v.r.Header.Get("Traceparent"))
 	}
-	if s != nil {
-		req.Client, req.Protocol = s.client, s.protocol
+	if v.s != nil {
+		req.Client, req.Protocol = v.s.client, v.s.protocol
 	}
-	if n.wantsProgress() {
-		req.Waiting = n.waiting
+	if v.n.wantsProgress() {
+		req.Waiting = v.n.waiting
 	}
-	if n.wantsAny() {
-		req.Notify = n.notify
+	if v.n.wantsAny() {
+		req.Notify = v.n.notify
 	}
 	return req
 }
 
 // await is the broker's own tool: it picks up the outcome of a held call.
-func (h *Handler) await(ctx context.Context, in *inbound, m *message, n *notifier) (*broker.Reply, error) {
+func (h *Handler) await(ctx context.Context, v *invocation) (*broker.Reply, error) {
 	var arguments struct {
 		CallID string `json:"call_id"`
 	}
-	err := jsonv2.Unmarshal(m.call.arguments, &arguments, jsonv2.RejectUnknownMembers(true))
+	err := jsonv2.Unmarshal(v.m.call.arguments, &arguments, jsonv2.RejectUnknownMembers(true))
 	if err != nil || arguments.CallID == "" || len(arguments.CallID) > 64 {
 		return nil, &broker.Error{Kind: broker.Invalid, Op: "await", Public: awaitTool + " takes one argument: call_id, as a pending answer gave it"}
 	}
 	var waiting func(broker.Pending)
-	if n.wantsProgress() {
-		waiting = n.waiting
+	if v.n.wantsProgress() {
+		waiting = v.n.waiting
 	}
-	return h.cfg.Caller.Await(ctx, in.identity, arguments.CallID, waiting)
+	return h.cfg.Caller.Await(ctx, v.in.identity, arguments.CallID, waiting)
 }
 
 // refuse answers a message that was not acted upon with a JSON-RPC error.
@@ -159,32 +233,55 @@ func failure(id jsontext.Value, f *fault) []byte {
 	return append(marshalInto(b, mcp.NewJSONRPCErrorDetails(f.code, f.public, f.data)), '}')
 }
 
-// finishFailed answers a call that the broker refused, or that failed.
-func (h *Handler) finishFailed(ctx context.Context, out *answer, m *message, err error, t *tools.Tool, modern bool) {
+// finishFailed answers a call that the broker refused, or that failed. What the
+// upstream refused is told in its own words.
+func (h *Handler) finishFailed(ctx context.Context, v *invocation, err error) {
 	e := broker.AsError(err)
+	if e.Kind == broker.Denied && len(v.lacks) > 0 {
+		h.insufficient(v, e)
+		return
+	}
 	if e.Kind == broker.Internal {
 		h.cfg.Logger.LogAttrs(ctx, slog.LevelError, "call failed", slog.String("call_id", e.CallID), slog.Any("error", err))
 	}
-	code, isResult := rpcCode(e.Kind)
-	if isResult {
-		out.finish(http.StatusOK, success(m.id, h.refusalResult(e, t, modern)))
+	if rpc, ok := errors.AsType[*tools.RPCError](e.Err); ok && e.Kind == broker.Upstream {
+		v.out.finish(v.status(rpc.Code), failure(v.m.id, &fault{code: rpc.Code, public: rpc.Message, data: rpc.Data}))
 		return
 	}
-	status := http.StatusOK
-	if modern && code == mcp.INVALID_PARAMS {
-		status = http.StatusBadRequest
+	code, isResult := rpcCode(e.Kind)
+	if isResult && v.method == tools.MethodCall {
+		v.out.finish(http.StatusOK, success(v.m.id, h.refusalResult(e, v.tool, v.modern())))
+		return
 	}
-	out.finish(status, failure(m.id, &fault{code: code, public: e.Public, data: refusalOf(e)}))
+	v.out.finish(v.status(code), failure(v.m.id, &fault{code: code, public: e.Public, data: refusalOf(e)}))
 }
 
-// rpcCode is the JSON-RPC code for a kind of error, unless it is told in a result,
-// which models get to read.
+// status is the HTTP status that revision 2026-07-28 wants beside a JSON-RPC error.
+func (v *invocation) status(code int) int {
+	switch {
+	case !v.modern():
+		return http.StatusOK
+	case code == mcp.METHOD_NOT_FOUND:
+		return http.StatusNotFound
+	case code == mcp.INVALID_PARAMS, code == mcp.INVALID_REQUEST, code == mcp.MISSING_REQUIRED_CLIENT_CAPABILITY:
+		return http.StatusBadRequest
+	default:
+		return http.StatusOK
+	}
+}
+
+// codeRefused is the JSON-RPC code of a refusal that has no other: of the range that
+// is left to servers.
+const codeRefused = -32000
+
+// rpcCode is the JSON-RPC code for a kind of error, and whether it is told in the
+// result of a tool instead, which models get to read.
 func rpcCode(k broker.Kind) (code int, isResult bool) {
 	switch k {
 	case broker.Invalid, broker.NotFound:
 		return mcp.INVALID_PARAMS, false
 	case broker.Denied, broker.Lapsed, broker.Conflict, broker.Overloaded, broker.LogUnavailable, broker.Upstream, broker.OutcomeUnknown:
-		return 0, true
+		return codeRefused, true
 	case broker.Internal:
 		return mcp.INTERNAL_ERROR, false
 	default:

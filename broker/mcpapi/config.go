@@ -24,6 +24,7 @@ const (
 	DefaultReadTimeout            = 30 * time.Second
 	DefaultWriteTimeout           = 30 * time.Second
 	DefaultCallTimeout            = 10 * time.Minute
+	DefaultAnswerTimeout          = 5 * time.Minute
 )
 
 // Caller is the broker as agents use it; its errors are read by [broker.AsError].
@@ -34,12 +35,17 @@ type Caller interface {
 	Await(ctx context.Context, id *agents.Identity, callID string, waiting func(broker.Pending)) (*broker.Reply, error)
 	// Visible are the tools that the caller could call with some arguments, sorted.
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
+	// Browse lists a page of what an upstream offers beside tools, and the caller may use.
+	Browse(ctx context.Context, id *agents.Identity, upstream string, l tools.Listing, cursor string) (tools.Page, error)
+	// Unsubscribe ends what a call with tools.MethodSubscribe began, once nobody is subscribed any more.
+	Unsubscribe(ctx context.Context, upstream, uri string) error
 }
 
 // Tools finds tools by name, as [tools.Registry] does.
 type Tools interface {
 	ByWire(wire string) (*tools.Tool, error)
 	Lookup(qualified string) (*tools.Tool, error)
+	Features(upstream string) tools.Features
 }
 
 // Config is what a [Handler] needs.
@@ -59,6 +65,8 @@ type Config struct {
 	Revocations agents.Revocations
 	// ToolsChanged subscribes to changes of what Caller.Visible may return; may be nil.
 	ToolsChanged func(notify func())
+	// Notices subscribes to what upstreams tell of themselves; may be nil.
+	Notices func(notify func(upstream string, n tools.Notice))
 
 	Version string // of the product
 	Logger  *slog.Logger
@@ -76,11 +84,12 @@ type Limits struct {
 	ReadTimeout            time.Duration // for a request's body
 	WriteTimeout           time.Duration // for each piece of an answer
 	CallTimeout            time.Duration // for one call, waiting for people included
+	AnswerTimeout          time.Duration // for a client to come back with an answer, since revision 2026-07-28
 }
 
 func (l *Limits) fill() error {
 	if l.MaxBytes < 0 || l.MaxSessions < 0 || l.MaxSessionsPerIdentity < 0 || l.MaxStreams < 0 || l.MaxStreamsPerIdentity < 0 ||
-		l.SessionIdle < 0 || l.ReadTimeout < 0 || l.WriteTimeout < 0 || l.CallTimeout < 0 {
+		l.SessionIdle < 0 || l.ReadTimeout < 0 || l.WriteTimeout < 0 || l.CallTimeout < 0 || l.AnswerTimeout < 0 {
 		return errors.New("a limit is negative")
 	}
 	setDefault(&l.MaxBytes, DefaultMaxBytes)
@@ -92,6 +101,7 @@ func (l *Limits) fill() error {
 	setDefault(&l.ReadTimeout, DefaultReadTimeout)
 	setDefault(&l.WriteTimeout, DefaultWriteTimeout)
 	setDefault(&l.CallTimeout, DefaultCallTimeout)
+	setDefault(&l.AnswerTimeout, DefaultAnswerTimeout)
 	return nil
 }
 

@@ -91,6 +91,12 @@ func (f *fake) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 	return visible
 }
 
+func (f *fake) Browse(context.Context, *agents.Identity, string, tools.Listing, string) (tools.Page, error) {
+	return tools.Page{}, nil
+}
+
+func (f *fake) Unsubscribe(context.Context, string, string) error { return nil }
+
 func (f *fake) requests() []broker.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -25,7 +25,11 @@ func FuzzForeignBytes(f *testing.F) {
 	h := &Handler{serverInfo: []byte(`{"name":"deed"}`)}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		for _, modern := range []bool{false, true} {
-			out := h.result(&broker.Reply{CallID: "c", Answer: tools.Answer{Raw: raw}}, modern)
+			v := &invocation{method: tools.MethodReadResource}
+			if !modern {
+				v.s = new(session)
+			}
+			out := h.result(&broker.Reply{CallID: "c", Answer: tools.Answer{Raw: raw}}, v)
 			var got, want map[string]json.RawMessage
 			if err := json.Unmarshal(out, &got); err != nil {
 				t.Fatalf("%q became %q: %v", raw, out, err)
@@ -36,7 +40,7 @@ func FuzzForeignBytes(f *testing.F) {
 			if err := json.Unmarshal(raw, &want); err != nil || want == nil {
 				continue
 			}
-			for _, own := range []string{"_meta", "resultType"} {
+			for _, own := range []string{"_meta", "resultType", "ttlMs", "cacheScope"} {
 				delete(got, own)
 				delete(want, own)
 			}
@@ -44,7 +48,7 @@ func FuzzForeignBytes(f *testing.F) {
 				t.Fatalf("%q (-want +got)\n%s", raw, d)
 			}
 		}
-		if out := rename(raw, "renamed"); out != nil {
+		if out := rename(raw, "name", "renamed"); out != nil {
 			var got struct {
 				Name string `json:"name"`
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/tools"
 )
 
 const instructions = "Every tool call here is decided by policy and recorded before it runs. A refused call says which policy refused it. " +
@@ -20,20 +21,24 @@ const instructions = "Every tool call here is decided by policy and recorded bef
 
 // Handler serves MCP to agents. Its zero value is of no use: see [New].
 type Handler struct {
-	cfg        Config
-	origins    origins
-	sessions   *sessions
-	streams    *slots
-	watched    openStreams // which end with a revocation
-	watching   sync.WaitGroup
-	listed     *listing
-	mcp        *server.MCPServer
-	transport  *server.StreamableHTTPServer
-	serverInfo []byte // JSON, for the results that are written here
-	metadata   []byte
-	known      []string // scopes that are asked for somewhere here
-	mux        *http.ServeMux
+	cfg       Config
+	origins   origins
+	sessions  *sessions
+	streams   *slots
+	watched   openStreams // which end with a revocation
+	watching  sync.WaitGroup
+	known     []string // scopes that are asked for somewhere here
+	listed    *listing
+	listeners *listeners
 
+	conversations *conversations
+	mcp           *server.MCPServer
+	transport     *server.StreamableHTTPServer
+	serverInfo    []byte // JSON, for the results that are written here
+	metadata      []byte
+	mux           *http.ServeMux
+
+	work  sync.WaitGroup  // conversations, and what streams leave behind
 	ended context.Context //nolint:containedctx // the life of the handler, not of a request
 	end   context.CancelFunc
 }
@@ -59,10 +64,14 @@ func New(cfg Config) (*Handler, error) {
 		sessions: newSessions(cfg.Limits),
 		streams:  newSlots(cfg.Limits.MaxStreams, cfg.Limits.MaxStreamsPerIdentity),
 		listed:   new(listing),
-		known:    cfg.Scopes.all(),
-		mux:      http.NewServeMux(),
+
+		listeners:     newListeners(),
+		conversations: newConversations(cfg.Limits.MaxSessionsPerIdentity),
+		known:         cfg.Scopes.all(),
+		mux:           http.NewServeMux(),
 	}
 	h.ended, h.end = context.WithCancel(context.Background())
+	h.sessions.ended = func(s *session) { h.unwatchAll(h.ended, s.watch) }
 	if h.serverInfo, err = json.Marshal(mcp.Implementation{Name: serverName, Version: cfg.Version}); err != nil {
 		return nil, fmt.Errorf("configure mcp endpoint: %w", err)
 	}
@@ -70,6 +79,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, fmt.Errorf("configure mcp endpoint: %w", err)
 	}
 	h.mcp = server.NewMCPServer(serverName, cfg.Version, server.WithToolCapabilities(true), server.WithLogging(),
+		server.WithResourceCapabilities(true, true), server.WithPromptCapabilities(true), server.WithCompletions(),
 		server.WithInstructions(instructions), server.WithHooks(h.hooks()))
 	h.transport = server.NewStreamableHTTPServer(h.mcp, server.WithSessionIdManagerResolver(sessionResolver{h.sessions}),
 		server.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler)))
@@ -79,6 +89,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.ToolsChanged != nil {
 		cfg.ToolsChanged(h.toolsChanged)
+	}
+	if cfg.Notices != nil {
+		cfg.Notices(h.notice)
 	}
 	return h, nil
 }
@@ -99,11 +112,20 @@ func (h *Handler) routes() {
 // people are cut off.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// Close ends all streams of notifications, so that a server can shut down. Calls
-// are not touched: they end with their requests.
+// Close ends all streams of notifications, and all waiting for answers of clients, so
+// that a server can shut down. Calls are not touched: they end with their requests.
 func (h *Handler) Close(ctx context.Context) error {
 	h.end()
 	h.watching.Wait()
+	over := make(chan struct{})
+	go func() { // ends with the broker's calls at the latest
+		h.work.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 	if err := h.transport.Shutdown(ctx); err != nil {
 		return fmt.Errorf("close mcp endpoint: %w", err)
 	}
@@ -112,7 +134,19 @@ func (h *Handler) Close(ctx context.Context) error {
 
 func (h *Handler) toolsChanged() {
 	h.listed.forget()
-	h.mcp.SendNotificationToAllClients(mcp.MethodNotificationToolsListChanged, nil)
+	h.listeners.changed(noteTools, "")
+}
+
+// notice passes on what an upstream tells of itself.
+func (h *Handler) notice(upstream string, n tools.Notice) {
+	switch {
+	case n.URI != "":
+		h.listeners.updated(resource{upstream, n.URI})
+	case n.Listing == tools.ListPrompts:
+		h.listeners.changed(notePrompts, upstream)
+	default:
+		h.listeners.changed(noteResources, upstream)
+	}
 }
 
 // endpoint serves one authenticated request.

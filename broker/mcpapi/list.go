@@ -22,7 +22,12 @@ const (
 )
 
 // listing keeps definitions as they are listed: the upstream's bytes with another name.
-type listing struct{ renamed sync.Map } // renaming to json bytes
+type listing struct {
+	renamed sync.Map // renaming to json bytes
+
+	mu      sync.Mutex
+	prompts map[string]prompt // by name at /mcp, where it does not say; guarded by mu
+}
 
 type renaming struct{ digest, name string }
 
@@ -37,18 +42,18 @@ func (l *listing) definition(t *tools.Tool, name string) []byte {
 	if known, ok := l.renamed.Load(key); ok {
 		return known.([]byte) // only this method stores
 	}
-	renamed := rename(t.Raw, name)
+	renamed := rename(t.Raw, "name", name)
 	l.renamed.Store(key, renamed)
 	return renamed
 }
 
-// rename replaces the value of the member name in raw, and nothing else.
-func rename(raw []byte, name string) []byte {
+// rename replaces the value of a member that names raw, and nothing else.
+func rename(raw []byte, called, name string) []byte {
 	r := newReader(raw)
 	var out []byte
 	err := r.members(nil, func(member string) error {
 		v, err := r.value()
-		if err != nil || member != "name" {
+		if err != nil || member != called {
 			return err
 		}
 		end := int(r.dec.InputOffset())
@@ -73,6 +78,9 @@ func (h *Handler) listTools(w http.ResponseWriter, r *http.Request, in *inbound,
 	}
 	result := []byte(`{"tools":[`)
 	for _, t := range h.cfg.Caller.Visible(r.Context(), in.identity) {
+		if t.Method != tools.MethodCall {
+			continue
+		}
 		name := t.Definition.Name
 		switch in.upstream {
 		case "":
@@ -87,8 +95,7 @@ func (h *Handler) listTools(w http.ResponseWriter, r *http.Request, in *inbound,
 	}
 	result = append(append(result, awaitDefinition...), ']')
 	if modern {
-		result = append(result, `,"resultType":"complete","ttlMs":0,"cacheScope":"private","_meta":{`...)
-		result = append(h.appendServerInfo(result), '}')
+		result = h.appendListed(result)
 	}
 	out := newAnswer(w, false, h.cfg.Limits.WriteTimeout)
 	defer out.close()

@@ -33,9 +33,15 @@ type callParams struct {
 	name      string
 	uri       string // of resources/read
 	arguments jsontext.Value
+	cursor    string         // of lists
+	responses jsontext.Value // inputResponses: answers to what was asked before
+	state     jsontext.Value // requestState: which question they answer
+	filter    jsontext.Value // notifications, of subscriptions/listen
 	requestID jsontext.Value // of notifications/cancelled
-	client    implementation // of initialize
-	version   string         // of initialize
+
+	client       implementation // of initialize
+	version      string         // of initialize
+	capabilities jsontext.Value // of initialize
 }
 
 // implementation is what a client calls itself.
@@ -45,7 +51,7 @@ type implementation struct{ name, version string }
 type meta struct {
 	version        string
 	client         implementation
-	capabilities   bool // an object was sent
+	capabilities   jsontext.Value // an object, or nil
 	logLevel       string
 	progressToken  jsontext.Value
 	traceParent    string

@@ -25,8 +25,18 @@ func (r *reader) params(m *message) (jsontext.Value, error) {
 			c.uri, err = r.optionalText()
 		case "arguments":
 			c.arguments, err = r.value()
+		case "cursor":
+			c.cursor, err = r.optionalText()
+		case "inputResponses":
+			c.responses, err = r.value()
+		case "requestState":
+			c.state, err = r.value()
+		case "notifications":
+			c.filter, err = r.value()
 		case "requestId":
 			c.requestID, err = r.value()
+		case "capabilities":
+			c.capabilities, err = r.value()
 		case "protocolVersion":
 			c.version, err = r.optionalText()
 		case "clientInfo":
@@ -57,8 +67,10 @@ func (r *reader) meta(m *meta) error {
 		case mcp.MetaKeyClientInfo:
 			m.client, err = r.implementation()
 		case mcp.MetaKeyClientCapabilities:
-			m.capabilities = r.dec.PeekKind() == '{'
-			err = r.dec.SkipValue()
+			var v jsontext.Value
+			if v, err = r.value(); err == nil && v.Kind() == '{' {
+				m.capabilities = v
+			}
 		case mcp.MetaKeyLogLevel:
 			m.logLevel, err = r.optionalText()
 		case "progressToken":

@@ -26,10 +26,10 @@ const (
 	protocolKeys = "io.modelcontextprotocol/" // of the hop, not of the answer
 )
 
-// result is what the tool said, its bytes unaltered but for _meta and resultType,
-// which belong to the protocol between broker and client.
-func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
-	raw := reply.Answer.Raw
+// result is what the tool said, its bytes unaltered but for _meta, resultType and how it
+// may be cached, which belong to the protocol between broker and client.
+func (h *Handler) result(reply *broker.Reply, v *invocation) []byte {
+	raw, modern, cached := reply.Answer.Raw, v.modern(), cacheable(v.method)
 	r := newReader(raw, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	b := append(make([]byte, 0, len(raw)+192), '{')
 	var foreign []byte // members of the tool's own _meta
@@ -40,7 +40,7 @@ func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
 			return err
 		}
 		v, err := r.value()
-		if err != nil || name == "_meta" || name == "resultType" && !modern {
+		if err != nil || name == "_meta" || name == "resultType" && !modern || cached && (name == "cacheScope" || name == "ttlMs") {
 			return err
 		}
 		if name == "content" && reply.Edited != nil {
@@ -56,6 +56,9 @@ func (h *Handler) result(reply *broker.Reply, modern bool) []byte {
 	}
 	if modern && !resultType {
 		b = append(b, `"resultType":"complete",`...)
+	}
+	if modern && cached { // what one caller may read another may not, and each reading is recorded
+		b = append(b, `"ttlMs":0,"cacheScope":"private",`...)
 	}
 	b = append(b, `"_meta":{`...)
 	b = append(b, foreign...)

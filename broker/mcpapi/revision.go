@@ -53,7 +53,7 @@ func checkModern(header http.Header, m *message) *fault {
 			code: mcp.UNSUPPORTED_PROTOCOL_VERSION, public: "unsupported protocol version",
 			data: mcp.UnsupportedProtocolVersionData{Supported: mcp.ValidProtocolVersions, Requested: stated},
 		}
-	case !m.meta.capabilities:
+	case m.meta.capabilities == nil:
 		return invalidParams("missing or invalid _meta field " + mcp.MetaKeyClientCapabilities)
 	case header.Get(mcp.HeaderMethod) == "":
 		return mismatch("the header " + mcp.HeaderMethod + " is required")

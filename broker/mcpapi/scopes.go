@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/deedbroker/deed/agents"
@@ -120,9 +119,7 @@ func (h *Handler) requireScopes(w http.ResponseWriter, r *http.Request, id *agen
 }
 
 // insufficient answers a call whose token lacks scopes, after the refusal was recorded.
-func (h *Handler) insufficient(w http.ResponseWriter, r *http.Request, in *inbound, id jsontext.Value, needed []string, e *broker.Error) {
-	w.Header().Set("WWW-Authenticate", h.stepUp(r, in.identity, needed))
-	out := newAnswer(w, false, h.cfg.Limits.WriteTimeout)
-	defer out.close()
-	out.finish(http.StatusForbidden, failure(id, &fault{code: mcp.INVALID_REQUEST, public: e.Public, data: refusalOf(e)}))
+func (h *Handler) insufficient(v *invocation, e *broker.Error) {
+	v.w.Header().Set("WWW-Authenticate", h.stepUp(v.r, v.in.identity, v.needed))
+	v.out.finish(http.StatusForbidden, failure(v.m.id, &fault{code: mcp.INVALID_REQUEST, public: e.Public, data: refusalOf(e)}))
 }

@@ -9,9 +9,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/broker"
 )
 
 // sessions are those that clients before 2026-07-28 have opened. A session
@@ -20,6 +22,7 @@ import (
 type sessions struct {
 	total, each int
 	idle        time.Duration
+	ended       func(*session) // told of each session that has ended, with mu held
 
 	mu    sync.Mutex
 	byID  map[string]*list.Element // of *session; guarded by mu
@@ -32,19 +35,25 @@ type session struct {
 	identity string // agents.Identity.Key
 	opener   *agents.Identity
 	upstream string // of the path
+	in       *inbound
 	client   string
 	protocol string
-	level    string // of logging/setLevel; guarded by sessions.mu
+	watch    *watch
+	can      jsontext.Value // what the client says that it can be asked
+	level    string         // of logging/setLevel; guarded by sessions.mu
 	last     time.Time
 
 	mu       sync.Mutex
-	inFlight map[string]context.CancelFunc // by request id as sent; guarded by mu
+	inFlight map[string]context.CancelCauseFunc // by request id as sent; guarded by mu
+	asked    map[string]chan<- *message         // questions by their id; guarded by mu
+	asks     int                                // questions so far; guarded by mu
 }
 
 func newSessions(l Limits) *sessions {
 	return &sessions{
 		total: l.MaxSessions, each: l.MaxSessionsPerIdentity, idle: l.SessionIdle,
-		byID: map[string]*list.Element{}, used: list.New(), count: map[string]int{},
+		ended: func(*session) {},
+		byID:  map[string]*list.Element{}, used: list.New(), count: map[string]int{},
 	}
 }
 
@@ -63,7 +72,9 @@ func (s *sessions) open(n *session) (ended []string, ok bool) {
 	if len(s.byID) >= s.total {
 		return ended, false
 	}
-	n.id, n.last, n.inFlight = rand.Text(), now, map[string]context.CancelFunc{}
+	n.id, n.last = rand.Text(), now
+	n.watch = newWatch(n.in, n.id)
+	n.inFlight, n.asked = map[string]context.CancelCauseFunc{}, map[string]chan<- *message{}
 	s.byID[n.id] = s.used.PushFront(n)
 	s.count[n.identity]++
 	return ended, true
@@ -81,6 +92,7 @@ func (s *sessions) oldest(identity string) *list.Element {
 // remove forgets a session and gives its id. The caller holds mu.
 func (s *sessions) remove(e *list.Element) string {
 	n := s.used.Remove(e).(*session)
+	s.ended(n)
 	delete(s.byID, n.id)
 	if s.count[n.identity]--; s.count[n.identity] == 0 {
 		delete(s.count, n.identity)
@@ -135,7 +147,7 @@ func (s *sessions) level(n *session) string {
 }
 
 // started registers a call that notifications/cancelled may end, until done is called.
-func (n *session) started(requestID string, cancel context.CancelFunc) (done func()) {
+func (n *session) started(requestID string, cancel context.CancelCauseFunc) (done func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, taken := n.inFlight[requestID]; taken {
@@ -153,7 +165,7 @@ func (n *session) cancel(requestID string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if cancel, ok := n.inFlight[requestID]; ok {
-		cancel()
+		cancel(broker.ErrCancelled)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/deedbroker/deed/tools"
 )
 
 // transportHeaders are all that mcp-go sees of a request's headers, and none may be repeated.
@@ -38,22 +40,44 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request, in *inbound) {
 			return
 		}
 	}
+	h.dispatch(&invocation{w: w, r: r, in: in, m: m, s: s, method: m.method}, modern)
+}
+
+// dispatch answers a message, or has mcp-go answer it.
+func (h *Handler) dispatch(v *invocation, modern bool) {
+	m, isRequest := v.m, v.m.id != nil
 	switch {
 	case m.method == "notifications/cancelled":
 		// Only a session proves that a request is the sender's own: without
 		// one, ids of other clients could be guessed.
-		if s != nil && m.call.requestID != nil {
-			s.cancel(string(m.call.requestID))
+		if v.s != nil && m.call.requestID != nil {
+			v.s.cancel(string(m.call.requestID))
 		}
-		w.WriteHeader(http.StatusAccepted)
-	case m.id != nil && m.method == string(mcp.MethodToolsList):
-		h.listTools(w, r, in, m, modern)
-	case m.id != nil && m.method == string(mcp.MethodToolsCall):
-		h.callTool(w, r, in, m, s)
+		v.w.WriteHeader(http.StatusAccepted)
+	case m.method == "":
+		if v.s != nil {
+			v.s.answer(m)
+		}
+		v.w.WriteHeader(http.StatusAccepted)
+	case !isRequest || m.method == string(mcp.MethodInitialize):
+		h.forward(v.w, v.r, v.in, m.canonical())
+	case m.method == string(mcp.MethodToolsList):
+		h.listTools(v.w, v.r, v.in, m, modern)
+	case m.method == tools.MethodCall:
+		h.callTool(v)
+	case m.method == tools.MethodReadResource, m.method == tools.MethodGetPrompt, m.method == tools.MethodComplete,
+		m.method == tools.MethodSubscribe && !modern:
+		h.operate(v)
+	case m.method == string(mcp.MethodResourcesUnsubscribe) && !modern:
+		h.unsubscribe(v)
 	case modern && m.method == string(mcp.MethodSubscriptionsListen):
-		h.stream(w, r, in, m.canonical())
+		h.listen(v)
 	default:
-		h.forward(w, r, in, m.canonical())
+		if k, ok := kindOf(m.method); ok {
+			h.browse(v, k)
+			return
+		}
+		h.forward(v.w, v.r, v.in, m.canonical())
 	}
 }
 
@@ -83,6 +107,7 @@ func (h *Handler) open(w http.ResponseWriter, r *http.Request, in *inbound, m *m
 	n := &session{
 		identity: in.identity.Key(), opener: in.identity, upstream: in.upstream,
 		client: m.call.client.String(), protocol: mcp.NegotiateLegacyVersion(m.call.version),
+		can: append([]byte(nil), m.call.capabilities...), in: in,
 	}
 	ended, ok := h.sessions.open(n)
 	for _, id := range ended {
@@ -116,35 +141,11 @@ func (h *Handler) sessionRequest(w http.ResponseWriter, r *http.Request, in *inb
 			return
 		}
 	}
-	if r.Method == http.MethodGet {
-		h.stream(w, r, in, nil)
+	if r.Method == http.MethodGet && in.session != "" {
+		h.hear(w, r, in)
 		return
 	}
 	h.forward(w, r, in, nil)
-}
-
-// stream forwards a request whose answer stays open: until the token expires, the
-// client leaves or the handler is closed.
-func (h *Handler) stream(w http.ResponseWriter, r *http.Request, in *inbound, body []byte) {
-	key := in.identity.Key()
-	if !h.streams.take(key) {
-		w.Header().Set("Retry-After", "60")
-		problem(w, http.StatusTooManyRequests, "overloaded", "too many streams are open")
-		return
-	}
-	defer h.streams.give(key)
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	if !in.identity.Expires.IsZero() {
-		ctx, cancel = context.WithDeadline(ctx, in.identity.Expires)
-		defer cancel()
-	}
-	defer h.watched.add(in.identity, cancel)()
-	if h.revoked(in.identity) { // since it was let in
-		cancel()
-	}
-	defer context.AfterFunc(h.ended, cancel)() //nolint:contextcheck // the end of the handler ends the stream too
-	h.forward(w, r.WithContext(ctx), in, body)
 }
 
 // forward lets mcp-go serve a request that was checked here.

@@ -25,6 +25,7 @@ func (s *Server) openEdges(context.Context) error {
 		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(), Scopes: scopes(s.cfg),
 		Upstreams: func() []string { return slices.Sorted(maps.Keys(s.cfg.Upstreams)) },
 		Reject:    s.broker.Reject, Revocations: s.broker, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
+		Notices: func(notify func(string, tools.Notice)) { s.notice = notify },
 		Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
 	}); err != nil {
 		return err

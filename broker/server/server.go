@@ -70,9 +70,10 @@ type Server struct {
 	api      http.Handler
 	console  *console.Console
 
-	toolsChanged func()        // tells MCP clients; set once, before Run
-	up           chan struct{} // closed when serving
-	serving      atomic.Bool   // between the start of Run and the order to stop
+	toolsChanged func()                                // tells MCP clients; set once, before Run
+	notice       func(upstream string, n tools.Notice) // the same
+	up           chan struct{}                         // closed when serving
+	serving      atomic.Bool                           // between the start of Run and the order to stop
 	closers      []func() error
 }
 

@@ -29,6 +29,7 @@ func (s *Server) openTools(ctx context.Context) error {
 	}
 	s.registry = tools.NewRegistry(tools.RegistryOptions{
 		Logger: s.opt.Logger, Review: s.policies.Review, OnChange: s.onToolsChanged,
+		OnNotice: func(upstream string, n tools.Notice) { s.notice(upstream, n) },
 	})
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Upstreams)) {
 		u := s.cfg.Upstreams[name]

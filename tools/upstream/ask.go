@@ -82,7 +82,7 @@ func withoutRPC(err error) error {
 // asked answers a request of a server of the old revisions. mcp-go waits for at most
 // 30 seconds for an answer over HTTP, and people may take longer: it is told
 // that there is none, and the link brings it later.
-func (s *session) asked(ctx context.Context, request transport.JSONRPCRequest) (*transport.JSONRPCResponse, error) { //nolint:contextcheck // a question lasts as long as its call
+func (s *session) asked(ctx context.Context, request transport.JSONRPCRequest) (*transport.JSONRPCResponse, error) {
 	f, ok := ctx.Value(flightKey{}).(*flight)
 	if !ok {
 		f = s.onlyFlight()

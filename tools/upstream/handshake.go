@@ -58,7 +58,7 @@ func (s *session) declared(ctx context.Context, c mcp.ServerCapabilities) error 
 	}
 	var r mcp.SetLevelRequest
 	r.Params.Level = mcp.LoggingLevelDebug
-	if err := s.client.SetLevel(ctx, r); ctx.Err() != nil {
+	if err := s.client.SetLevel(ctx, r); ctx.Err() != nil { //nolint:staticcheck // servers of the old revisions are still many
 		return err // a refusal is the server's own business
 	}
 	return nil

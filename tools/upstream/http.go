@@ -89,8 +89,10 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	if base == nil {
 		base = standardTransport()
 	}
+	s := newSession()
+	s.http = true
 	httpClient := &http.Client{
-		Transport:     &limitedTransport{base: base, most: c.MaxAnswer},
+		Transport:     &limitedTransport{base: base, most: c.MaxAnswer, s: s},
 		CheckRedirect: sameHost(u),
 	}
 	options := []transport.StreamableHTTPCOption{
@@ -105,8 +107,6 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	if err != nil {
 		return nil, false, errors.New("connect: the URL is not valid")
 	}
-	s := newSession()
-	s.http = true
 	s.link = postLink(httpClient, u.String(), c.Headers, t, func() string { return s.version })
 	ctx, end := context.WithCancel(ctx)
 	var listening sync.WaitGroup

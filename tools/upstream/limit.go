@@ -13,6 +13,7 @@ import (
 type limitedTransport struct {
 	base http.RoundTripper
 	most int
+	s    *session
 }
 
 // RoundTrip implements [http.RoundTripper].
@@ -34,7 +35,11 @@ func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, statusError(response.StatusCode)
 		}
 	}
-	response.Body = &limitedBody{body: response.Body, left: t.most, most: t.most, events: kind == "text/event-stream"}
+	events := kind == "text/event-stream"
+	response.Body = &limitedBody{body: response.Body, left: t.most, most: t.most, events: events}
+	if events {
+		response.Body = t.s.overhear(r, response.Body)
+	}
 	return response, nil
 }
 

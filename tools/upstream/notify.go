@@ -82,6 +82,16 @@ func (s *session) notified(n mcp.JSONRPCNotification, changed func()) {
 	case methodUpdated:
 		uri, _ := n.Params.AdditionalFields["uri"].(string)
 		s.tell(tools.Notice{URI: uri})
+	case methodProgress, methodMessage:
+		if !s.http { // what comes over HTTP is overheard
+			s.said(n)
+		}
+	}
+}
+
+// said routes progress and log messages.
+func (s *session) said(n mcp.JSONRPCNotification) {
+	switch n.Method {
 	case methodProgress:
 		token, _ := n.Params.AdditionalFields[metaProgressToken].(string)
 		s.deliver(s.flightOf(token), n)
@@ -130,8 +140,16 @@ func (s *session) deliver(f *flight, n mcp.JSONRPCNotification) {
 	if err != nil {
 		return // decoded from JSON, it encodes
 	}
+	f.queue(note{n.Method, params})
+}
+
+// queue keeps a notification for the call's goroutine.
+func (f *flight) queue(n note) {
+	if f == nil || f.notes == nil {
+		return
+	}
 	select {
-	case f.notes <- note{n.Method, params}:
+	case f.notes <- n:
 	default: // progress is told again, and a caller that does not read must not stop the server's other calls
 	}
 }

@@ -121,7 +121,7 @@ func (s *session) watch(ctx context.Context, uri string) error {
 	}
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.watched[uri] = stop
-	s.work.Go(func() { //nolint:contextcheck // it lasts until it is unwatched, or the connection ends
+	s.work.Go(func() { // it lasts until it is unwatched, or the connection ends
 		defer stop()
 		s.listenTo(listening, uri)
 	})
@@ -154,7 +154,7 @@ func (s *session) listenTo(ctx context.Context, uri string) {
 
 func (s *session) unwatch(ctx context.Context, uri string) error {
 	if err := s.begin(); err != nil {
-		return nil //nolint:nilerr // what is not connected is not subscribed
+		return nil // what is not connected is not subscribed
 	}
 	defer s.end()
 	if legacyRevision(s.version) {

@@ -36,6 +36,7 @@ func things() []thing {
 		{"node " + nodeVersion, npmBinary("node", nodeVersion, "bin/node", need.Node)},
 		{"MCP filesystem server " + mcpServers, npmBinary("@modelcontextprotocol/server-filesystem", mcpServers, "dist/index.js", need.MCPFilesystem)},
 		{"MCP everything server " + mcpServers, npmBinary("@modelcontextprotocol/server-everything", mcpServers, "dist/index.js", need.MCPEverything)},
+		{"MCP conformance suite " + conformance, npmBinary("@modelcontextprotocol/conformance", conformance, "dist/index.js", need.Conformance)},
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
 		{"Chromium", chromium},
@@ -47,6 +48,7 @@ func things() []thing {
 const (
 	nodeVersion   = "22.23.3"
 	mcpServers    = "2026.8.31"
+	conformance   = "0.2.0-alpha.12" // with the frozen requirements of 2025-11-25 and 2026-07-28
 	typeScriptSDK = "1.32.2"
 	pythonSDK     = "2.3.0"
 )
