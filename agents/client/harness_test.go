@@ -54,6 +54,12 @@ func (f *fakeBroker) Await(_ context.Context, _ *agents.Identity, callID string,
 
 func (f *fakeBroker) Visible(context.Context, *agents.Identity) []*tools.Tool { return f.tools.Tools() }
 
+func (f *fakeBroker) Browse(context.Context, *agents.Identity, string, tools.Listing, string) (tools.Page, error) {
+	return tools.Page{}, nil
+}
+
+func (f *fakeBroker) Unsubscribe(context.Context, string, string) error { return nil }
+
 func (f *fakeBroker) requests() []broker.Request {
 	f.mu.Lock()
 	defer f.mu.Unlock()
