@@ -134,7 +134,7 @@ const (
 	CodeToolError     = "tool_error"     // failed: the tool answered with an error
 	CodeUpstreamError = "upstream_error" // failed: the upstream refused, or was not reached: nothing was done
 
-	CodeUnanswered    = "unanswered"     // failed: the tool asked its caller something, and got no answer
+	CodeUnanswered = "unanswered" // failed: the tool asked its caller something, and got no answer
 
 	CodePolicy           = "policy"            // denied by a policy
 	CodeApprover         = "approver"          // denied by a person
