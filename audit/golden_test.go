@@ -132,9 +132,12 @@ func TestStoredFormOfEveryEventStaysAsItIs(t *testing.T) {
 	for typ, e := range everyEvent() {
 		t.Run(string(typ), func(t *testing.T) {
 			t.Parallel()
-			stored, err := json.Marshal(e)
+			stored, err := e.Encode()
 			if err != nil {
 				t.Fatal(err)
+			}
+			if plain, err := json.Marshal(e); err != nil || !bytes.Equal(plain, stored) {
+				t.Errorf("encoded as\n%s\nand by encoding/json (%v) as\n%s", stored, err, plain)
 			}
 			var shown bytes.Buffer
 			if err := json.Indent(&shown, stored, "", "  "); err != nil {
