@@ -92,7 +92,8 @@ func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) er
 // How long a subject has to be idle to be done with what calls left behind, and how
 // long it may take.
 const (
-	idleTime   = 200 * time.Millisecond
+	idleLook   = 100 * time.Millisecond
+	idleTime   = 800 * time.Millisecond
 	settleTime = 30 * time.Second
 )
 
@@ -101,20 +102,24 @@ const (
 func settled(ctx context.Context, pid int, used time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
-	tick := time.NewTicker(idleTime)
+	tick := time.NewTicker(idleLook)
 	defer tick.Stop()
-	for {
+	for idle := time.Duration(0); idle < idleTime; idle += idleLook {
 		select {
 		case <-ctx.Done():
 			return 0, fmt.Errorf("wait until the subject is idle: %w", ctx.Err())
 		case <-tick.C:
 		}
 		now, err := cpuTime(pid)
-		if err != nil || now-used <= cpuTick {
-			return now, err
+		if err != nil {
+			return 0, err
+		}
+		if now-used > cpuTick {
+			idle = 0
 		}
 		used = now
 	}
+	return used, nil
 }
 
 // drive makes so many calls over all wires together, or, if calls is 0, as many as
