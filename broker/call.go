@@ -41,7 +41,7 @@ func (c *call) held() bool { return c.intent.Decision.Effect == audit.Hold }
 type callKey [sha256.Size]byte
 
 func keyOf(in audit.Intent, args []byte) callKey {
-	var all []byte
+	all := make([]byte, 0, 256+len(args))
 	for _, part := range []string{callerOf(in.Identity), in.Tool, in.Definition, in.IdempotencyKey} {
 		all = strconv.AppendInt(all, int64(len(part)), 10)
 		all = append(append(all, ':'), part...)

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -19,6 +20,8 @@ type metrics struct {
 	odd      metric.Int64Counter
 	rejected metric.Int64Counter
 	limited  metric.Int64Counter
+
+	labels sync.Map // of all measurements so far: making a set costs more than measuring
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -46,13 +49,22 @@ func (x *metrics) called(ctx context.Context, c *call, err error) {
 	if err != nil {
 		outcome = AsError(err).Kind.String()
 	}
-	x.duration.Record(ctx, time.Since(c.start).Seconds(), metric.WithAttributeSet(
-		attribute.NewSet(attribute.String("outcome", outcome), attribute.String("domain", c.domain))))
+	x.duration.Record(ctx, time.Since(c.start).Seconds(), x.labeled(attribute.String("outcome", outcome), attribute.String("domain", c.domain)))
 }
 
 func (x *metrics) appended(ctx context.Context, t audit.Type, took time.Duration, err error) {
-	x.ack.Record(ctx, took.Seconds(), metric.WithAttributeSet(
-		attribute.NewSet(attribute.String("type", string(t)), attribute.Bool("ok", err == nil))))
+	x.ack.Record(ctx, took.Seconds(), x.labeled(attribute.String("type", string(t)), attribute.Bool("ok", err == nil)))
+}
+
+// labeled is the option of a measurement with these two labels.
+func (x *metrics) labeled(a, b attribute.KeyValue) metric.MeasurementOption {
+	key := [2]attribute.KeyValue{a, b}
+	if known, ok := x.labels.Load(key); ok {
+		return known.(metric.MeasurementOption)
+	}
+	option := metric.WithAttributeSet(attribute.NewSet(a, b))
+	x.labels.Store(key, option)
+	return option
 }
 
 func (x *metrics) held(ctx context.Context, n int64) { x.holds.Add(ctx, n) }

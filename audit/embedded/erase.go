@@ -63,7 +63,6 @@ func (w *writer) erase(e *erasure) error {
 		w.log.poison(err)
 		return fmt.Errorf("%w: commit failed: %w", audit.ErrUncertain, err)
 	}
-	w.log.tail.forget(e.position)
 	err := w.fold(w.truncate)
 	w.residue = err != nil
 	w.checkFold(err)

@@ -184,11 +184,8 @@ func (l *Log) Record(ctx context.Context, p audit.Position) (audit.Record, error
 	return l.read.Record(ctx, p)
 }
 
-// Payload is [audit.Payloads.Payload]. Those of the newest records are in memory.
+// Payload is [audit.Payloads.Payload].
 func (l *Log) Payload(ctx context.Context, p audit.Position, name string) (audit.Payload, error) {
-	if payload, ok := l.tail.payload(p, name); ok {
-		return payload, nil
-	}
 	return l.read.Payload(ctx, p, name)
 }
 

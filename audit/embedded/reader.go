@@ -20,7 +20,7 @@ type Reader struct {
 	path string
 	db   *sql.DB
 
-	batch, find, hash, payload *sql.Stmt
+	batch, find, hash, payload, heads *sql.Stmt
 
 	mu    sync.RWMutex
 	names map[int64]string // guarded by mu: of logs by their id
@@ -52,6 +52,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.hash, `SELECT substr(r.hashes, ?, 32) FROM records r WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ?`},
 		{&r.payload, `SELECT p.mediatype, p.salt, p.body FROM records r JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ?
 			WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ? AND p.name = ?`},
+		{&r.heads, `SELECT id / ?, substr(body, 1, ?) FROM payloads WHERE id >= ? AND id < ? AND name = ? AND body IS NOT NULL`},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with db
 		if err != nil {

@@ -380,7 +380,7 @@ func (w *writer) publish(batch []*request) {
 	w.entries = w.entries[:0]
 	w.log.mu.Lock()
 	for _, r := range batch {
-		w.entries = append(w.entries, entry{seq: r.seq, position: r.pos, body: r.body, payloads: kept(r.payloads)})
+		w.entries = append(w.entries, entry{seq: r.seq, position: r.pos, body: r.body})
 		w.log.sizes[r.pos.Log] = r.pos.Index + 1
 		w.log.count.bytes.Add(r.size)
 	}

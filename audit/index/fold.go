@@ -33,6 +33,7 @@ type entry struct {
 	call   calls.Call
 	events []storedEntry // the first MaxEvents
 	tally  string        // the outcome that it is counted under; "" if it is not counted
+	opened audit.Cursor  // after the record that opened it, if that was in this batch
 
 	fresh bool // not in the file
 	dirty bool // changed since it was stored
@@ -57,7 +58,7 @@ func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) erro
 		if touched, err = f.fold(w, batch, &at, intentsAreNew); err != nil {
 			return err
 		}
-		return f.store(ctx, w, touched, at)
+		return f.store(ctx, w, batch, touched, at)
 	})
 	if err != nil {
 		f.cached = map[string]*entry{} // they are ahead of the file
@@ -111,6 +112,9 @@ func (f *folder) apply(w *writer, it item, at *place, intentsAreNew bool) (*entr
 		return nil, err
 	}
 	p := it.record.Position
+	if call.call.State == calls.None {
+		call.opened = it.record.Next
+	}
 	counted, err := call.call.Apply(e, p)
 	told := Entry{Position: p, ID: e.ID, Type: e.Type, Time: e.Time, Source: e.Source, Counted: counted}
 	if err != nil {
@@ -144,10 +148,15 @@ func (f *folder) entry(w *writer, id string, isNew bool) (*entry, error) {
 	return e, nil
 }
 
-func (f *folder) store(ctx context.Context, w *writer, touched []*entry, at place) error {
+func (f *folder) store(ctx context.Context, w *writer, batch []item, touched []*entry, at place) error {
+	heads := f.heads(ctx, batch)
 	for _, e := range touched {
 		runtime.Gosched()
-		if err := w.store(e, argumentsOf(ctx, f.payloads, &e.call)); err != nil {
+		arguments, ok := heads[e.opened]
+		if !ok {
+			arguments = argumentsOf(ctx, f.payloads, &e.call)
+		}
+		if err := w.store(e, arguments); err != nil {
 			return fmt.Errorf("store call: %w", err)
 		}
 	}
@@ -155,6 +164,25 @@ func (f *folder) store(ctx context.Context, w *writer, touched []*entry, at plac
 		return fmt.Errorf("count calls: %w", err)
 	}
 	return w.place(at)
+}
+
+// Heads are payloads that can be read many at once, such as those of the embedded log.
+type Heads interface {
+	PayloadHeads(ctx context.Context, after, upTo audit.Cursor, name string, size int) (map[audit.Cursor][]byte, error)
+}
+
+// heads are the arguments of the calls that a batch opens, as far as they can be read
+// together. Those that are missing are asked for one by one.
+func (f *folder) heads(ctx context.Context, batch []item) map[audit.Cursor][]byte {
+	many, ok := f.payloads.(Heads)
+	if !ok {
+		return nil
+	}
+	heads, err := many.PayloadHeads(ctx, batch[0].before, batch[len(batch)-1].record.Next, audit.PayloadArguments, MaxText)
+	if err != nil {
+		return nil
+	}
+	return heads
 }
 
 // argumentsOf are what a call was made with: nil if they were erased, or cannot be
@@ -173,7 +201,7 @@ func argumentsOf(ctx context.Context, payloads audit.Payloads, c *calls.Call) []
 // forget keeps the calls in memory that will go on, within bounds.
 func (f *folder) forget(touched []*entry) {
 	for _, e := range touched {
-		e.fresh, e.dirty = false, false
+		e.fresh, e.dirty, e.opened = false, false, ""
 		if !e.call.Open() {
 			delete(f.cached, e.call.ID)
 		}

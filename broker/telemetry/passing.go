@@ -14,7 +14,11 @@ type passing struct{ embedded.Tracer }
 
 // Start is [trace.Tracer].
 func (passing) Start(ctx context.Context, _ string, _ ...trace.SpanStartOption) (context.Context, trace.Span) {
-	sc := trace.SpanContextFromContext(ctx)
+	span := trace.SpanFromContext(ctx)
+	sc := span.SpanContext()
+	if sc.IsValid() && !span.IsRecording() {
+		return ctx, span
+	}
 	if !sc.IsValid() {
 		var ids struct {
 			trace trace.TraceID

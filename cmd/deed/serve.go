@@ -52,6 +52,7 @@ Any number of brokers can share a log on Pulsar, each with a name of its own.`,
 				return usage("%w", err)
 			}
 			defer func() { _ = tel.Shutdown(context.WithoutCancel(cmd.Context())) }()
+			spareCollector()
 			return profiled(profile, func() error { return serve(cmd.Context(), path, replica, cfg, tel) })
 		},
 	}
