@@ -216,10 +216,10 @@ func TestAPersonDecidesWithTheKeyboard(t *testing.T) {
 	b.press("d")
 	b.until("document.activeElement.tagName === 'TEXTAREA'")
 	b.rest()
-	b.do(chromedp.Click(`[data-call="` + second + `"] button[type=submit]`)) // without a reason: nothing
-	b.do(chromedp.SendKeys(`[data-call="`+second+`"] textarea`, "Ask for the receipt first."))
+	b.do(chromedp.Click(`[data-call="` + second + `"] .question:not([hidden]) button[type=submit]`)) // without a reason: nothing
+	b.do(chromedp.SendKeys(`[data-call="`+second+`"] .question:not([hidden]) textarea`, "Ask for the receipt first."))
 	b.picture("deny")
-	b.do(chromedp.Click(`[data-call="` + second + `"] button[type=submit]`))
+	b.do(chromedp.Click(`[data-call="` + second + `"] .question:not([hidden]) button[type=submit]`))
 	b.sees("Denied by bob")
 	_, err = s.rig.Await(t.Context(), copilot, second, nil)
 	if err == nil || !strings.Contains(fmt.Sprint(err), "Ask for the receipt first.") {
@@ -293,9 +293,9 @@ func TestACallsPageTellsItsStory(t *testing.T) {
 	b.do(chromedp.Navigate(s.url + "/#/calls/" + id))
 	b.sees("story")
 	b.rest()
-	b.do(chromedp.Click(".approve"), chromedp.WaitVisible(".question .primary"))
+	b.do(chromedp.Click(".approve"), chromedp.WaitVisible(".question:not([hidden]) .primary"))
 	b.rest()
-	b.do(chromedp.Click(".question .primary"))
+	b.do(chromedp.Click(".question:not([hidden]) .primary"))
 	b.sees("refunded")
 	for _, step := range []string{"Recorded before anything was done", "by bob", "Released to run", "Answered", "payments/calls@"} {
 		b.sees(step)

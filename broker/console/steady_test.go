@@ -37,10 +37,10 @@ func TestNothingMovesUnderThePointerOrTheFocus(t *testing.T) {
 	b.rest()
 	b.do(chromedp.Focus(`[data-call="` + held[1] + `"]`))
 	b.press("d")
-	b.do(chromedp.SendKeys(`[data-call="`+held[1]+`"] textarea`, "half a sen"))
+	b.do(chromedp.SendKeys(`[data-call="`+held[1]+`"] .question:not([hidden]) textarea`, "half a sen"))
 	s.hold(304, "four and more")
 	b.sees("four and more")
-	b.do(chromedp.SendKeys(`[data-call="`+held[1]+`"] textarea`, "tence"))
+	b.do(chromedp.SendKeys(`[data-call="`+held[1]+`"] .question:not([hidden]) textarea`, "tence"))
 	if got := ask[string](b, "document.activeElement.value"); got != "half a sentence" {
 		t.Errorf("the field with the focus has %q", got)
 	}

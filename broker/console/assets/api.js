@@ -3,7 +3,7 @@
 import { parseExact } from './json.js';
 
 /** Members that are shown exactly as they were sent. */
-const EXACT = ['arguments', 'output', 'event'];
+const EXACT = ['arguments', 'asked', 'equals', 'output', 'event'];
 const TIMEOUT = 20_000;
 const PAGE = 500;
 const MAX_PAGES = 4;
@@ -33,7 +33,7 @@ export function now() {
 /**
  * @param {string} method
  * @param {string} path
- * @param {unknown} [body]
+ * @param {unknown} [body] a text is JSON already
  * @returns {Promise<any>}
  */
 async function request(method, path, body) {
@@ -41,7 +41,7 @@ async function request(method, path, body) {
   const init = { method, headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(TIMEOUT), redirect: 'error' };
   if (body !== undefined) {
     init.headers = { ...init.headers, 'Content-Type': 'application/json' };
-    init.body = JSON.stringify(body);
+    init.body = typeof body === 'string' ? body : JSON.stringify(body);
   }
   let response, text;
   try {
@@ -108,9 +108,54 @@ export const api = {
   /**
    * @param {string} id
    * @param {'approve'|'deny'} verdict
-   * @param {string} digest that was shown
+   * @param {Shown} shown
    * @param {string} reason
    * @returns {Promise<import('./types.js').CallDetail>}
    */
-  decide: (id, verdict, digest, reason) => request('POST', `${path(id)}/approvals`, { verdict, digest, reason }),
+  decide: (id, verdict, shown, reason) => request('POST', `${path(id)}/approvals`, { verdict, ...shown, reason }),
+
+  /**
+   * Approves a call with other arguments, which are sent exactly as they are written.
+   * @param {string} id
+   * @param {Shown} shown
+   * @param {string} args a JSON object
+   * @param {string} reason
+   * @returns {Promise<import('./types.js').CallDetail>}
+   */
+  edit: (id, shown, args, reason) => request('POST', `${path(id)}/approvals`, withExact({ verdict: 'approve', ...shown, reason }, 'arguments', args)),
+
+  /**
+   * @param {string} body GrantRequest as JSON
+   * @returns {Promise<import('./types.js').Grant>}
+   */
+  grant: (body) => request('POST', '/v1/grants', body),
+
+  /**
+   * @param {string} body GrantRequest as JSON
+   * @returns {Promise<import('./types.js').GrantPreview>}
+   */
+  previewGrant: (body) => request('POST', '/v1/grant-preview', body),
+
+  /** @returns {Promise<import('./types.js').Grant[]>} the latest first */
+  async grants() {
+    return (await request('GET', `/v1/grants?limit=${PAGE}`)).items.reverse();
+  },
+
+  /** @param {string} id */
+  endGrant: (id) => request('DELETE', `/v1/grants/${encodeURIComponent(id)}`),
 };
+
+/**
+ * What a person was shown who decides: the call digest, and the digest of the sentence.
+ * @typedef {{digest: string, shown?: string}} Shown
+ */
+
+/**
+ * JSON of an object with one more member, whose text is taken as it is.
+ * @param {object} object with at least one member
+ * @param {string} name
+ * @param {string} text JSON
+ */
+export function withExact(object, name, text) {
+  return `${JSON.stringify(object).slice(0, -1)},${JSON.stringify(name)}:${text}}`;
+}

@@ -8,6 +8,7 @@ import { counts, initial, reduce, waits } from './store.js';
 import { span } from './time.js';
 import { callView } from './views/call.js';
 import { inboxView } from './views/inbox.js';
+import { grantsView } from './views/grants.js';
 import { liveView } from './views/live.js';
 
 /** How often the held calls are read anyway: not every approver may read the stream of what they decide. */
@@ -146,10 +147,14 @@ async function checkLogin() {
   }
 }
 
-/** @type {import('./views/card.js').Decide} */
-async function decide(call, verdict, reason) {
+/**
+ * Sends what a person decided on a call, and shows what became of it.
+ * @param {() => Promise<import('./types.js').CallDetail|undefined>} request
+ */
+async function send(request) {
   try {
-    dispatch({ type: 'call', call: await api.decide(call.call_id, verdict, call.digest, reason) });
+    const call = await request();
+    if (call) dispatch({ type: 'call', call });
   } catch (e) {
     if (e instanceof ApiError && e.status === 401) showLogin();
     throw e;
@@ -158,8 +163,17 @@ async function decide(call, verdict, reason) {
   }
 }
 
+/** @type {(call: import('./types.js').HeldCall) => import('./api.js').Shown} */
+const shownOf = (call) => ({ digest: call.digest, shown: call.sentence?.digest });
+
+/** @type {import('./views/card.js').Deciding & {forget: (ids: string[]) => void}} */
 const page = {
-  decide,
+  decide: (call, verdict, reason) => send(() => api.decide(call.call_id, verdict, shownOf(call), reason)),
+  edit: (call, args, reason) => send(() => api.edit(call.call_id, shownOf(call), args, reason)),
+  grant: (call, body) => send(async () => {
+    await api.grant(body);
+    return api.call(call.call_id);
+  }),
   viewer: () => state.viewer?.principal ?? '',
   forget(/** @type {string[]} */ ids) {
     for (const id of ids) asked.delete(id);
@@ -172,9 +186,12 @@ function route() {
   const [path, query] = location.hash.slice(1).split('?');
   const call = /^\/calls\/([^/]+)$/.exec(path);
   if (call) open(callView(decodeURIComponent(call[1]), page));
+  else if (path === '/grants') open(grantsView());
   else if (path === '/live') open(liveView({ filter: new URLSearchParams(query).get('q') ?? '', setFilter }));
   else open(inboxView(page));
-  for (const [id, here] of /** @type {[string, boolean][]} */ ([['to-inbox', !call && path !== '/live'], ['to-live', path === '/live']])) {
+  for (const [id, here] of /** @type {[string, boolean][]} */ ([
+    ['to-inbox', !call && path !== '/live' && path !== '/grants'], ['to-live', path === '/live'], ['to-grants', path === '/grants'],
+  ])) {
     setAttribute($(id), 'aria-current', here ? 'page' : false);
   }
 }

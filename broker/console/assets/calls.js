@@ -29,7 +29,14 @@ export function apply(call, event) {
   if (OUTCOMES.has(kind)) return close(call ?? (data.request ? opened(event, data.request) : bare(event)), kind, event, data);
   if (kind === 'reconciled' || kind === 'vote-refused' || kind === '') return call;
   const known = call ?? bare(event);
-  if (kind === 'approval') return { ...known, votes: addVote(known.votes, { by: data.by?.principal ?? '', at: event.time, reason: data.reason }) };
+  const latest = known.edits?.at(-1)?.digest;
+  if (kind === 'approval' && latest && data.digest !== latest) return known; // of arguments that were changed since
+  if (kind === 'approval') return { ...known, votes: addVote(known.votes, { by: data.by?.principal ?? '', at: event.time, reason: data.reason, grant: data.grant }) };
+  if (kind === 'edited') { // its editor's approval is the only one that counts from here on
+    const edit = { by: data.by?.principal ?? '', at: event.time, reason: data.reason, digest: data.digest };
+    if (known.edits?.some((e) => e.digest === edit.digest)) return known;
+    return { ...known, edits: [...(known.edits ?? []), edit], votes: [{ by: edit.by, at: edit.at, reason: edit.reason }] };
+  }
   if (kind === 'released' && known.state !== 'closed') return { ...known, state: 'released' };
   return known;
 }
@@ -47,6 +54,11 @@ export function merge(known, news) {
   const both = { ...older };
   for (const [name, value] of Object.entries(newer)) {
     if (value !== undefined && value !== '' && !(Array.isArray(value) && value.length === 0)) /** @type {any} */ (both)[name] = value;
+  }
+  const edits = (/** @type {Call} */ c) => c.edits?.length ?? 0;
+  if (edits(older) !== edits(newer)) {
+    const latest = edits(older) > edits(newer) ? older : newer;
+    return { ...both, edits: latest.edits, votes: latest.votes };
   }
   both.votes = [...older.votes, ...newer.votes].reduce(addVote, /** @type {import('./types.js').Vote[]} */ ([]));
   return both;

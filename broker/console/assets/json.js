@@ -78,6 +78,17 @@ export function parseExact(text, names) {
 }
 
 /**
+ * The members of a JSON object, each with its value exactly as it is written.
+ * @param {string} text a JSON object
+ * @returns {[string, string][]}
+ */
+export function membersOf(text) {
+  const names = Object.keys(JSON.parse(text));
+  const kept = parseExact(text, names);
+  return names.map((name) => [name, kept[name] instanceof Exact ? kept[name].text : 'null']);
+}
+
+/**
  * Where the JSON value that starts at a place ends. It does not recurse: a stranger
  * decides how deep the value is.
  * @param {string} text

@@ -1,9 +1,9 @@
 // What keys mean. Deciding takes two: one to begin, another to go through with it.
 
-/** @typedef {'next'|'previous'|'open'|'approve'|'confirm'|'deny'|'cancel'|'help'} Command */
+/** @typedef {'next'|'previous'|'open'|'approve'|'confirm'|'deny'|'edit'|'grant'|'cancel'|'help'} Command */
 
 /** @type {Record<string, Command>} */
-const COMMANDS = { j: 'next', k: 'previous', a: 'approve', y: 'confirm', d: 'deny', '?': 'help', Escape: 'cancel', Enter: 'open' };
+const COMMANDS = { j: 'next', k: 'previous', a: 'approve', y: 'confirm', d: 'deny', e: 'edit', g: 'grant', '?': 'help', Escape: 'cancel', Enter: 'open' };
 
 /** For the page that explains them. */
 export const EXPLAINED = /** @type {[string, string][]} */ ([
@@ -11,6 +11,8 @@ export const EXPLAINED = /** @type {[string, string][]} */ ([
   ['Enter', 'everything about the call'],
   ['a, then y', 'approve; nothing is approved before y'],
   ['d', 'deny, with a reason for the agent'],
+  ['e', 'change the arguments, and approve that'],
+  ['g', 'approve calls like it in advance'],
   ['Ctrl Enter', 'send the reason'],
   ['Esc', 'step back'],
   ['?', 'this list'],

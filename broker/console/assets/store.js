@@ -139,7 +139,7 @@ function addCall(state, call) {
   if (calls.has(call.call_id)) calls.set(call.call_id, merge(/** @type {Call} */ (calls.get(call.call_id)), call));
   const held = new Map(state.held);
   const card = held.get(call.call_id);
-  if (card) held.set(call.call_id, { ...merge(card, call), arguments: card.arguments ?? call.arguments });
+  if (card) held.set(call.call_id, { ...merge(card, call), arguments: call.arguments ?? card.arguments });
   return { ...state, calls, held };
 }
 
@@ -152,7 +152,7 @@ function addCall(state, call) {
  */
 function withNews(card, fresh, seen) {
   const merged = seen ? merge(/** @type {HeldCall} */ (seen), card) : card;
-  return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
+  return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, digest: fresh.digest, sentence: fresh.sentence, asked: fresh.asked, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
 }
 
 /** @param {Map<string, Call>} calls */

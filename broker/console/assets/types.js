@@ -2,7 +2,9 @@
 
 /**
  * @typedef {{issuer: string, principal: string, chain: string[], roles: string[], person: boolean, expires: string}} Viewer
- * @typedef {{by: string, at: string, reason?: string}} Vote
+ * @typedef {{by: string, at: string, reason?: string, grant?: string}} Vote
+ * @typedef {{by: string, at: string, reason?: string, digest?: string}} Edit
+ * @typedef {{parts: {text: string, field?: string}[], template: string, digest: string}} Sentence
  * @typedef {{policy: string, effect: string, link?: string, reason?: string}} Reason
  * @typedef {import('./json.js').Exact} Exact
  *
@@ -25,18 +27,25 @@
  * @property {string[]} policies
  * @property {string} [effect]
  * @property {string[]} approvers
- * @property {Vote[]} votes
+ * @property {Vote[]} votes for the arguments as they are now
+ * @property {Edit[]} [edits] of the arguments
  * @property {string} [expires]
  * @property {string} [trace]
  *
  * A call that waits for people.
  * @typedef {Call & {digest: string, definition: string, arguments?: Exact, arguments_erased: boolean,
+ *   asked?: Exact, sentence?: Sentence,
  *   reasons: Reason[], may_vote: boolean, why_not?: string, client?: string}} HeldCall
  *
  * Everything about a call.
  * @typedef {HeldCall & {output?: Exact, erased: {arguments: boolean, output: boolean},
  *   events: {position: string, cursor: string, event: Exact}[],
  *   reconciled?: {happened: boolean, by: string, note?: string}}} CallDetail
+ *
+ * @typedef {{field: string, equals?: Exact, at_most?: string, at_least?: string}} Condition
+ * @typedef {{id: string, call_id: string, tool: string, domain: string, principal: string, chain: string[], where: Condition[], by: string,
+ *   made: string, until: string, uses: number, left: number, used_by: string[], ended_by?: string, reason?: string}} Grant
+ * @typedef {{since: string, alike: number, covered: number, calls: Call[]}} GrantPreview
  *
  * @typedef {{position: string, cursor: string, event: any}} StreamRecord
  *

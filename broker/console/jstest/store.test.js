@@ -40,6 +40,21 @@ test('a call that was refused before its intent is known by its denial alone', (
   assert.equal(s.calls.get('a').reason, 'no');
 });
 
+test('an edit leaves its editor\'s approval alone, whichever account comes first', () => {
+  const by = (/** @type {string} */ name) => ({ by: { principal: name } });
+  const edited = () => record('edited', 'a', { ...by('bob'), digest: 'd2', reason: 'less' });
+  const events = [record('intent', 'a', intent()), record('approval', 'a', { ...by('dave'), digest: 'd1' }), edited()];
+  const fresh = held('a', { digest: 'd2', edits: [{ by: 'bob', at: '2026-11-24T03:00:00Z', digest: 'd2' }], votes: [{ by: 'bob', at: '2026-11-24T03:00:00Z' }] });
+  for (const actions of [
+    [{ type: 'held', calls: [held('a')], at: 1 }, { type: 'records', records: events }, { type: 'held', calls: [fresh], at: 2 }],
+    [{ type: 'held', calls: [held('a', { votes: [{ by: 'dave', at: '' }] })], at: 1 }, { type: 'held', calls: [fresh], at: 2 }, { type: 'records', records: events }],
+  ]) {
+    const card = run(actions).held.get('a');
+    assert.deepEqual(card.votes.map((/** @type {any} */ v) => v.by), ['bob']);
+    assert.equal(card.digest, 'd2');
+  }
+});
+
 test('who denied a call is learnt from its event, though the answer to the vote was faster', () => {
   const s = run([{ type: 'held', calls: [held('a')], at: 1 }, { type: 'records', records: [record('intent', 'a', intent())] },
     { type: 'call', call: held('a', { state: 'closed', outcome: 'denied', code: 'approver', reason: 'no' }) },

@@ -13,7 +13,7 @@ import { chip, digestView, moment, parties, reasonList } from './parts.js';
 
 /**
  * @param {string} id
- * @param {{decide: import('./card.js').Decide, viewer: () => string}} page
+ * @param {import('./card.js').Deciding} page
  */
 export function callView(id, page) {
   const error = h('p', { class: 'error', role: 'alert' });
@@ -30,7 +30,7 @@ export function callView(id, page) {
   /** @param {import('../store.js').State} state */
   function update(state) {
     const call = state.calls.get(id) ?? state.held.get(id);
-    const now = call ? `${call.state} ${call.votes.length} ${call.outcome ?? ''}` : '';
+    const now = call ? `${call.state} ${call.edits?.length ?? 0} ${call.votes.length} ${call.outcome ?? ''}` : '';
     const changed = seen !== '' && now !== seen;
     if (now) seen = now;
     if (changed) void load();
@@ -103,7 +103,7 @@ function facts(d) {
 
 /** @type {Record<string, string>} */
 const STEPS = {
-  intent: 'Recorded before anything was done', approval: 'Approved', 'vote-refused': 'A vote that did not count', released: 'Released to run', result: 'Answered',
+  intent: 'Recorded before anything was done', approval: 'Approved', edited: 'Changed, and approved so', 'vote-refused': 'A vote that did not count', released: 'Released to run', result: 'Answered',
   failed: 'Failed', denied: 'Denied', expired: 'Expired', cancelled: 'Cancelled', unknown: 'Outcome unknown', reconciled: 'Settled by a person',
 };
 

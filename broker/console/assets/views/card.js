@@ -3,13 +3,22 @@
 import { ApiError, now } from '../api.js';
 import { foreign, h, setAttribute, setForeign, setText, show } from '../render.js';
 import { ago, span } from '../time.js';
+import { EditStep, showEdits } from './edit.js';
+import { GrantStep } from './grant.js';
 import { jsonView } from './json.js';
 import { chip, digestView, parties, reasonList } from './parts.js';
 import { endingOf } from './words.js';
 
 /**
  * @typedef {import('../types.js').HeldCall} HeldCall
- * @typedef {(call: HeldCall, verdict: 'approve'|'deny', reason: string) => Promise<void>} Decide
+ * @typedef {'approve'|'deny'|'edit'|'grant'} Question
+ *
+ * What a card does through the page; each fails with an ApiError.
+ * @typedef {object} Deciding
+ * @property {(call: HeldCall, verdict: 'approve'|'deny', reason: string) => Promise<void>} decide
+ * @property {(call: HeldCall, args: string, reason: string) => Promise<void>} edit
+ * @property {(call: HeldCall, body: string) => Promise<void>} grant
+ * @property {() => string} viewer
  */
 
 /** How long after a card or a question appears nothing on it can be set off, in ms. */
@@ -21,7 +30,7 @@ let serial = 0;
 export class Card {
   /**
    * @param {HeldCall} call
-   * @param {{decide: Decide, viewer: () => string, link?: boolean}} options
+   * @param {Deciding & {link?: boolean}} options
    */
   constructor(call, options) {
     this.call = call;
@@ -34,23 +43,48 @@ export class Card {
     this.votes = h('p', { class: 'votes' });
     this.ending = foreign('', { class: 'ending', multiline: false });
     this.error = h('p', { class: 'error', role: 'alert' });
-    this.args = call.arguments ? jsonView(call.arguments.text, `exact arguments of ${call.tool}`) : null;
+    this.sentence = h('p', { class: 'sentence' });
+    this.edits = h('div', { class: 'edits' });
+    this.arguments = h('div', { class: 'arguments' });
+    this.digest = h('p', { class: 'digest-line' });
     this.steps = new Steps(this, id);
     this.element = h('article', { class: 'card', tabindex: -1, 'aria-labelledby': id, 'data-call': call.call_id },
       h('header', {}, h('h2', { id }, foreign(call.tool)), this.status, this.deadline),
+      this.sentence,
       h('p', { class: 'who' }, 'For ', parties(call), call.client ? h('small', {}, ' calling itself ', foreign(call.client), ', not verified') : null),
       h('div', { class: 'why' }, h('h3', {}, 'Stopped by'), reasonList(call.reasons.filter((r) => r.effect !== 'permit'))),
-      h('div', { class: 'arguments' }, h('h3', {}, 'Exact arguments'),
-        this.args ? this.args.element : h('p', { class: 'muted' }, call.arguments_erased ? 'They have been erased.' : 'They are not for you to see.')),
-      h('p', { class: 'digest-line' }, 'Digest ', digestView(call.digest)),
+      this.edits, this.arguments, this.digest,
       this.votes, h('p', { class: 'ended' }, this.ending), this.steps.element, this.error,
       options.link === false ? null : h('p', { class: 'more' }, h('a', { href: `#/calls/${encodeURIComponent(call.call_id)}` }, 'Everything about this call')));
+    this.put(call);
     this.update(call);
+  }
+
+  /**
+   * Shows what the call would do. When that is something else than before, nothing
+   * that was about to be decided is.
+   * @param {HeldCall} call
+   */
+  put(call) {
+    const { sentence } = call;
+    this.shown = call.digest;
+    this.shownAt = performance.now();
+    this.args = call.arguments ? jsonView(call.arguments.text, `exact arguments of ${call.tool}`) : null;
+    this.arguments.replaceChildren(h('h3', {}, 'Exact arguments'),
+      this.args ? this.args.element : h('p', { class: 'muted' }, call.arguments_erased ? 'They have been erased.' : 'They are not for you to see.'));
+    this.digest.replaceChildren('Digest ', digestView(call.digest));
+    this.sentence.replaceChildren(...(sentence?.parts ?? []).map((p) => (p.field ? foreign(p.text, { class: 'foreign argument', multiline: false }) : h('span', {}, p.text))));
+    show(this.sentence, Boolean(sentence));
+    showEdits(this.edits, call);
   }
 
   /** @param {HeldCall} call */
   update(call) {
     this.call = call;
+    if (call.digest !== this.shown && call.arguments) {
+      this.steps.ask('');
+      this.put(call);
+    }
     const waits = call.state === 'held';
     setAttribute(this.element, 'data-state', call.state);
     this.status.replaceChildren(...(waits ? [] : [chip(call)]));
@@ -85,13 +119,18 @@ export class Card {
    * @param {'approve'|'deny'} verdict
    * @param {string} reason
    */
-  async decide(verdict, reason) {
+  decide(verdict, reason) {
+    return this.send(() => this.options.decide(this.call, verdict, reason));
+  }
+
+  /** @param {() => Promise<void>} request */
+  async send(request) {
     if (this.busy || !this.armed()) return;
     this.busy = true;
     setText(this.error, '');
     this.steps.update();
     try {
-      await this.options.decide(this.call, verdict, reason);
+      await request();
       this.steps.ask('');
       this.element.focus();
     } catch (e) {
@@ -103,7 +142,7 @@ export class Card {
   }
 }
 
-/** The questions of a card: nothing yet, "approve this?", or "why not?". */
+/** The questions of a card: nothing yet, "approve this?", "why not?", "with what instead?", "which others?". */
 class Steps {
   /**
    * @param {Card} card
@@ -111,14 +150,19 @@ class Steps {
    */
   constructor(card, id) {
     this.card = card;
+    /** @type {''|Question} */
     this.asking = '';
     this.askedAt = 0;
     const button = (/** @type {string} */ text, /** @type {string} */ kind, /** @type {() => void} */ onclick) =>
       h('button', { type: 'button', class: kind, onclick }, text);
     this.approve = button('Approve…', 'approve', () => this.ask('approve'));
     this.deny = button('Deny…', 'deny', () => this.ask('deny'));
+    this.change = button('Change…', 'quiet', () => this.ask('edit'));
+    this.others = button('Allow more like it…', 'quiet', () => this.ask('grant'));
     this.whyNot = h('p', { class: 'muted' });
-    this.first = h('div', { class: 'actions' }, this.approve, this.deny, this.whyNot);
+    this.first = h('div', { class: 'actions' }, this.approve, this.deny, this.change, this.others, this.whyNot);
+    this.editing = new EditStep(card, id, () => this.cancel());
+    this.granting = new GrantStep(card, id, () => this.cancel());
     this.note = h('input', { id: `${id}-note`, type: 'text', maxlength: 1000, autocomplete: 'off' });
     this.yes = button('Yes, approve', 'primary', () => this.confirm());
     this.confirming = h('div', { class: 'question', role: 'group', tabindex: -1, 'aria-labelledby': `${id}-sure` },
@@ -130,7 +174,7 @@ class Steps {
     this.denying = h('form', { class: 'question', onsubmit: (/** @type {Event} */ e) => this.#submit(e) },
       h('label', { for: `${id}-reason` }, 'Why not? The agent gets this as the answer.'), this.reason,
       h('div', { class: 'actions' }, this.no, button('Back', 'quiet', () => this.cancel())));
-    this.element = h('div', { class: 'steps' }, this.first, this.confirming, this.denying);
+    this.element = h('div', { class: 'steps' }, this.first, this.confirming, this.denying, this.editing.element, this.granting.element);
   }
 
   update() {
@@ -141,20 +185,26 @@ class Steps {
     show(this.element, open);
     show(this.approve, call.may_vote && !voted);
     show(this.deny, call.may_vote);
+    show(this.change, call.may_vote && Boolean(call.arguments));
+    show(this.others, call.may_vote && !voted && Boolean(call.arguments) && !call.edits?.length);
     show(this.whyNot, !call.may_vote || Boolean(voted));
     setForeign(this.whyNot, voted ? `You approved ${ago(voted.at, now())}.` : (call.why_not ?? ''));
     show(this.first, this.asking === '');
     show(this.confirming, this.asking === 'approve');
     show(this.denying, this.asking === 'deny');
+    show(this.editing.element, this.asking === 'edit');
+    show(this.granting.element, this.asking === 'grant');
+    this.editing.update(busy);
+    this.granting.update(busy);
     for (const b of [this.yes, this.no]) b.disabled = busy;
     setText(this.yes, busy ? 'Sending…' : 'Yes, approve');
     setText(this.no, busy ? 'Sending…' : 'Deny');
   }
 
-  /** @param {''|'approve'|'deny'} what */
+  /** @param {''|Question} what */
   ask(what) {
     const { call } = this.card;
-    if (what && (call.state !== 'held' || !call.may_vote || this.card.busy || (what === 'approve' && this.card.voted()))) return;
+    if (what && (call.state !== 'held' || !call.may_vote || this.card.busy || this.#pointless(what))) return;
     if (what === this.asking || (what && !this.card.armed())) return;
     this.asking = what;
     this.askedAt = performance.now();
@@ -163,10 +213,20 @@ class Steps {
     this.update();
     if (what === 'approve') this.confirming.focus();
     if (what === 'deny') this.reason.focus();
+    if (what === 'edit') this.editing.open();
+    if (what === 'grant') this.granting.open();
+  }
+
+  /** @param {Question} what */
+  #pointless(what) {
+    const { call } = this.card;
+    if (what === 'edit') return !call.arguments;
+    if (what === 'grant') return Boolean(this.card.voted()) || !call.arguments || Boolean(call.edits?.length);
+    return what === 'approve' && Boolean(this.card.voted());
   }
 
   cancel() {
-    const back = this.asking === 'deny' ? this.deny : this.approve;
+    const back = { approve: this.approve, deny: this.deny, edit: this.change, grant: this.others }[this.asking || 'approve'];
     this.ask('');
     back.focus();
   }

@@ -8,7 +8,7 @@ import { Card } from './card.js';
 const LINGER = 8000;
 
 /**
- * @param {{decide: import('./card.js').Decide, viewer: () => string, forget: (ids: string[]) => void}} page
+ * @param {import('./card.js').Deciding & {forget: (ids: string[]) => void}} page
  */
 export function inboxView(page) {
   /** @type {Map<string, Card>} */
@@ -112,7 +112,9 @@ export function cardCommand(card, command) {
   switch (card && command) {
     case 'approve':
     case 'deny':
-      card?.steps.ask(/** @type {'approve'|'deny'} */ (command));
+    case 'edit':
+    case 'grant':
+      card?.steps.ask(/** @type {import('./card.js').Question} */ (command));
       return true;
     case 'confirm':
       card?.steps.confirm();
