@@ -35,6 +35,7 @@ type Intent struct {
 	Client         string     `json:"client,omitempty"`   // what the client calls itself, unverified
 	Protocol       string     `json:"protocol,omitempty"` // MCP revision
 	IdempotencyKey string     `json:"idempotency_key,omitempty"`
+	Statement      string     `json:"-"` // stands in the envelope of each event of the call
 }
 
 // Effect is what a decision comes to.

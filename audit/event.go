@@ -83,6 +83,7 @@ type Event struct {
 	Actor           string          `json:"actor,omitempty"`
 	TokenExpires    *time.Time      `json:"tokenexpires,omitempty"`
 	TraceParent     string          `json:"traceparent,omitempty"` // W3C Trace Context
+	Statement       string          `json:"statement,omitempty"`   // signed, of who makes the call: see package statement
 	Data            json.RawMessage `json:"data"`
 
 	// Payloads are stored with the event but outside it; data commits to each.

@@ -80,13 +80,14 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.CallReleased: audit.Release{Decision: allow, Approvals: []string{"019ab000-0000-7000-8000-000000000002"}, Digest: in.Digest},
 		audit.CallResult:   result, audit.CallFailed: outcome(audit.CodeToolError), audit.CallDenied: denied,
 		audit.CallExpired: outcome(audit.CodeExpired), audit.CallCancelled: outcome(audit.CodeClient), audit.CallUnknown: outcome(audit.CodeCrash),
-		audit.CallReconciled:  audit.Reconciliation{Happened: true, By: by, Note: "the ledger has it"},
-		audit.ReplicaStarted:  audit.Started{Version: "1.0.0", Key: "deed.acme.example+c0ffee00+key"},
-		audit.PolicyActivated: audit.Activation{PolicySet: in.Decision.PolicySet, Files: []string{"policy/refunds.cedar"}, Text: commitment("permit(principal, action, resource);")},
-		audit.ToolPinned:      audit.Pin{Tool: in.Tool, Definition: in.Definition, Text: commitment(`{"name":"refund"}`)},
-		audit.KeyRotated:      audit.Rotation{Old: "deed.acme.example+c0ffee00+old", New: "deed.acme.example+c0ffee01+new", Note: "note"},
-		audit.TokenRejected:   audit.Rejection{Kind: "expired", Issuer: in.Identity.Issuer, Count: 3},
-		audit.TreeSigned:      audit.Checkpoint{Log: "payments/calls", Size: 7, Note: "note"},
+		audit.CallReconciled:        audit.Reconciliation{Happened: true, By: by, Note: "the ledger has it"},
+		audit.ReplicaStarted:        audit.Started{Version: "1.0.0", Key: "deed.acme.example+c0ffee00+key"},
+		audit.PolicyActivated:       audit.Activation{PolicySet: in.Decision.PolicySet, Files: []string{"policy/refunds.cedar"}, Text: commitment("permit(principal, action, resource);")},
+		audit.ToolPinned:            audit.Pin{Tool: in.Tool, Definition: in.Definition, Text: commitment(`{"name":"refund"}`)},
+		audit.KeyRotated:            audit.Rotation{Old: "deed.acme.example+c0ffee00+old", New: "deed.acme.example+c0ffee01+new", Note: "note"},
+		audit.TokenRejected:         audit.Rejection{Kind: "expired", Issuer: in.Identity.Issuer, Count: 3},
+		audit.TreeSigned:            audit.Checkpoint{Log: "payments/calls", Size: 7, Note: "note"},
+		audit.StatementKeyAnnounced: audit.StatementKey{ID: "kid", Public: "key", Source: "deed://acme/main", Retires: at(60), Note: "note"},
 		audit.CallerRevoked: audit.Revocation{
 			Kind: "chain", Issuer: in.Identity.Issuer, Value: "alice", Agents: []string{"sub-agent", "copilot"},
 			IssuedBefore: &before, Until: &until, Reason: "it went wild", Via: "person", By: &by, Decision: &allow,
@@ -103,7 +104,7 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.GrantEnded: audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
-		audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl,
+		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
 		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
@@ -195,6 +196,8 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Pin](e)
 		case audit.KeyRotated:
 			got, err = audit.DataOf[audit.Rotation](e)
+		case audit.StatementKeyAnnounced:
+			got, err = audit.DataOf[audit.StatementKey](e)
 		case audit.CallerRevoked:
 			got, err = audit.DataOf[audit.Revocation](e)
 		case audit.RevocationLifted:

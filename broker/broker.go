@@ -70,6 +70,9 @@ type Config struct {
 	// Silence is for how long nothing may be heard of another replica that runs calls
 	// until it is asked whether it lives. No safety rests on it.
 	Silence time.Duration
+	// Vouch signs the announcement of a key that states who makes each call, by the key
+	// that seals the log; nil: nothing is stated.
+	Vouch func(audit.StatementKey) (audit.StatementKey, error)
 	// TokenLifetime is the longest that an accepted token lives: what is revoked of single
 	// tokens, or of those issued before a moment, need last no longer.
 	TokenLifetime time.Duration
@@ -129,6 +132,7 @@ type Broker struct {
 	denied     *denied     // who has been revoked
 	granted    *granted    // approvals in advance
 	executions *executions // the calls whose tools run here
+	statements *statements // of who makes each call
 	rejections *rejections
 
 	spooled chan struct{} // there is something to write
@@ -169,6 +173,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		denied:     newDenied(),
 		granted:    newGranted(),
 		executions: newExecutions(),
+		statements: &statements{},
 		rejections: newRejections(),
 	}
 	// Executions outlive the requests that started them; Run ends them.

@@ -217,6 +217,7 @@ func (b *Broker) refuse(ctx context.Context, c *call, r *refusal) error {
 	if c.stored.Salt != nil {
 		payloads = append(payloads, c.stored)
 	}
+	c.intent.Statement = b.state(c.id, &c.intent)
 	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision}
 	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, payloads...); err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "refusal not recorded", slog.String("call_id", c.id), slog.Any("error", err))
@@ -244,6 +245,7 @@ func unavailable(op, callID string, err error) *Error {
 // and the call counts as a task until it is landed.
 func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 	op := "call " + c.intent.Tool
+	c.intent.Statement = b.state(c.id, &c.intent)
 	b.work.add()
 	f, err := b.flights.start(c)
 	if err != nil {

@@ -82,6 +82,12 @@ func (b *Broker) barredFrom(op string, id *agents.Identity) error {
 	return nil
 }
 
+// foldPast reads an event of control that concerns revocations, grants or keys.
+func (b *Broker) foldPast(e audit.Event) error {
+	_, _, err := b.denied.fold(e, time.Now())
+	return errors.Join(err, b.granted.fold(e), b.statements.fold(e))
+}
+
 // observeControl folds one record of control.
 func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
 	e, err := rec.Event()
@@ -90,7 +96,7 @@ func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
 		return
 	}
 	entry, added, err := b.denied.fold(e, time.Now())
-	if err = errors.Join(err, b.granted.fold(e)); err != nil {
+	if err = errors.Join(err, b.granted.fold(e), b.statements.fold(e)); err != nil {
 		b.strange(ctx, rec, err)
 	}
 	if added {

@@ -60,7 +60,7 @@ func (f *flights) start(c *call) (*flight, error) {
 	}
 	who := c.intent.Identity // a copy: a flight may outlive its call, and must not keep it
 	fl := &flight{
-		where:  about{domain: c.domain, topic: audit.TopicCalls, callID: c.id, who: &who, trace: c.trace},
+		where:  about{domain: c.domain, topic: audit.TopicCalls, callID: c.id, who: &who, trace: c.trace, statement: c.intent.Statement},
 		held:   c.held(),
 		caller: callerOf(who),
 		args:   c.args.Canonical,

@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -12,13 +11,12 @@ import (
 // at once and have ended: for those a look at the heads of their events is enough,
 // and only what may still matter is decoded.
 type history struct {
-	open    map[string]*opened // every call that is not closed, by id
-	ended   []*calls.Call      // held calls that have ended lately, the last maxEnded or more
-	policy  string             // digest of the policies activated last
-	key     string             // the verifier key in force; empty if nothing was recorded yet
-	pins    map[string]pinned  // by tool, the last
-	denied  *denied
-	granted *granted
+	open    map[string]*opened      // every call that is not closed, by id
+	ended   []*calls.Call           // held calls that have ended lately, the last maxEnded or more
+	policy  string                  // digest of the policies activated last
+	key     string                  // the verifier key in force; empty if nothing was recorded yet
+	pins    map[string]pinned       // by tool, the last
+	rest    func(audit.Event) error // of control
 	strange func(audit.Record, error)
 }
 
@@ -36,8 +34,8 @@ type pinned struct {
 	at     audit.Position
 }
 
-func newHistory(d *denied, g *granted, strange func(audit.Record, error)) *history {
-	return &history{denied: d, granted: g, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
+func newHistory(rest func(audit.Event) error, strange func(audit.Record, error)) *history {
+	return &history{rest: rest, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
 }
 
 // fold reads one record of the past.
@@ -161,10 +159,7 @@ func (h *history) foldControl(rec audit.Record) error {
 			h.pins[p.Tool] = pinned{p.Definition, p.Text, rec.Position}
 		}
 		return err
-	case audit.GrantMade, audit.GrantUsed, audit.GrantEnded:
-		return h.granted.fold(e)
 	default:
-		_, _, err := h.denied.fold(e, time.Now())
-		return err
+		return h.rest(e)
 	}
 }

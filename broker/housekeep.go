@@ -30,6 +30,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			b.limits.forget()
 			b.denied.forget(now)
 			b.granted.book.Forget(now.Add(-keepGrants))
+			b.renewStatementKey(ctx, now)
 			if now.Sub(swept) >= sweepEvery {
 				swept = now
 				b.closeRevoked()

@@ -167,7 +167,7 @@ func (b *Broker) owners() map[string]bool {
 
 // leftBy are the calls that a replica may have been running, in the order of their intents.
 func (b *Broker) leftBy(source string) []*calls.Call {
-	h := newHistory(newDenied(), newGranted(), func(rec audit.Record, err error) { b.strange(b.live, rec, err) })
+	h := newHistory(func(audit.Event) error { return nil }, func(rec audit.Record, err error) { b.strange(b.live, rec, err) })
 	for _, o := range b.others.of(source) {
 		h.open[o.head.Subject] = o
 	}

@@ -46,11 +46,12 @@ func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // about says where an event belongs and whose call it concerns.
 type about struct {
-	domain string
-	topic  string
-	callID string
-	who    *audit.Identity // nil for events of the broker itself
-	trace  string
+	domain    string
+	topic     string
+	callID    string
+	who       *audit.Identity // nil for events of the broker itself
+	trace     string
+	statement string // of who makes the call
 }
 
 func (b *Broker) event(t audit.Type, a about, data any, payloads ...audit.Payload) (audit.Event, error) {
@@ -61,7 +62,7 @@ func (b *Broker) event(t audit.Type, a about, data any, payloads ...audit.Payloa
 	e := audit.Event{
 		SpecVersion: "1.0", ID: newID(), Type: t, Source: b.source, Subject: a.callID,
 		Time: time.Now().UTC(), DataContentType: "application/json",
-		Tenant: b.cfg.Tenant, Domain: a.domain, Topic: a.topic, TraceParent: a.trace,
+		Tenant: b.cfg.Tenant, Domain: a.domain, Topic: a.topic, TraceParent: a.trace, Statement: a.statement,
 		Data: body, Payloads: payloads,
 	}
 	if a.who != nil {
@@ -110,5 +111,5 @@ func (b *Broker) appendTo(ctx context.Context, to appender, e audit.Event) error
 
 // callOf says where events of a recorded call go.
 func (b *Broker) callOf(callID, domain string, in *audit.Intent, trace string) about {
-	return about{domain: domain, topic: audit.TopicCalls, callID: callID, who: &in.Identity, trace: trace}
+	return about{domain: domain, topic: audit.TopicCalls, callID: callID, who: &in.Identity, trace: trace, statement: in.Statement}
 }

@@ -18,7 +18,7 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := b.drainSpool(ctx); err != nil {
 		return fmt.Errorf("write what was spooled: %w", err)
 	}
-	h := newHistory(b.denied, b.granted, func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
+	h := newHistory(b.foldPast, func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
 	for rec, err := range b.cfg.Log.Read(ctx, b.cursor) {
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
@@ -33,6 +33,9 @@ func (b *Broker) recover(ctx context.Context) error {
 		return &KeyError{InForce: h.key, Own: b.cfg.Key}
 	}
 	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
+		return err
+	}
+	if err := b.newStatementKey(ctx, time.Now()); err != nil {
 		return err
 	}
 	if err := b.seed(ctx, h.pins); err != nil {

@@ -123,6 +123,7 @@ func (c *Call) open(e audit.Event, m Mark) (bool, error) {
 		return false, c.broken(NotPermitted, "intent %s has the effect %q", e.ID, in.Decision.Effect)
 	}
 	c.Opening, c.Intent = m, in
+	c.Intent.Statement = e.Statement
 	return true, nil
 }
 
@@ -139,6 +140,7 @@ func (c *Call) refuse(e audit.Event, m Mark) (bool, error) {
 		return false, c.broken(DigestMismatch, "the request of denial %s says %s, its content comes to %s", e.ID, out.Request.Digest, want)
 	}
 	c.State, c.Opening, c.Closing, c.Intent, c.Outcome = Closed, m, m, *out.Request, out
+	c.Intent.Statement = e.Statement
 	return true, nil
 }
 

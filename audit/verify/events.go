@@ -52,7 +52,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 // topicsOf are where events of a type may stand; types of later versions anywhere.
 func topicsOf(t audit.Type) []string {
 	switch t {
-	case audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused,
+	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused,
 		audit.GrantMade, audit.GrantUsed, audit.GrantEnded,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated:
 		return []string{audit.TopicControl}

@@ -34,6 +34,8 @@ func (v *verifier) readControl(ctx context.Context) error {
 			v.rotated(r, e)
 		case audit.GrantMade, audit.GrantUsed, audit.GrantEnded:
 			v.grant(r, e)
+		case audit.StatementKeyAnnounced:
+			v.announced(r, e)
 		case audit.PolicyActivated:
 			if a, err := audit.DataOf[audit.Activation](e); err == nil {
 				v.policies[a.PolicySet] = true

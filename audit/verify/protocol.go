@@ -64,6 +64,7 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 		return
 	}
 	p.judge(ctx, r, e, call, counted)
+	p.v.statement(r, e, call)
 	switch {
 	case e.Type == audit.CallIntent:
 		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)

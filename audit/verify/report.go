@@ -38,32 +38,35 @@ type Rule string
 
 // The rules beyond those of calls.
 const (
-	Altered          Rule = "altered"           // a record's bytes are not those that were sealed, or stored
-	RootMismatch     Rule = "root_mismatch"     // records since the checkpoint before are not those that were sealed
-	Missing          Rule = "missing"           // a record is not there
-	OutOfOrder       Rule = "out_of_order"      // a record's index does not follow the one before
-	Truncated        Rule = "truncated"         // a checkpoint covers more records than there are
-	Forked           Rule = "forked"            // two checkpoints of one size have different roots
-	CheckpointOrder  Rule = "checkpoint_order"  // a checkpoint of a smaller tree, or of an older key, than the one before
-	BadCheckpoint    Rule = "bad_checkpoint"    // not signed by a key of this log, or not what its event says
-	UnknownKey       Rule = "unknown_key"       // a log is sealed by no key that is trusted
-	BadRotation      Rule = "bad_rotation"      // a key was replaced without its own signature
-	StoredHash       Rule = "stored_hash"       // a stored hash does not fit the records, which are as sealed
-	Unparsable       Rule = "unparsable"        // a record is no event
-	Misrouted        Rule = "misrouted"         // an event stands in another log than it says
-	DuplicateID      Rule = "duplicate_id"      // two events with one id
-	UnknownSource    Rule = "unknown_source"    // written by a replica that never started
-	UnknownTenant    Rule = "unknown_tenant"    // of another tenant
-	WrongTopic       Rule = "wrong_topic"       // an event of a type that does not belong into its log
-	PayloadMismatch  Rule = "payload_mismatch"  // a payload is not what its event commits to
-	PayloadMissing   Rule = "payload_missing"   // a payload is neither there nor erased
-	Unreadable       Rule = "unreadable"        // the source could not be read
-	Envelope         Rule = "envelope"          // attributes that repeat other parties, or another expiry, than the call has
-	SelfApproval     Rule = "self_approval"     // a person approved what is done in their own name
-	BadGrant         Rule = "bad_grant"         // approved in advance by no grant, or by one that does not cover the call
-	UnknownPolicy    Rule = "unknown_policy"    // decided by policies that were never put in force
-	Unsealed         Rule = "unsealed"          // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
-	CheckpointAbsent Rule = "checkpoint_absent" // a checkpoint kept elsewhere does not fit this log
+	Altered           Rule = "altered"            // a record's bytes are not those that were sealed, or stored
+	RootMismatch      Rule = "root_mismatch"      // records since the checkpoint before are not those that were sealed
+	Missing           Rule = "missing"            // a record is not there
+	OutOfOrder        Rule = "out_of_order"       // a record's index does not follow the one before
+	Truncated         Rule = "truncated"          // a checkpoint covers more records than there are
+	Forked            Rule = "forked"             // two checkpoints of one size have different roots
+	CheckpointOrder   Rule = "checkpoint_order"   // a checkpoint of a smaller tree, or of an older key, than the one before
+	BadCheckpoint     Rule = "bad_checkpoint"     // not signed by a key of this log, or not what its event says
+	UnknownKey        Rule = "unknown_key"        // a log is sealed by no key that is trusted
+	BadRotation       Rule = "bad_rotation"       // a key was replaced without its own signature
+	StoredHash        Rule = "stored_hash"        // a stored hash does not fit the records, which are as sealed
+	Unparsable        Rule = "unparsable"         // a record is no event
+	Misrouted         Rule = "misrouted"          // an event stands in another log than it says
+	DuplicateID       Rule = "duplicate_id"       // two events with one id
+	UnknownSource     Rule = "unknown_source"     // written by a replica that never started
+	UnknownTenant     Rule = "unknown_tenant"     // of another tenant
+	WrongTopic        Rule = "wrong_topic"        // an event of a type that does not belong into its log
+	PayloadMismatch   Rule = "payload_mismatch"   // a payload is not what its event commits to
+	PayloadMissing    Rule = "payload_missing"    // a payload is neither there nor erased
+	Unreadable        Rule = "unreadable"         // the source could not be read
+	Envelope          Rule = "envelope"           // attributes that repeat other parties, or another expiry, than the call has
+	SelfApproval      Rule = "self_approval"      // a person approved what is done in their own name
+	BadGrant          Rule = "bad_grant"          // approved in advance by no grant, or by one that does not cover the call
+	UnknownPolicy     Rule = "unknown_policy"     // decided by policies that were never put in force
+	Unsealed          Rule = "unsealed"           // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
+	BadStatement      Rule = "bad_statement"      // a call's statement is signed by no key of the replica that wrote it, or out of its time
+	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call
+	BadStatementKey   Rule = "bad_statement_key"  // a key was announced that the log's own does not vouch for
+	CheckpointAbsent  Rule = "checkpoint_absent"  // a checkpoint kept elsewhere does not fit this log
 )
 
 // MismatchPrefix is before the rules of [audit.Mismatch]: what a record's message says
@@ -116,9 +119,10 @@ type Report struct {
 	Records     int64 `json:"records"`
 	Calls       int64 `json:"calls"`
 	OpenCalls   int64 `json:"open_calls"`
-	Payloads    int64 `json:"payloads"` // that are what their events commit to
-	Erased      int64 `json:"erased"`   // payloads
-	Withheld    int64 `json:"withheld"` // payloads
+	Payloads    int64 `json:"payloads"`   // that are what their events commit to
+	Erased      int64 `json:"erased"`     // payloads
+	Statements  int64 `json:"statements"` // of who makes a call, that hold
+	Withheld    int64 `json:"withheld"`   // payloads
 	Checkpoints int64 `json:"checkpoints"`
 
 	Findings []Finding     `json:"findings"`

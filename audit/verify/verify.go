@@ -24,13 +24,14 @@ type verifier struct {
 	options Options
 	report  *Report
 
-	sizes    map[string]int64
-	logs     map[string]*logState
-	keys     keys
-	sources  map[string]bool // that said they started
-	policies map[string]bool // digests of the sets that were put in force
-	granted  grants.Book
-	calls    protocol
+	sizes      map[string]int64
+	logs       map[string]*logState
+	keys       keys
+	statements statements
+	sources    map[string]bool // that said they started
+	policies   map[string]bool // digests of the sets that were put in force
+	granted    grants.Book
+	calls      protocol
 }
 
 // logState is how far a log is checked.
@@ -66,7 +67,8 @@ func Verify(ctx context.Context, source Source, options Options) (*Report, error
 		return nil, fmt.Errorf("verify history: %w", err)
 	}
 	v := &verifier{
-		source: source, options: options, sizes: sizes, logs: map[string]*logState{}, sources: map[string]bool{}, policies: map[string]bool{},
+		statements: newStatements(),
+		source:     source, options: options, sizes: sizes, logs: map[string]*logState{}, sources: map[string]bool{}, policies: map[string]bool{},
 		report: &Report{Tenant: options.Tenant, KeyGiven: len(options.Keys) > 0, Findings: []Finding{}, Notes: []string{}},
 	}
 	v.calls = newProtocol(v)

@@ -91,7 +91,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
 	must(tb, err)
 	cfg := broker.Config{
-		Key: key.Verifier().String(), Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
+		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool,
 	}
 	if o.Session != nil {

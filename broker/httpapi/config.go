@@ -16,6 +16,7 @@ import (
 	"github.com/deedbroker/deed/audit/grants"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
@@ -42,6 +43,7 @@ type Broker interface {
 	Revoke(ctx context.Context, by *agents.Identity, e denylist.Entry) (broker.Revocation, error)
 	Lift(ctx context.Context, by *agents.Identity, id, reason string) error
 	Revocations(viewer *agents.Identity) []broker.Revocation
+	StatementKeys() statement.JWKSet
 	RevocationOf(agent string) (broker.Revocation, bool)
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool

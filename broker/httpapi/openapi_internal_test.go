@@ -15,6 +15,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/deedbroker/deed/audit/statement"
 )
 
 var update = flag.Bool("update", false, "write openapi.json anew")
@@ -82,9 +84,10 @@ var operations = map[string]operation{
 	"GET /v1/stream": {summary: "WebSocket of records as they are stored. The server sends text frames: hello {viewer, cursor, live}, record {cursor, position, event}, " +
 		"caught_up {cursor} once everything before the connection has been sent, and cursor {cursor} while records are withheld. It closes with 4000 too slow: resume from your cursor, 4001 token expired: log in again, 4002 bad cursor, or 1001 going away. " +
 		"A cookie needs an Origin of the console's own", query: []parameter{{"cursor", "string", "resume after it; start for the beginning; without one from the live end"}}, status: "101"},
-	"GET /healthz": {summary: "200 while the process is alive", open: true, media: "text/plain"},
-	"GET /readyz":  {summary: "Whether requests should come here: 200, or 503 and why not", open: true, answer: Readiness{}},
-	"GET /metrics": {summary: "Metrics in Prometheus' format", open: true, media: "text/plain"},
+	"GET /.well-known/jwks.json": {summary: "The public keys that sign the statement of who in each event of a call (RFC 7517)", open: true, answer: statement.JWKSet{}},
+	"GET /healthz":               {summary: "200 while the process is alive", open: true, media: "text/plain"},
+	"GET /readyz":                {summary: "Whether requests should come here: 200, or 503 and why not", open: true, answer: Readiness{}},
+	"GET /metrics":               {summary: "Metrics in Prometheus' format", open: true, media: "text/plain"},
 }
 
 // TestTheDocumentDescribesTheAPI makes the document from routes and types and compares.

@@ -68,6 +68,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},
 		{http.MethodGet, "/v1/openapi.json", http.HandlerFunc(showDescription)},
 		{http.MethodGet, "/v1/stream", a.cfg.Stream},
+		{http.MethodGet, "/.well-known/jwks.json", http.HandlerFunc(a.statementKeys)},
 		{http.MethodGet, "/healthz", http.HandlerFunc(alive)},
 		{http.MethodGet, "/readyz", http.HandlerFunc(a.ready)},
 		{http.MethodGet, "/metrics", a.cfg.Metrics},

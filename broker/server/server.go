@@ -140,7 +140,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
 		Sentences: sentences(s.cfg),
 		HoldWait:  s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
-		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch,
 		Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err

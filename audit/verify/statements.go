@@ -1,0 +1,99 @@
+package verify
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/statement"
+)
+
+// statements are the keys that control announces, and how many statements they hold for.
+type statements struct {
+	keys  statement.Keys
+	known map[string]announced
+}
+
+type announced struct {
+	audit.StatementKey
+	at time.Time
+}
+
+func newStatements() statements {
+	return statements{keys: statement.Keys{}, known: map[string]announced{}}
+}
+
+// announced reads the announcement of a key that signs statements.
+func (v *verifier) announced(r audit.Record, e audit.Event) {
+	bad := func(expected, found string) {
+		v.find(Finding{Rule: BadStatementKey, Where: r.Position, Expected: expected, Found: found})
+	}
+	a, err := audit.DataOf[audit.StatementKey](e)
+	if err != nil {
+		v.find(Finding{Rule: Unparsable, Where: r.Position, Found: err.Error()})
+		return
+	}
+	public, err := statement.Public(a)
+	switch {
+	case err != nil:
+		bad("a key", err.Error())
+		return
+	case a.Source != e.Source:
+		bad("a key of "+e.Source, "one of "+a.Source)
+		return
+	}
+	if err := seal.OpenVouch(a, v.keys.chain); err != nil {
+		bad("a key that one of the log's own vouches for", err.Error())
+		return
+	}
+	if _, twice := v.statements.known[a.ID]; twice {
+		bad("a key that was not announced before", a.ID)
+		return
+	}
+	v.statements.keys[a.ID], v.statements.known[a.ID] = public, announced{a, e.Time}
+}
+
+// statement checks the statement of an event against the call that it stands with. The
+// events of histories before there were statements have none.
+func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call) {
+	if e.Statement == "" {
+		return
+	}
+	opening := call.Opening.ID == e.ID
+	if !opening {
+		if e.Statement != call.Intent.Statement {
+			v.find(Finding{Rule: StatementMismatch, Where: r.Position, Expected: "the statement that the call was opened with", Found: "another", CallID: e.Subject})
+		}
+		return
+	}
+	claims, id, err := v.statements.keys.Open(e.Statement)
+	if err != nil {
+		v.find(Finding{Rule: BadStatement, Where: r.Position, Expected: "a statement signed by a key that was announced", Found: err.Error(), CallID: e.Subject})
+		return
+	}
+	if err := v.misused(v.statements.known[id], e); err != nil {
+		v.find(Finding{Rule: BadStatement, Where: r.Position, Found: err.Error(), CallID: e.Subject})
+		return
+	}
+	if err := claims.Fits(e.Tenant, e.Subject, &call.Intent, e.Time); err != nil {
+		v.find(Finding{Rule: StatementMismatch, Where: r.Position, Found: err.Error(), CallID: e.Subject})
+		return
+	}
+	v.report.Statements++
+}
+
+// misused says why a key may not have signed the statement of an event.
+func (v *verifier) misused(key announced, e audit.Event) error {
+	switch {
+	case key.Source != e.Source:
+		return fmt.Errorf("its statement is signed by the key of %s, and the event written by %s", key.Source, e.Source)
+	case e.Time.Before(key.at.Add(-statement.Tolerance)):
+		return fmt.Errorf("its statement is signed by a key that was announced later, at %s", key.at.Format(time.RFC3339))
+	case e.Time.After(key.Retires.Add(statement.Tolerance)):
+		return fmt.Errorf("its statement is signed by a key that had retired, at %s", key.Retires.Format(time.RFC3339))
+	default:
+		return nil
+	}
+}
