@@ -6,7 +6,10 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	keys "github.com/deedbroker/deed/cmd/provide/pulsar"
 )
 
 // Gate stands between one client and Pulsar, which advertises it as a listener of its
@@ -15,6 +18,7 @@ type Gate struct {
 	listener net.Listener
 	target   string // host:port
 
+	mute  atomic.Bool
 	mu    sync.Mutex
 	shut  bool              // guarded by mu
 	conns map[net.Conn]bool // guarded by mu
@@ -40,6 +44,15 @@ func NewGate(tb testing.TB) *Gate {
 // URL is where the client connects.
 func (g *Gate) URL() string {
 	return "pulsar://127.0.0.1:" + strconv.Itoa(g.listener.Addr().(*net.TCPAddr).Port)
+}
+
+// Settings have Pulsar advertise the gate under a name, as the listener of clients that
+// ask for it.
+func (g *Gate) Settings(name string) map[string]string {
+	return map[string]string{
+		"advertisedListeners":  "internal:pulsar://127.0.0.1:" + keys.BrokerPort + "," + name + ":" + g.URL(),
+		"internalListenerName": "internal",
+	}
 }
 
 // Serve passes on whatever comes to the target, host:port.
@@ -69,8 +82,22 @@ func (g *Gate) pass(c net.Conn) {
 		_, _ = io.Copy(up, c)
 		g.leave(c, up)
 	})
-	_, _ = io.Copy(c, up)
+	_, _ = io.Copy(&answers{to: c, gate: g}, up)
 	g.leave(c, up)
+}
+
+// answers passes on what Pulsar says, unless the gate is mute.
+type answers struct {
+	to   io.Writer
+	gate *Gate
+}
+
+// Write implements io.Writer.
+func (a *answers) Write(p []byte) (int, error) {
+	if a.gate.mute.Load() {
+		return len(p), nil
+	}
+	return a.to.Write(p)
 }
 
 func (g *Gate) enter(conns ...net.Conn) bool {
@@ -94,11 +121,16 @@ func (g *Gate) leave(conns ...net.Conn) {
 	}
 }
 
+// Mute loses what Pulsar answers, while it hears what the client says, until the client
+// is cut off.
+func (g *Gate) Mute() { g.mute.Store(true) }
+
 // Shut cuts the client off.
 func (g *Gate) Shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shut = true
+	g.mute.Store(false)
 	for c := range g.conns {
 		_ = c.Close()
 	}
