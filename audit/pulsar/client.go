@@ -84,7 +84,6 @@ func await[T any](ctx context.Context, l *Log, f func() (T, error), undo func(T)
 }
 
 func (l *Log) newProducer(ctx context.Context, o pulsar.ProducerOptions) (pulsar.Producer, error) {
-	o.BackOffPolicyFunc = newBackoff
 	p, err := await(ctx, l, func() (pulsar.Producer, error) { return l.client.CreateProducer(o) }, pulsar.Producer.Close)
 	if err != nil {
 		return nil, fmt.Errorf("write to %s: %w", o.Topic, err)
@@ -93,7 +92,7 @@ func (l *Log) newProducer(ctx context.Context, o pulsar.ProducerOptions) (pulsar
 }
 
 func (l *Log) newReader(ctx context.Context, o pulsar.ReaderOptions) (pulsar.Reader, error) {
-	o.BackoffPolicyFunc = newBackoff
+	o.BackoffPolicyFunc = soon
 	r, err := await(ctx, l, func() (pulsar.Reader, error) { return l.client.CreateReader(o) }, pulsar.Reader.Close)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Topic, err)

@@ -2,6 +2,7 @@ package pulsar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ type finder struct {
 
 	mu     sync.Mutex // one search at a time; guards what follows
 	reader pulsar.Reader
+	last   messageID         // what it read last
 	from   time.Time         // when the reader was set back to
 	at     time.Time         // of the last message read
 	found  map[string][]byte // by event
@@ -50,11 +52,11 @@ func (f *finder) find(ctx context.Context, event string, at time.Time) ([]sealed
 		if known {
 			break
 		}
-		if err := f.approach(ctx, at.Add(-window), i > 0); err != nil {
-			return nil, err
-		}
 		var err error
-		if body, known, err = f.scan(ctx, event, at, window); err != nil {
+		if body, known, err = f.search(ctx, event, at, window, i > 0); errors.Is(err, errSilent) {
+			body, known, err = f.search(ctx, event, at, window, true) // by another reader
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -62,6 +64,13 @@ func (f *finder) find(ctx context.Context, event string, at time.Time) ([]sealed
 		return nil, audit.ErrNotFound
 	}
 	return decodePayloads(body)
+}
+
+func (f *finder) search(ctx context.Context, event string, at time.Time, window time.Duration, again bool) ([]byte, bool, error) {
+	if err := f.approach(ctx, at.Add(-window), again); err != nil {
+		return nil, false, err
+	}
+	return f.scan(ctx, event, at, window)
 }
 
 // approach makes the reader stand before a time, and not far.
@@ -80,31 +89,35 @@ func (f *finder) approach(ctx context.Context, to time.Time, again bool) error {
 	if err != nil {
 		return fmt.Errorf("search %s: %w", f.place.name, err)
 	}
-	f.from, f.at = to, to
+	f.from, f.at, f.last = to, to, messageID{-1, -1}
 	return nil
 }
 
-// scan reads until the payloads are found or what is read is later than the window.
+// scan reads until the payloads are found or what is read is later than the window. A
+// reader that hears nothing of what is there (see [feed]) is an error.
 func (f *finder) scan(ctx context.Context, event string, at time.Time, window time.Duration) (body []byte, known bool, err error) {
-	for !f.at.After(at.Add(window)) {
+	for silent := 0; !f.at.After(at.Add(window)); {
 		wait, cancel := context.WithTimeout(ctx, nextIdle)
 		m, err := f.reader.Next(wait)
 		timedOut := wait.Err() != nil && ctx.Err() == nil
 		cancel()
-		switch {
-		case err != nil && timedOut:
-			// Its payload may come yet, if the event has come just now.
-			if !f.reader.HasNext() && time.Since(at) > justNow {
+		if err != nil && timedOut {
+			var unread bool
+			if unread, err = f.unread(ctx); err == nil && !unread && time.Since(at) > justNow {
 				return nil, false, nil
 			}
-			continue
-		case err != nil:
-			f.reader.Close()
-			f.reader = nil
+			if silent++; err == nil && (!unread || silent < maxSilent) {
+				continue // its payload may come yet, if the event has come just now
+			}
+			err = errors.Join(err, errSilent)
+		}
+		if err != nil {
+			f.drop()
 			return nil, false, fmt.Errorf("search %s: %w", f.place.name, meaning(err))
 		}
+		silent = 0
 		r := receive(m)
-		f.at = later(f.at, r.at)
+		f.at, f.last = later(f.at, r.at), r.id
 		id := m.Properties()[propertyPrefix+"id"]
 		f.remember(id, m.Payload())
 		if id == event {
@@ -112,6 +125,24 @@ func (f *finder) scan(ctx context.Context, event string, at time.Time, window ti
 		}
 	}
 	return nil, false, nil
+}
+
+// maxSilent is how often a reader may hear nothing though something is there.
+const maxSilent = 6
+
+var errSilent = errors.New("the reader hears nothing of what is there")
+
+// unread reports whether the topic has more than was read.
+func (f *finder) unread(ctx context.Context) (bool, error) {
+	end, some, err := f.log.lastMessage(ctx, f.reader)
+	return some && f.last.before(end), err
+}
+
+func (f *finder) drop() {
+	if f.reader != nil {
+		f.reader.Close()
+		f.reader = nil
+	}
 }
 
 // remember keeps a message, and forgets the oldest ones.
@@ -130,8 +161,5 @@ func (f *finder) remember(event string, body []byte) {
 func (f *finder) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.reader != nil {
-		f.reader.Close()
-		f.reader = nil
-	}
+	f.drop()
 }

@@ -19,7 +19,7 @@ type keyring struct {
 	place place
 
 	mu      sync.RWMutex
-	reader  pulsar.Reader      // guarded by mu
+	feed    *feed              // guarded by mu
 	trees   map[string]keyTree // guarded by mu: by id
 	own     string             // guarded by mu: the tree that this process takes keys from
 	used    int64              // guarded by mu: how many
@@ -40,16 +40,16 @@ func (k *keyring) open(ctx context.Context) error {
 // listen reads what keys there are, and follows them.
 func (k *keyring) listen(ctx context.Context) error {
 	k.trees, k.read = map[string]keyTree{}, messageID{-1, -1}
-	r, err := k.log.newReader(ctx, pulsar.ReaderOptions{
+	f, err := k.log.newFeed(ctx, pulsar.ReaderOptions{
 		Topic: k.place.name, StartMessageID: pulsar.EarliestMessageID(), ReadCompacted: true, SubscriptionRolePrefix: "deed",
 	})
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
-	k.reader = r
+	k.feed = f
 	k.mu.Unlock()
-	k.following.Go(func() { k.follow(r) })
+	k.following.Go(func() { k.follow(f) })
 	return nil
 }
 
@@ -99,15 +99,18 @@ func (k *keyring) key(h payloadHead) ([]byte, error) {
 }
 
 // follow reads what anybody publishes until the reader is closed.
-func (k *keyring) follow(r pulsar.Reader) {
+func (k *keyring) follow(f *feed) {
 	for {
-		m, err := r.Next(k.log.ctx)
+		m, some, err := f.next(k.log.ctx)
 		if err != nil {
 			k.mu.Lock()
-			k.broken = fmt.Errorf("read %s: %w", k.place.name, meaning(err))
+			k.broken = err
 			k.mu.Unlock()
 			k.changed.ring()
 			return
+		}
+		if !some {
+			continue
 		}
 		t, err := parseKeyTree(m.Payload())
 		k.mu.Lock()
@@ -119,7 +122,7 @@ func (k *keyring) follow(r pulsar.Reader) {
 		} else {
 			k.log.strange(k.place, m, err)
 		}
-		k.read = messageID{m.ID().LedgerID(), m.ID().EntryID()}
+		k.read = m.id
 		k.mu.Unlock()
 		k.changed.ring()
 	}
@@ -154,10 +157,7 @@ func (k *keyring) publish(ctx context.Context, tree func() (keyTree, error)) err
 
 // catchUp waits until all that is in the topic now has been read.
 func (k *keyring) catchUp(ctx context.Context) error {
-	k.mu.RLock()
-	r := k.reader
-	k.mu.RUnlock()
-	last, some, err := k.log.lastMessage(ctx, r)
+	last, some, err := k.current().end(ctx)
 	if err != nil || !some {
 		return err
 	}
@@ -191,11 +191,14 @@ func (k *keyring) erase(ctx context.Context, h payloadHead) error {
 }
 
 func (k *keyring) close() {
-	k.mu.Lock()
-	r := k.reader
-	k.mu.Unlock()
-	if r != nil {
-		r.Close()
+	if f := k.current(); f != nil {
+		f.close()
 	}
 	k.following.Wait()
+}
+
+func (k *keyring) current() *feed {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.feed
 }

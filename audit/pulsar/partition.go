@@ -24,7 +24,7 @@ type partition struct {
 
 	mu     sync.Mutex
 	places map[string]*writer // guarded by mu: in the names of others, by these
-	reader pulsar.Reader      // guarded by mu: the tail's
+	feed   *feed              // guarded by mu: the tail's
 	broken error              // guarded by mu: why it follows no more
 }
 
@@ -44,13 +44,12 @@ func (p *partition) openTail(ctx context.Context) error {
 			some = false
 		}
 	}
-	options := readerOptions(p.place, last, some)
-	r, err := p.log.newReader(ctx, options)
+	f, err := p.log.newFeed(ctx, readerOptions(p.place, last, some))
 	if err != nil {
 		return err
 	}
 	p.mu.Lock()
-	p.reader = r
+	p.feed = f
 	p.mu.Unlock()
 	return nil
 }
@@ -58,7 +57,7 @@ func (p *partition) openTail(ctx context.Context) error {
 // readerOptions begin after a mark, or at the beginning. The message at the mark is
 // read again: it may be one of a batch.
 func readerOptions(p place, after mark, some bool) pulsar.ReaderOptions {
-	o := pulsar.ReaderOptions{Topic: p.name, StartMessageID: pulsar.EarliestMessageID(), SubscriptionRolePrefix: "deed", BackoffPolicyFunc: soon}
+	o := pulsar.ReaderOptions{Topic: p.name, StartMessageID: pulsar.EarliestMessageID(), SubscriptionRolePrefix: "deed"}
 	if some {
 		o.StartMessageID = pulsar.NewMessageID(after.id.ledger, after.id.entry, -1, -1)
 		o.StartMessageIDInclusive = true
@@ -85,21 +84,22 @@ func (p *partition) sameTopic(ctx context.Context, last mark) (_ bool, err error
 
 // follow reads what anybody writes until ctx is done or the topic cannot be read.
 func (p *partition) follow(ctx context.Context) {
-	p.mu.Lock()
-	r := p.reader
-	p.mu.Unlock()
+	f := p.tail()
 	messages := make(chan received, tailBatch)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		defer close(messages)
 		for {
-			m, err := r.Next(ctx)
+			m, some, err := f.next(ctx)
 			if err != nil {
-				p.stop(fmt.Errorf("read %s: %w", p.place.name, meaning(err)))
+				p.stop(err)
 				return
 			}
+			if !some {
+				continue
+			}
 			select {
-			case messages <- receive(m):
+			case messages <- m:
 			case <-ctx.Done():
 				return
 			}
@@ -213,10 +213,13 @@ func (p *partition) failure() error {
 
 // end is the last message that the topic has now; none if it is empty.
 func (p *partition) end(ctx context.Context) (id messageID, some bool, err error) {
+	return p.tail().end(ctx)
+}
+
+func (p *partition) tail() *feed {
 	p.mu.Lock()
-	r := p.reader
-	p.mu.Unlock()
-	return p.log.lastMessage(ctx, r)
+	defer p.mu.Unlock()
+	return p.feed
 }
 
 // reached reports whether the tail has read as far as a message.
@@ -226,11 +229,8 @@ func (p *partition) reached(id messageID) bool {
 }
 
 func (p *partition) close() error {
-	p.mu.Lock()
-	r := p.reader
-	p.mu.Unlock()
-	if r != nil {
-		r.Close()
+	if f := p.tail(); f != nil {
+		f.close()
 	}
 	return p.tree.close()
 }

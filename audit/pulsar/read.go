@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
-	"time"
 
-	"github.com/apache/pulsar-client-go/pulsar"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/deedbroker/deed/audit"
@@ -66,7 +64,7 @@ func (l *Log) merge(ctx context.Context, at marks, ends map[string]messageID, yi
 	streams, err := l.openStreams(ctx, at, ends)
 	defer func() {
 		for _, s := range streams {
-			s.reader.Close()
+			s.feed.close()
 		}
 	}()
 	if err != nil {
@@ -100,7 +98,7 @@ func (l *Log) merge(ctx context.Context, at marks, ends map[string]messageID, yi
 // stream reads one partition up to an end.
 type stream struct {
 	partition *partition
-	reader    pulsar.Reader
+	feed      *feed
 	check     *checker
 	after     int64     // index of the last message that was read before
 	end       messageID // the last one to read
@@ -127,14 +125,14 @@ func (l *Log) openStreams(ctx context.Context, at marks, ends map[string]message
 	for _, s := range streams {
 		g.Go(func() (err error) {
 			last, started := at[s.partition.place.log]
-			s.reader, err = l.newReader(open, readerOptions(s.partition.place, last, started))
+			s.feed, err = l.newFeed(open, readerOptions(s.partition.place, last, started))
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
 		for _, s := range streams {
-			if s.reader != nil {
-				s.reader.Close()
+			if s.feed != nil {
+				s.feed.close()
 			}
 		}
 		return nil, err
@@ -142,30 +140,19 @@ func (l *Log) openStreams(ctx context.Context, at marks, ends map[string]message
 	return streams, nil
 }
 
-// idle is how long a message may take to come before the stream asks whether there is
-// any more.
-const idle = 2 * time.Second
-
 // advance reads the next record, unless there is one already or the end is reached.
+// When nothing is left that is unread, retention has removed what was the end.
 func (s *stream) advance(ctx context.Context) error {
 	for s.head == nil && !s.done {
-		wait, cancel := context.WithTimeout(ctx, idle)
-		m, err := s.reader.Next(wait)
-		timedOut := wait.Err() != nil && ctx.Err() == nil
-		cancel()
+		m, some, err := s.feed.next(ctx)
 		switch {
-		case err != nil && timedOut:
-			// What stands at the end may be no message for readers.
-			if s.done = !s.reader.HasNext(); s.done && s.partition.log.isClosed() {
-				return errClosed
-			}
-			continue
-		case ctx.Err() != nil:
-			return ctx.Err()
 		case err != nil:
-			return fmt.Errorf("read %s: %w", s.partition.place.name, meaning(err))
+			return err
+		case !some:
+			s.done = true
+		default:
+			s.take(m)
 		}
-		s.take(receive(m))
 	}
 	return nil
 }
