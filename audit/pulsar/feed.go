@@ -55,8 +55,8 @@ func (f *feed) next(ctx context.Context) (m received, some bool, err error) {
 	if some || err != nil {
 		return m, some, err
 	}
-	end, any, err := f.log.lastMessage(ctx, r)
-	if err == nil && (!any || !last.before(end)) {
+	end, there, err := f.log.lastMessage(ctx, r)
+	if err == nil && (!there || !last.before(end)) {
 		return received{}, false, nil
 	}
 	if err == nil {
