@@ -40,7 +40,7 @@ func (b *Broker) authorise(c *call) *refusal {
 func (b *Broker) decide(t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) (audit.Decision, error) {
 	return b.cfg.Policies.Set().Decide(policy.Request{
 		Tool:         t.Name(),
-		Links:        links(who),
+		Links:        policy.LinksOf(who),
 		Input:        args.Value,
 		Text:         string(args.Canonical),
 		Scopes:       who.Scopes,
@@ -49,18 +49,6 @@ func (b *Broker) decide(t *tools.Tool, args tools.Arguments, who audit.Identity,
 		Now:          time.Now().UTC(),
 		Approvals:    votes,
 	})
-}
-
-// links are the parties that must each be allowed: the person and every agent.
-func links(who audit.Identity) []policy.Link {
-	var l []policy.Link
-	if who.Principal != "" {
-		l = append(l, policy.Link{Kind: policy.User, ID: who.Principal, Roles: who.Roles})
-	}
-	for _, a := range who.Chain {
-		l = append(l, policy.Link{Kind: policy.Agent, ID: a.ID, Roles: a.Roles})
-	}
-	return l
 }
 
 func refusalOfPolicy(err error) *refusal {

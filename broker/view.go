@@ -135,7 +135,7 @@ func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resou
 // Visible lists the tools that the caller could call with some arguments, by name.
 func (b *Broker) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 	all := b.cfg.Catalogue.Tools()
-	may := b.cfg.Policies.Set().Visible(links(recorded(id)), id.Scopes)
+	may := b.cfg.Policies.Set().Visible(policy.LinksOf(recorded(id)), id.Scopes)
 	visible := make([]*tools.Tool, 0, len(may))
 	for _, t := range all {
 		if _, ok := slices.BinarySearch(may, t.Name()); ok && t.Finding == "" {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
+
+	"github.com/deedbroker/deed/audit"
 )
 
 // LinkKind tells people from agents.
@@ -46,6 +48,19 @@ func (l Link) entity(attributes bool) cedar.Entity {
 		e.Attributes = cedar.NewRecord(cedar.RecordMap{"id": cedar.String(l.ID)})
 	}
 	return e
+}
+
+// LinksOf are the parties of a recorded identity, which must each be allowed: the
+// person, if there is one, and every agent.
+func LinksOf(who audit.Identity) []Link {
+	var l []Link
+	if who.Principal != "" {
+		l = append(l, Link{Kind: User, ID: who.Principal, Roles: who.Roles})
+	}
+	for _, a := range who.Chain {
+		l = append(l, Link{Kind: Agent, ID: a.ID, Roles: a.Roles})
+	}
+	return l
 }
 
 // quoted is the Cedar name of an entity.

@@ -1,0 +1,226 @@
+package hindsight
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker/policy"
+)
+
+// Fate is what became of a call, as far as policy and approvals decide.
+type Fate string
+
+// The fates.
+const (
+	Allowed  Fate = "allowed"  // at once
+	Approved Fate = "approved" // held, and the approvals sufficed
+	Held     Fate = "held"     // held, and the approvals did not suffice
+	Denied   Fate = "denied"
+)
+
+// Options say what is decided again.
+type Options struct {
+	Since, Until time.Time // when calls were opened; zero: whenever
+	Examples     int       // of each change; 0 for none
+}
+
+// Report is what a draft would have done.
+type Report struct {
+	PolicySet string         `json:"policy_set"` // of the draft
+	Since     time.Time      `json:"since,omitzero"`
+	Until     time.Time      `json:"until,omitzero"`
+	Calls     int            `json:"calls"`   // decided again
+	Same      int            `json:"same"`    // of them
+	Changes   []Change       `json:"changes"` // the most frequent first
+	Skipped   map[string]int `json:"skipped"` // calls that could not be decided again, by the reason
+	Duration  time.Duration  `json:"duration"`
+}
+
+// Change is how many calls would have had another fate.
+type Change struct {
+	From     Fate           `json:"from"`
+	To       Fate           `json:"to"`
+	Calls    int            `json:"calls"`
+	Policies map[string]int `json:"policies"` // of the draft, that determined it
+	Tools    map[string]int `json:"tools"`
+	Examples []Example      `json:"examples"` // the first ones
+}
+
+// Example is one call whose fate would have been another.
+type Example struct {
+	CallID    string         `json:"call_id"`
+	Opened    time.Time      `json:"opened"`
+	Tool      string         `json:"tool"`
+	Principal string         `json:"principal,omitempty"`
+	Agents    []string       `json:"agents"`
+	Approvals int            `json:"approvals"`
+	Reasons   []audit.Reason `json:"reasons"` // of the draft
+	Errors    []string       `json:"errors,omitempty"`
+}
+
+// Newly is how many calls would newly have had a fate.
+func (r *Report) Newly(to Fate) int {
+	n := 0
+	for _, c := range r.Changes {
+		if c.To == to {
+			n += c.Calls
+		}
+	}
+	return n
+}
+
+// Replay decides the calls of a history again by a draft.
+func Replay(ctx context.Context, from History, draft *policy.Set, o Options) (*Report, error) {
+	begun := time.Now()
+	x := replay{from: from, draft: draft, options: o, changes: map[[2]Fate]*Change{}, report: &Report{
+		PolicySet: draft.Digest(), Since: o.Since, Until: o.Until, Changes: []Change{}, Skipped: map[string]int{},
+	}}
+	if err := each(ctx, from, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
+		return nil, fmt.Errorf("replay policies: %w", err)
+	}
+	for _, c := range x.changes {
+		x.report.Changes = append(x.report.Changes, *c)
+	}
+	slices.SortFunc(x.report.Changes, func(a, b Change) int {
+		return cmp.Or(b.Calls-a.Calls, strings.Compare(string(a.To), string(b.To)), strings.Compare(string(a.From), string(b.From)))
+	})
+	x.report.Duration = time.Since(begun)
+	return x.report, nil
+}
+
+type replay struct {
+	from    History
+	draft   *policy.Set
+	options Options
+	changes map[[2]Fate]*Change
+	report  *Report
+}
+
+func (x *replay) call(ctx context.Context, c *calls.Call) error {
+	opened := c.Opening.Time
+	if opened.Before(x.options.Since) || (!x.options.Until.IsZero() && !opened.Before(x.options.Until)) {
+		return nil
+	}
+	was, ok := fate(c)
+	if !ok {
+		x.report.Skipped["refused before any policy was asked: "+c.Outcome.Code]++
+		return nil
+	}
+	is, d, skipped, err := Again(ctx, x.from, x.draft, c)
+	switch {
+	case err != nil:
+		return err
+	case skipped != "":
+		x.report.Skipped[skipped]++
+		return nil
+	}
+	x.report.Calls++
+	if was == is {
+		x.report.Same++
+		return nil
+	}
+	x.change(c, was, is, d)
+	return nil
+}
+
+// fate is what became of a call. It is false for one that policy was not asked about.
+func fate(c *calls.Call) (Fate, bool) {
+	switch {
+	case c.Opening.Type == audit.CallDenied:
+		return Denied, c.Outcome.Code == audit.CodePolicy && c.Outcome.Decision != nil
+	case c.Intent.Decision.Effect == audit.Allow:
+		return Allowed, true
+	case c.Releasing.ID != "":
+		return Approved, true
+	default:
+		return Held, true
+	}
+}
+
+// Again decides one call by a set as of its time, with the approvals that it got. It
+// says why where that cannot be done.
+func Again(ctx context.Context, from audit.Payloads, set *policy.Set, c *calls.Call) (Fate, audit.Decision, string, error) {
+	args, err := arguments(ctx, from, c)
+	switch {
+	case errors.Is(err, audit.ErrErased):
+		return "", audit.Decision{}, "its arguments have been erased", nil
+	case errors.Is(err, audit.ErrCorrupt):
+		return "", audit.Decision{}, "its arguments are not what was recorded", nil
+	case ctx.Err() != nil:
+		return "", audit.Decision{}, "", ctx.Err()
+	case err != nil:
+		return "", audit.Decision{}, "its arguments are not there", nil //nolint:nilerr // the report says how many
+	}
+	id := c.Intent.Identity
+	r := policy.Request{
+		Tool: c.Intent.Tool, Links: policy.LinksOf(id), Input: args.Value, Text: string(args.Canonical),
+		Scopes: id.Scopes, ACR: id.ACR, TokenExpires: id.Expires, Now: c.Opening.Time,
+	}
+	d, err := set.Decide(r)
+	if _, unknown := errors.AsType[*policy.UnknownToolError](err); unknown {
+		return "", d, "nothing is known of its tool", nil
+	}
+	switch d.Effect {
+	case audit.Allow:
+		return Allowed, d, "", nil
+	case audit.Hold:
+		if lifted := approved(set, r, d, c); lifted {
+			return Approved, d, "", nil
+		}
+		return Held, d, "", nil
+	default:
+		return Denied, d, "", nil
+	}
+}
+
+// approved reports whether the approvals of then lift the hold: those of people whom
+// it names.
+func approved(set *policy.Set, r policy.Request, hold audit.Decision, c *calls.Call) bool {
+	for _, v := range c.Votes {
+		if policy.MayLift(hold.Approvers, v.By.Roles) {
+			r.Approvals.Count++
+			r.Approvals.Roles = append(r.Approvals.Roles, v.By.Roles...)
+		}
+	}
+	if r.Approvals.Count == 0 {
+		return false
+	}
+	d, err := set.Decide(r)
+	return err == nil && d.Effect == audit.Allow
+}
+
+func (x *replay) change(c *calls.Call, was, is Fate, d audit.Decision) {
+	key := [2]Fate{was, is}
+	change := x.changes[key]
+	if change == nil {
+		change = &Change{From: was, To: is, Policies: map[string]int{}, Tools: map[string]int{}, Examples: []Example{}}
+		x.changes[key] = change
+	}
+	change.Calls++
+	change.Tools[c.Intent.Tool]++
+	seen := map[string]bool{}
+	for _, reason := range d.Reasons {
+		if name := cmp.Or(reason.Policy, "(no policy permits it)"); !seen[name] {
+			seen[name] = true
+			change.Policies[name]++
+		}
+	}
+	if len(change.Examples) >= x.options.Examples {
+		return
+	}
+	e := Example{
+		CallID: c.ID, Opened: c.Opening.Time, Tool: c.Intent.Tool, Principal: c.Intent.Identity.Principal, Agents: []string{},
+		Approvals: len(c.Votes), Reasons: append([]audit.Reason{}, d.Reasons...), Errors: d.Errors,
+	}
+	for _, a := range c.Intent.Identity.Chain {
+		e.Agents = append(e.Agents, a.ID)
+	}
+	change.Examples = append(change.Examples, e)
+}
