@@ -19,6 +19,8 @@ const (
 	facetPolicy   = "r"
 	facetVoter    = "v"
 	facetTrace    = "x"
+	facetSession  = "n"
+	facetArgument = "g" // a JSON pointer and the value there
 )
 
 // facetMark stands in the token of a facet, and in no word.
@@ -42,6 +44,7 @@ func eachFacet(c *calls.Call, add func(kind, value string)) {
 	add(facetTool, c.Intent.Tool)
 	add(facetUpstream, upstream(c.Intent.Tool))
 	add(facetTrace, traceID(c.Opening.Trace))
+	add(facetSession, c.Intent.Identity.Session)
 	for _, a := range c.Intent.Identity.Chain {
 		add(facetAgent, a.ID)
 	}

@@ -5,7 +5,7 @@ package index
 // file is then built again.
 const (
 	applicationID = 0x44656578
-	schemaVersion = 2
+	schemaVersion = 3
 )
 
 // The rows of calls are numbered in the order in which the log opened them: that

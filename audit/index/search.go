@@ -46,6 +46,10 @@ type Query struct {
 	Until    time.Time // opened before
 	Text     string    // all of these words; a word that ends in * is a prefix
 	Trace    string    // trace id
+	Session  string    // at the identity provider
+	// Arguments that calls were made with, each as a JSON pointer, =, and the text of
+	// the value there: /amount=150. What stands before the first = is the pointer.
+	Arguments []string
 
 	Limit int    // DefaultLimit if 0, at most MaxLimit
 	After string // continue after the page that gave this cursor
@@ -169,6 +173,7 @@ func (q Query) terms() (terms []string, findable bool) {
 		{facetState, q.State},
 		{facetOutcome, q.Outcome},
 		{facetTrace, q.Trace},
+		{facetSession, q.Session},
 		{facetVoter, q.Approver},
 		{facetPolicy, q.Policy},
 		{facetPerson, q.Person},
@@ -178,6 +183,9 @@ func (q Query) terms() (terms []string, findable bool) {
 		if f[1] != "" {
 			terms = append(terms, anyOf(f[0], f[1:]))
 		}
+	}
+	for _, a := range q.Arguments {
+		terms = append(terms, anyOf(facetArgument, []string{a}))
 	}
 	return terms, true
 }

@@ -20,6 +20,9 @@ const (
 	// MaxTerms is how many words a search can have.
 	MaxTerms = 32
 
+	// MaxFields is how many arguments of a call can be searched for by their names.
+	MaxFields = 32
+
 	maxWord = 128 // bytes of one word, in the index as in a search
 	joiners = "_-.@"
 )
@@ -77,8 +80,10 @@ func (w *words) facet(kind, value string) {
 	}
 }
 
-// arguments appends the names, strings and numbers of a JSON text, as far as it goes.
+// arguments appends the names, strings and numbers of a JSON text, as far as it goes,
+// and a facet for each of the first values.
 func (w *words) arguments(body []byte) {
+	fields := 0
 	body = body[:min(len(body), MaxText)]
 	w.json.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	for {
@@ -87,13 +92,27 @@ func (w *words) arguments(body []byte) {
 			break
 		}
 		if k := t.Kind(); k == '"' || k == '0' || k == 't' || k == 'f' {
-			w.add(t.String())
+			text := t.String()
+			w.add(text)
+			if fields < MaxFields && len(text) <= maxWord && w.isValue() {
+				fields++
+				w.facet(facetArgument, argument(string(w.json.StackPointer()), text))
+			}
 		}
 	}
 	if rest := body[w.json.InputOffset():]; len(rest) > 0 { // cut, or no JSON
 		w.add(string(rest))
 	}
 }
+
+// isValue reports whether the token read last is a value of an object or array, not a name.
+func (w *words) isValue() bool {
+	kind, length := w.json.StackIndex(w.json.StackDepth())
+	return kind != '{' || length%2 == 0
+}
+
+// argument is the value of the facet of an argument.
+func argument(pointer, text string) string { return pointer + "=" + text }
 
 func isJoiner(r rune) bool { return r == '_' || r == '-' || r == '.' || r == '@' }
 

@@ -266,7 +266,7 @@ func (w *writer) fields() {
 			if f.seen != t.whole || !identifier(name) {
 				continue
 			}
-			condition, seen := "", ""
+			var condition, seen string
 			switch {
 			case f.numbers == f.seen:
 				condition, seen = fmt.Sprintf("context.input.%s < %d || context.input.%s > %d", name, f.low, name, f.top), fmt.Sprintf("%d to %d", f.low, f.top)

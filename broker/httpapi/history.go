@@ -20,10 +20,11 @@ const maxRounds = 8
 // listCalls serves GET /v1/calls.
 func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	p := parse(r.URL.RawQuery, "state", "agent", "person", "tool", "domain", "outcome", "code", "policy", "approver",
-		"since", "until", "q", "trace", "limit", "cursor")
+		"since", "until", "q", "trace", "session", "arg", "limit", "cursor")
 	q := index.Query{
 		Person: p.text("person"), Agent: p.text("agent"), Tool: p.text("tool"), Outcome: p.text("code"), Policy: p.text("policy"),
 		Approver: p.text("approver"), Since: p.time("since"), Until: p.time("until"), Text: p.text("q"), Trace: p.text("trace"),
+		Session: p.text("session"), Arguments: p.arguments("arg"),
 		State: p.one("state", "running", "held", "released", "closed"), Limit: p.limit(), After: p.text("cursor"),
 	}
 	outcome := p.one("outcome", outcomeResult, outcomeFailed, outcomeDenied, outcomeExpired, outcomeCancelled, outcomeUnknown)
@@ -84,7 +85,7 @@ func (a *api) search(r *http.Request, v *viewer, q index.Query) (List[CallSummar
 // listHeld serves the calls that wait for people, the earliest deadline first, from
 // the broker itself.
 func (a *api) listHeld(w http.ResponseWriter, r *http.Request, v *viewer, p *parameters) error {
-	if wrong := p.given("outcome", "code", "approver", "q", "trace"); len(wrong) > 0 {
+	if wrong := p.given("outcome", "code", "approver", "q", "trace", "session", "arg"); len(wrong) > 0 {
 		return invalid("held calls cannot be filtered by %s", strings.Join(wrong, ", "))
 	}
 	var items []HeldCall

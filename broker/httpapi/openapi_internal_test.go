@@ -55,6 +55,8 @@ var (
 		{"until", "string", "opened before this time (RFC 3339)"},
 		{"q", "string", "all of these words; one that ends in * is a prefix"},
 		{"trace", "string", "a trace id (W3C Trace Context)"},
+		{"session", "string", "a session at the identity provider"},
+		{"arg", "string", "arguments, name=value or /json/pointer=value, one a line"},
 	}, limitAndCursor...)
 )
 

@@ -92,6 +92,27 @@ func (p *parameters) one(name string, allowed ...string) string {
 	return s
 }
 
+// maxArguments is how many arguments one search can name.
+const maxArguments = 8
+
+// arguments are name=value pairs, one a line. A name is a member of the arguments, or a
+// JSON pointer into them.
+func (p *parameters) arguments(name string) []string {
+	var list []string
+	for pair := range strings.Lines(p.values.Get(name)) {
+		field, value, ok := strings.Cut(strings.TrimRight(pair, "\r\n"), "=")
+		if !ok || field == "" || len(list) == maxArguments {
+			p.fail(invalid("%s must be at most %d lines of the form name=value or /json/pointer=value", name, maxArguments))
+			return nil
+		}
+		if !strings.HasPrefix(field, "/") {
+			field = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
+		}
+		list = append(list, field+"="+value)
+	}
+	return list
+}
+
 func (p *parameters) fail(err error) {
 	if p.err == nil {
 		p.err = err

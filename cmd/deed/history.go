@@ -27,11 +27,13 @@ func filters() []filter {
 		{"approver", "user", "calls that this person approved or denied"},
 		{"q", "words", "calls whose texts have these words"},
 		{"trace", "id", "calls of this W3C trace"},
+		{"session", "id", "calls of this session at the identity provider"},
 	}
 }
 
 func newHistoryCommand(env *environment) *cobra.Command {
-	var since, until string
+	var since, until, save, saved string
+	var arguments []string
 	limit := 50
 	c := &cobra.Command{
 		Use:   "history",
@@ -39,13 +41,18 @@ func newHistoryCommand(env *environment) *cobra.Command {
 		Long: `List the calls that one may read, the latest first. All filters given must fit.
 Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (90m, 7d).`,
 		Example: `  deed history --person alice --outcome denied --since 7d
-  deed history --tool payments. --q "4711" --json | jq -r '.items[].call_id'`,
+  deed history --tool payments. --q "4711" --json | jq -r '.items[].call_id'
+  deed history --arg amount=150 --arg /order/id=A-7
+  deed history --outcome denied --since 7d --save refusals && deed history --saved refusals`,
 		Args: cobra.NoArgs,
 	}
 	flags := c.Flags()
 	for _, f := range filters() {
 		flags.String(f.name, "", f.help+" (a `"+f.value+"`)")
 	}
+	flags.StringArrayVar(&arguments, "arg", nil, "calls with this argument, `name=value` or /json/pointer=value; may be repeated")
+	flags.StringVar(&save, "save", "", "keep this search under a `name`, and run it")
+	flags.StringVar(&saved, "saved", "", "run the search that was kept under this `name`; other filters add to it")
 	flags.StringVar(&since, "since", "", "calls opened at this `time` or later")
 	flags.StringVar(&until, "until", "", "calls opened before this `time`")
 	flags.IntVar(&limit, "limit", limit, "how many at most; 0 for all")
@@ -53,13 +60,30 @@ Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (9
 		if limit < 0 {
 			return usage("--limit cannot be negative")
 		}
-		query := url.Values{}
+		query, err := env.savedQuery(saved)
+		if err != nil {
+			return err
+		}
 		for _, f := range filters() {
 			if v := flags.Lookup(f.name).Value.String(); v != "" {
 				query.Set(f.name, v)
 			}
 		}
-		for name, text := range map[string]string{"since": since, "until": until} {
+		if len(arguments) > 0 {
+			query.Set("arg", strings.Join(arguments, "\n"))
+		}
+		relative := map[string]string{"since": firstOf(since, query.Get("since")), "until": firstOf(until, query.Get("until"))}
+		for name, text := range relative {
+			if text != "" {
+				query.Set(name, text)
+			}
+		}
+		if save != "" {
+			if err := env.saveQuery(save, query); err != nil {
+				return err
+			}
+		}
+		for name, text := range relative {
 			if err := setTime(query, name, text, time.Now()); err != nil {
 				return err
 			}

@@ -12,30 +12,45 @@ import (
 )
 
 func newReplayCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use:   "replay CALL",
-		Short: "Tell the story of a call, event by event",
+	var f replayFlags
+	c := &cobra.Command{
+		Use:   "replay [CALL]",
+		Short: "Tell the story of a call, of a session or of an agent, event by event",
 		Long: `Tell, in the order of the log, what happened: who wanted what, which policies decided
-and why, who voted, when it ran and what came of it. Nothing runs again.`,
-		Example: `  deed replay 019ab2c4-… --as carol`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := env.api()
-			if err != nil {
-				return err
-			}
-			call, err := a.Call(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			steps := story(call.Events)
-			if env.json {
-				return env.printJSON(map[string]any{"call_id": call.CallID, "tool": call.Tool, "steps": steps})
-			}
-			env.tell(call, steps)
-			return nil
-		},
+and why, who voted, when it ran and what came of it. Nothing runs again.
+
+With --verify each step is proved: that its record is in the log that the broker's key has
+signed. The key is given by --key. From a data directory or an evidence pack (--data) the whole
+history is verified first, arguments and results too.`,
+		Example: `  deed replay 019ab2c4-… --as carol
+  deed replay 019ab2c4-… --as carol --verify --key 'deed/acme+1f8b2c3d+AZ…'
+  deed replay --session 0f8fad5b-… --as carol
+  deed replay --agent copilot --since 1h --data evidence.zip --verify --key 'deed/acme+1f8b2c3d+AZ…'`,
+		Args: cobra.MaximumNArgs(1),
 	}
+	flags := c.Flags()
+	flags.StringVar(&f.session, "session", "", "all calls of this `session` at the identity provider")
+	flags.StringVar(&f.agent, "agent", "", "all calls in whose chain this `agent` acts")
+	flags.StringVar(&f.since, "since", "", "of a session or agent, calls opened at this `time` or later")
+	flags.StringVar(&f.until, "until", "", "of a session or agent, calls opened before this `time`")
+	flags.IntVar(&f.limit, "limit", 100, "of a session or agent, how many calls at most: the latest")
+	flags.StringVar(&f.data, "data", "", "read this data `directory` or evidence pack in place of a broker")
+	flags.BoolVar(&f.verify, "verify", false, "prove each step")
+	flags.StringArrayVar(&f.keys, "key", nil, "a verifier `key` to trust; may be repeated")
+	c.MarkFlagsMutuallyExclusive("session", "agent")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if (len(args) == 1) == (f.session != "" || f.agent != "") {
+			return usage("name a call, or else a session or an agent")
+		}
+		if f.verify && len(f.keys) == 0 {
+			return withHint(usage("proving needs the broker's public key"), "give it by --key; it is in keys/checkpoints.pub of its data directory, and demo prints it")
+		}
+		if len(args) == 1 {
+			f.call = args[0]
+		}
+		return env.replay(cmd.Context(), f)
+	}
+	return c
 }
 
 // step is one event of a call in words.
@@ -45,6 +60,7 @@ type step struct {
 	Type     string    `json:"type"`
 	What     string    `json:"what"`
 	Details  []string  `json:"details,omitempty"`
+	Proof    string    `json:"proof,omitempty"` // what proves that it is in the log, in words
 }
 
 func (e *environment) tell(call httpapi.CallDetail, steps []step) {
@@ -63,6 +79,9 @@ func (e *environment) tell(call httpapi.CallDetail, steps []step) {
 			e.printf("    %s\n", plain(d))
 		}
 		e.printf("    at %s\n", plain(s.Position))
+		if s.Proof != "" {
+			e.printf("    %s\n", plain(s.Proof))
+		}
 	}
 	if len(call.Output) > 0 {
 		e.printf("\nit answered\n%s\n", indent(prettyJSON(call.Output)))

@@ -162,6 +162,13 @@ func (c *Client) Tools(ctx context.Context) ([]httpapi.Tool, error) {
 	return all[httpapi.Tool](ctx, c, "/v1/tools", nil, 0)
 }
 
+// Inclusion is the proof that the record at a position is in its log.
+func (c *Client) Inclusion(ctx context.Context, position string) (httpapi.Inclusion, error) {
+	var p httpapi.Inclusion
+	err := c.do(ctx, http.MethodGet, "/v1/proof/inclusion", url.Values{"position": {position}}, nil, &p)
+	return p, err
+}
+
 func callPath(id string) string { return "/v1/calls/" + url.PathEscape(id) }
 
 // all follows a list to its end, or until there are limit items if that is not 0.
