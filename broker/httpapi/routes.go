@@ -66,6 +66,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},
 		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},
+		{http.MethodGet, "/v1/logs/{domain}/{topic}/{path...}", a.known(a.showLog)},
 		{http.MethodGet, "/v1/openapi.json", http.HandlerFunc(showDescription)},
 		{http.MethodGet, "/v1/stream", a.cfg.Stream},
 		{http.MethodGet, "/.well-known/jwks.json", http.HandlerFunc(a.statementKeys)},

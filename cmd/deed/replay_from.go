@@ -30,7 +30,7 @@ type replayFlags struct {
 	keys   []string
 }
 
-// told is the story of one call.
+// toldCall is the story of one call.
 type toldCall struct {
 	CallID string `json:"call_id"`
 	Tool   string `json:"tool"`
@@ -43,7 +43,7 @@ func (e *environment) replay(ctx context.Context, f replayFlags) error {
 		return err
 	}
 	var found []httpapi.CallDetail
-	prove := func(context.Context, []httpapi.CallEvent, []step) error { return nil }
+	var prove prover
 	if f.data != "" {
 		found, prove, err = e.storiesOfData(ctx, f, keys)
 	} else {
