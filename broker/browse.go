@@ -23,7 +23,7 @@ func (b *Broker) Browse(ctx context.Context, id *agents.Identity, upstream strin
 	}
 	name, _ := tools.OperationName(l.Operation())
 	qualified := tools.QualifiedName(upstream, name)
-	if _, ok := slices.BinarySearch(b.cfg.Policies.Set().Visible(links(recorded(id)), id.Scopes), qualified); !ok {
+	if _, ok := slices.BinarySearch(b.cfg.Policies.Set().Visible(policy.LinksOf(recorded(id)), id.Scopes), qualified); !ok {
 		return tools.Page{}, nil
 	}
 	page, err := b.cfg.Catalogue.Page(ctx, upstream, l, cursor)
