@@ -120,3 +120,34 @@ func TestAPersonApprovesCallsInAdvance(t *testing.T) {
 	b.do(chromedp.Click(`.grants .deny`))
 	b.sees("taken back by bob")
 }
+
+// A person who denies a call can stop the agent with it, sees it stopped, and lets it
+// go on.
+func TestAPersonStopsAnAgent(t *testing.T) {
+	t.Parallel()
+	s, b := start(t), openBrowser(t)
+	b.login(s, "bob")
+	id := s.hold(666, "again and again")
+	card := `[data-call="` + id + `"] .question:not([hidden])`
+	b.sees("again and again")
+	b.rest()
+	b.do(chromedp.Focus(`[data-call="` + id + `"]`))
+	b.press("d")
+	b.do(chromedp.SendKeys(card+` textarea`, "It does not stop by itself."), chromedp.Click(card+` input[type=checkbox]`))
+	b.rest()
+	b.do(chromedp.Click(card + ` button[type=submit]`))
+	b.sees("Denied by bob")
+	b.until("document.querySelector('.question:not([hidden])') === null")
+	if err := s.call("hello"); broker.AsError(err).Kind != broker.Denied {
+		t.Errorf("the stopped agent's call: %v", err)
+	}
+	b.do(chromedp.Navigate(s.url + "/#/agents"))
+	b.sees("Stopped now")
+	b.sees("It does not stop by itself.")
+	b.until("document.querySelector('[data-agent=copilot] .chip')?.innerText === 'stopped'")
+	b.picture("agents")
+	b.do(chromedp.Click(`[data-revocation] > .actions > button`), chromedp.SendKeys(`[data-revocation] form input`, "mended"))
+	b.do(chromedp.Click(`[data-revocation] form button[type=submit]`))
+	b.until("document.querySelector('[data-revocation]') === null")
+	must(t, s.call("hello again"))
+}

@@ -39,7 +39,7 @@ forbid (principal, action == Action::"payments.echo", resource) when { context.i
 forbid (principal, action == Action::"payments.refund", resource)
 when { context.input.amount > 100 } unless { context.approvals.count >= 1 };
 
-permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review"], resource);
+permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke"], resource);
 `
 
 const refund = "refund"

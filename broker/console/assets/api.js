@@ -141,6 +141,30 @@ export const api = {
     return (await request('GET', `/v1/grants?limit=${PAGE}`)).items.reverse();
   },
 
+  /** @returns {Promise<import('./types.js').Agent[]>} */
+  async agents() {
+    return (await request('GET', `/v1/agents?limit=${PAGE}`)).items;
+  },
+
+  /** @returns {Promise<import('./types.js').Revocation[]>} the latest first */
+  async revocations() {
+    return (await request('GET', `/v1/revocations?limit=${PAGE}`)).items.reverse();
+  },
+
+  /**
+   * Stops whoever is named, everywhere and at once.
+   * @param {'agent'|'principal'} kind
+   * @param {string} value
+   * @param {string} reason
+   */
+  revoke: (kind, value, reason) => request('POST', '/v1/revocations', { kind, value, reason }),
+
+  /**
+   * @param {string} id
+   * @param {string} reason
+   */
+  lift: (id, reason) => request('DELETE', `/v1/revocations/${encodeURIComponent(id)}?reason=${encodeURIComponent(reason)}`),
+
   /** @param {string} id */
   endGrant: (id) => request('DELETE', `/v1/grants/${encodeURIComponent(id)}`),
 };

@@ -6,6 +6,7 @@ import { EXPLAINED, commandOf } from './keys.js';
 import { foreign, h, setAttribute, setText, show } from './render.js';
 import { counts, initial, reduce, waits } from './store.js';
 import { span } from './time.js';
+import { agentsView } from './views/agents.js';
 import { callView } from './views/call.js';
 import { inboxView } from './views/inbox.js';
 import { grantsView } from './views/grants.js';
@@ -170,6 +171,7 @@ const shownOf = (call) => ({ digest: call.digest, shown: call.sentence?.digest }
 const page = {
   decide: (call, verdict, reason) => send(() => api.decide(call.call_id, verdict, shownOf(call), reason)),
   edit: (call, args, reason) => send(() => api.edit(call.call_id, shownOf(call), args, reason)),
+  stop: (agent, reason) => send(() => api.revoke('agent', agent, reason).then(() => undefined)),
   grant: (call, body) => send(async () => {
     await api.grant(body);
     return api.call(call.call_id);
@@ -181,19 +183,21 @@ const page = {
   },
 };
 
+/** The pages by their path, and their links in the bar; what is none of them is the inbox. */
+const PAGES = /** @type {Record<string, {link: string, view: (query: string) => any}>} */ ({
+  '/live': { link: 'to-live', view: (query) => liveView({ filter: new URLSearchParams(query).get('q') ?? '', setFilter }) },
+  '/grants': { link: 'to-grants', view: grantsView },
+  '/agents': { link: 'to-agents', view: agentsView },
+});
+const INBOX = { link: 'to-inbox', view: () => inboxView(page) };
+
 function route() {
   if (!state.viewer) return;
-  const [path, query] = location.hash.slice(1).split('?');
+  const [path, query = ''] = location.hash.slice(1).split('?');
   const call = /^\/calls\/([^/]+)$/.exec(path);
-  if (call) open(callView(decodeURIComponent(call[1]), page));
-  else if (path === '/grants') open(grantsView());
-  else if (path === '/live') open(liveView({ filter: new URLSearchParams(query).get('q') ?? '', setFilter }));
-  else open(inboxView(page));
-  for (const [id, here] of /** @type {[string, boolean][]} */ ([
-    ['to-inbox', !call && path !== '/live' && path !== '/grants'], ['to-live', path === '/live'], ['to-grants', path === '/grants'],
-  ])) {
-    setAttribute($(id), 'aria-current', here ? 'page' : false);
-  }
+  const shown = call ? { link: '', view: () => callView(decodeURIComponent(call[1]), page) } : Object.hasOwn(PAGES, path) ? PAGES[path] : INBOX;
+  open(shown.view(query));
+  for (const { link } of [INBOX, ...Object.values(PAGES)]) setAttribute($(link), 'aria-current', link === shown.link ? 'page' : false);
 }
 
 /** @param {string} q */

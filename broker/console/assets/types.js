@@ -45,6 +45,8 @@
  * @typedef {{field: string, equals?: Exact, at_most?: string, at_least?: string}} Condition
  * @typedef {{id: string, call_id: string, tool: string, domain: string, principal: string, chain: string[], where: Condition[], by: string,
  *   made: string, until: string, uses: number, left: number, used_by: string[], ended_by?: string, reason?: string}} Grant
+ * @typedef {{agent: string, first: string, last: string, calls: number, denied: number, held: number, principals: string[], tools: string[]}} Agent
+ * @typedef {{id: string, kind: string, value: string, agents: string[], issuer: string, reason: string, by: string, via: string, since: string, until?: string}} Revocation
  * @typedef {{since: string, alike: number, covered: number, calls: Call[]}} GrantPreview
  *
  * @typedef {{position: string, cursor: string, event: any}} StreamRecord

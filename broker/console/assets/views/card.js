@@ -18,6 +18,7 @@ import { endingOf } from './words.js';
  * @property {(call: HeldCall, verdict: 'approve'|'deny', reason: string) => Promise<void>} decide
  * @property {(call: HeldCall, args: string, reason: string) => Promise<void>} edit
  * @property {(call: HeldCall, body: string) => Promise<void>} grant
+ * @property {(agent: string, reason: string) => Promise<void>} stop
  * @property {() => string} viewer
  */
 
@@ -115,14 +116,6 @@ export class Card {
     return performance.now() - Math.max(this.shownAt, this.steps.askedAt) >= ARMING;
   }
 
-  /**
-   * @param {'approve'|'deny'} verdict
-   * @param {string} reason
-   */
-  decide(verdict, reason) {
-    return this.send(() => this.options.decide(this.call, verdict, reason));
-  }
-
   /** @param {() => Promise<void>} request */
   async send(request) {
     if (this.busy || !this.armed()) return;
@@ -171,8 +164,11 @@ class Steps {
       h('div', { class: 'actions' }, this.yes, h('kbd', {}, 'y'), button('Back', 'quiet', () => this.cancel())));
     this.reason = h('textarea', { id: `${id}-reason`, rows: 3, maxlength: 1000, required: true, onkeydown: (/** @type {KeyboardEvent} */ e) => this.#send(e) });
     this.no = h('button', { type: 'submit', class: 'danger' }, 'Deny');
+    this.stop = h('input', { id: `${id}-stop`, type: 'checkbox' });
+    this.stopping = h('p', { class: 'choice' }, this.stop, h('label', { for: `${id}-stop` }, 'and stop the agent ', foreign(card.call.actor), ' for everybody, for the same reason'));
+    show(this.stopping, card.call.actor !== '');
     this.denying = h('form', { class: 'question', onsubmit: (/** @type {Event} */ e) => this.#submit(e) },
-      h('label', { for: `${id}-reason` }, 'Why not? The agent gets this as the answer.'), this.reason,
+      h('label', { for: `${id}-reason` }, 'Why not? The agent gets this as the answer.'), this.reason, this.stopping,
       h('div', { class: 'actions' }, this.no, button('Back', 'quiet', () => this.cancel())));
     this.element = h('div', { class: 'steps' }, this.first, this.confirming, this.denying, this.editing.element, this.granting.element);
   }
@@ -232,15 +228,22 @@ class Steps {
   }
 
   confirm() {
-    if (this.asking === 'approve') void this.card.decide('approve', this.note.value.trim());
+    if (this.asking === 'approve') void this.card.send(() => this.card.options.decide(this.card.call, 'approve', this.note.value.trim()));
   }
 
   /** @param {Event} e */
   #submit(e) {
     e.preventDefault();
     const reason = this.reason.value.trim();
-    if (reason) void this.card.decide('deny', reason);
+    if (reason) void this.card.send(() => this.#deny(reason));
     else this.reason.focus();
+  }
+
+  /** @param {string} reason */
+  async #deny(reason) {
+    const { call, options } = this.card;
+    await options.decide(call, 'deny', reason);
+    if (this.stop.checked) await options.stop(call.actor, reason);
   }
 
   /** @param {KeyboardEvent} e */
