@@ -100,13 +100,15 @@ func everyEvent() map[audit.Type]audit.Event {
 			Where: []audit.Condition{{Field: "/currency", Equals: json.RawMessage(`"EUR"`)}, {Field: "/amount", AtMost: "200"}, {Field: "/amount", AtLeast: "1"}},
 			Uses:  5, Until: at(45), Reason: "the sale of last week", By: by, Decision: allow,
 		},
-		audit.GrantUsed:  audit.GrantUse{Grant: "019ab000-0000-7000-8000-000000000003", CallID: "019ab000-0000-7000-8000-000000000004", Digest: in.Digest},
-		audit.GrantEnded: audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
+		audit.PayloadsErased: audit.Erasure{Log: "payments/calls", From: 3, To: 9, Before: at(0)},
+		audit.GrantUsed:      audit.GrantUse{Grant: "019ab000-0000-7000-8000-000000000003", CallID: "019ab000-0000-7000-8000-000000000004", Digest: in.Digest},
+		audit.GrantEnded:     audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
 		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
-		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
+		audit.PayloadsErased: audit.TopicControl,
+		audit.GrantMade:      audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
 	}
 	events := make(map[audit.Type]audit.Event, len(data))
@@ -206,6 +208,8 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Refusal](e)
 		case audit.TokenRejected:
 			got, err = audit.DataOf[audit.Rejection](e)
+		case audit.PayloadsErased:
+			got, err = audit.DataOf[audit.Erasure](e)
 		case audit.GrantMade:
 			got, err = audit.DataOf[audit.Grant](e)
 		case audit.GrantUsed:

@@ -8,12 +8,10 @@ import (
 	"github.com/deedbroker/deed/audit"
 )
 
-// erasure is a payload on its way out.
+// erasure are payloads on their way out.
 type erasure struct {
-	position audit.Position
-	name     string
-	seq      int64
-	done     chan error // holds one answer
+	erase func(*writer) error
+	done  chan error // holds one answer
 }
 
 // Erase removes the payload called name of the record at p for good; its
@@ -38,7 +36,14 @@ func (l *Log) eraseOne(ctx context.Context, p audit.Position, name string) error
 	if err != nil {
 		return err
 	}
-	job := &erasure{position: p, name: name, seq: e.seq, done: make(chan error, 1)}
+	return l.hand(ctx, func(w *writer) error {
+		return w.erasePayload.Run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), name)
+	})
+}
+
+// hand has the writer erase something.
+func (l *Log) hand(ctx context.Context, erase func(*writer) error) error {
+	job := &erasure{erase: erase, done: make(chan error, 1)}
 	select {
 	case l.erasures <- job:
 	case <-l.closing:
@@ -56,7 +61,7 @@ func (w *writer) erase(e *erasure) error {
 	if err := w.begin.Run(); err != nil {
 		return w.abort(nil, err)
 	}
-	if err := w.erasePayload.Run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), e.name); err != nil {
+	if err := e.erase(w); err != nil {
 		return w.abort(nil, err)
 	}
 	if err := w.commit.Run(); err != nil {

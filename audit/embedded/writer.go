@@ -27,9 +27,10 @@ type writer struct {
 	keeper *keeper
 	space  space
 
-	begin, commit, rollback         *direct.Stmt
-	addRecord, addPayload, addName  *direct.Stmt
-	erasePayload, truncate, passive *direct.Stmt
+	begin, commit, rollback        *direct.Stmt
+	addRecord, addPayload, addName *direct.Stmt
+	erasePayload, eraseRange       *direct.Stmt
+	truncate, passive              *direct.Stmt
 
 	trees map[string]*tree
 	seq   int64 // of the newest durable record
@@ -63,6 +64,8 @@ func newWriter(ctx context.Context, l *Log, c *direct.Conn, k *keeper, last int6
 		{&w.addPayload, `INSERT INTO payloads (id, name, mediatype, salt, body) VALUES (?, ?, ?, ?, ?)`},
 		{&w.addName, `INSERT INTO logs (id, name) VALUES (?, ?)`},
 		{&w.erasePayload, `UPDATE payloads SET salt = NULL, body = NULL WHERE id >= ? AND id < ? AND name = ?`},
+		{&w.eraseRange, `UPDATE payloads SET salt = NULL, body = NULL WHERE id IN (SELECT p.id FROM records r
+			CROSS JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ? WHERE r.log = ? AND r.idx >= ? AND r.idx < ?)`},
 		{&w.truncate, `PRAGMA wal_checkpoint(TRUNCATE)`},
 		{&w.passive, `PRAGMA wal_checkpoint(PASSIVE)`},
 	} {

@@ -93,8 +93,8 @@ func (e Entry) Read(ctx context.Context, log audit.Log) (audit.Record, error) {
 }
 
 // Erased makes calls unfindable by arguments that were erased from payloads since
-// they were indexed, and leaves no trace of them in the file. Unknown calls are
-// skipped.
+// they were indexed, or are about to be (payloads is then nil), and leaves no trace
+// of them in the file. Unknown calls are skipped.
 func (i *Index) Erased(ctx context.Context, payloads audit.Payloads, ids ...string) error {
 	i.mu.RLock()
 	defer i.mu.RUnlock()

@@ -53,7 +53,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 func topicsOf(t audit.Type) []string {
 	switch t {
 	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused,
-		audit.GrantMade, audit.GrantUsed, audit.GrantEnded,
+		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated:
 		return []string{audit.TopicControl}
 	case audit.TokenRejected:

@@ -33,6 +33,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	above, stopping := errgroup.WithContext(stopping)
 	above.Go(func() error { return s.broker.Run(stopping, Grace) })
 	above.Go(func() error { return s.hub.Run(stopping) })
+	above.Go(func() error { return s.retain(stopping) })
 	above.Go(func() error { return s.serve(stopping) })
 	s.serving.Store(true)
 	close(s.up)

@@ -1,0 +1,107 @@
+package server_test
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/audittest"
+	"github.com/deedbroker/deed/audit/embedded"
+	"github.com/deedbroker/deed/broker/config"
+)
+
+// TestArgumentsGoWhenTheirRetentionIsOver: on record, from log and history, and the
+// event that commits to them stays.
+func TestArgumentsGoWhenTheirRetentionIsOver(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	data := filepath.Join(rig.dir, "data")
+	log, err := embedded.Open(t.Context(), data, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(e audit.Event, age time.Duration) audit.Position {
+		t.Helper()
+		e.Time = e.Time.Add(-age)
+		p, err := log.Append(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	const day = 24 * time.Hour
+	id := audittest.NewID()
+	old := add(audittest.Intent(id, `{"note":"a broken kettle"}`), config.DefaultPayloadRetention+2*day)
+	add(audittest.Result(id, `{"ok":true}`), config.DefaultPayloadRetention+2*day)
+	young := add(audittest.Intent(audittest.NewID(), `{"note":"a teapot"}`), config.DefaultPayloadRetention-2*day)
+	before, err := log.Record(t.Context(), old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	r := rig.start(t)
+	file, err := embedded.OpenReadOnly(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	patient, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := file.Payload(t.Context(), old, audit.PayloadArguments)
+		if errors.Is(err, audit.ErrErased) {
+			break
+		}
+		select {
+		case <-patient:
+			t.Fatalf("the arguments are still there: %v", err)
+		case <-tick.C:
+		}
+	}
+	if after, err := file.Record(t.Context(), old); err != nil || string(after.Stored) != string(before.Stored) {
+		t.Errorf("the event has changed: %v", err)
+	}
+	if _, err := file.Payload(t.Context(), young, audit.PayloadArguments); err != nil {
+		t.Errorf("arguments whose time is not over: %v", err)
+	}
+	if got := erasures(t, file); len(got) != 1 || got[0].Log != old.Log || got[0].From != 0 || got[0].To != 2 {
+		t.Errorf("on record are %+v, want one of the records 0 and 1 of %s", got, old.Log)
+	}
+	bob := r.issuer.Token(r.issuer.PersonClaims("bob", "console", "lead"))
+	for word, want := range map[string]bool{"kettle": false, "teapot": true} {
+		code, body := r.get(t, "/v1/calls?q="+word, bob)
+		if code != http.StatusOK || strings.Contains(body, `"call_id"`) != want {
+			t.Errorf("search for %s: HTTP %d: %s; want a call: %t", word, code, body, want)
+		}
+	}
+}
+
+func erasures(t *testing.T, file *embedded.Reader) []audit.Erasure {
+	t.Helper()
+	var all []audit.Erasure
+	for r, err := range file.Read(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := r.Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type != audit.PayloadsErased {
+			continue
+		}
+		erased, err := audit.DataOf[audit.Erasure](e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, erased)
+	}
+	return all
+}
