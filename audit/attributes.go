@@ -31,6 +31,7 @@ func marshal(e Event) ([]byte, error) {
 		a.addTime("tokenexpires", *e.TokenExpires)
 	}
 	a.addIfSet("traceparent", e.TraceParent)
+	a.addIfSet("statement", e.Statement)
 	if a.err != nil {
 		return nil, a.err
 	}
