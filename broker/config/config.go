@@ -78,6 +78,9 @@ type Pulsar struct {
 	// not here has its own name for its Pulsar role; one with an empty list reads
 	// within Deed only.
 	Readers map[string][]string `yaml:"readers"`
+	// SealKey is the file of the key that signs checkpoints, the same at every replica;
+	// left out, it is in the data directory.
+	SealKey string `yaml:"seal_key"`
 	// Backlog is how much of a topic a subscription may leave unread before it is
 	// moved on: no reader can stop the brokers from writing.
 	Backlog Size `yaml:"backlog"`

@@ -94,7 +94,7 @@ func (c *Config) complete(dir string) error {
 		c.Policies[i] = under(dir, c.Policies[i])
 	}
 	if p := c.Log.Pulsar; p != nil {
-		for _, path := range []*string{&p.Auth.TokenFile, &p.Auth.CertFile, &p.Auth.KeyFile, &p.Auth.CAFile} {
+		for _, path := range []*string{&p.Auth.TokenFile, &p.Auth.CertFile, &p.Auth.KeyFile, &p.Auth.CAFile, &p.SealKey} {
 			*path = under(dir, *path)
 		}
 	}

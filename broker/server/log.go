@@ -11,6 +11,8 @@ import (
 	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/pulsar"
 	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/spool"
+	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 )
 
@@ -49,6 +51,27 @@ func (s *Server) openPulsar(ctx context.Context, p *config.Pulsar) (store, error
 		return nil, err
 	}
 	return l, nil
+}
+
+// keyFile is where the key is that signs checkpoints.
+func (s *Server) keyFile() string {
+	if p := s.cfg.Log.Pulsar; p != nil && p.SealKey != "" {
+		return p.SealKey
+	}
+	return filepath.Join(s.cfg.Data, KeyFile)
+}
+
+// shared is what a broker needs on a log that others write too, and that can be away.
+func (s *Server) shared() (audit.Fencer, broker.Spool, error) {
+	fencer, ok := s.log.(audit.Fencer)
+	if !ok {
+		return nil, nil, nil
+	}
+	kept, err := spool.Open(filepath.Join(s.cfg.Data, SpoolDir), 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	return fencer, kept, nil
 }
 
 func pulsarAuth(a config.PulsarAuth) pulsar.Auth {

@@ -33,6 +33,7 @@ const Grace = 20 * time.Second
 // Names in a data directory, beside those of the log and the index.
 const (
 	PulsarDir   = "pulsar" // what a log on Pulsar keeps here; it can be deleted
+	SpoolDir    = "spool"  // outcomes that the log could not take yet
 	KeyFile     = "keys/checkpoints.key"
 	KnownPubKey = "keys/checkpoints.pub" // the verifier key, for whoever copies it to where the operator cannot change it
 )
@@ -117,11 +118,12 @@ func (s *Server) openLog(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, s.log.Close)
-	if s.key, err = seal.LoadOrCreateKey(filepath.Join(s.cfg.Data, KeyFile), s.cfg.Tenant); err != nil {
+	if s.key, err = seal.LoadOrCreateKey(s.keyFile(), s.cfg.Tenant); err != nil {
 		return err
 	}
+	turn, _ := s.log.(seal.Turn) // a log of one writer needs none
 	if s.sealer, err = seal.NewSealer(seal.Config{
-		Log: s.log, Trees: s.log, Key: s.key, Tenant: s.cfg.Tenant, Source: s.source(), Logger: s.opt.Logger,
+		Log: s.log, Trees: s.log, Key: s.key, Tenant: s.cfg.Tenant, Source: s.source(), Turn: turn, Logger: s.opt.Logger,
 	}); err != nil {
 		return err
 	}
@@ -134,8 +136,12 @@ func (s *Server) openLog(ctx context.Context) error {
 }
 
 func (s *Server) openBroker(ctx context.Context) error {
-	var err error
+	fencer, kept, err := s.shared()
+	if err != nil {
+		return err
+	}
 	s.broker, err = broker.Open(ctx, broker.Config{
+		Fencer: fencer, Spool: kept,
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
 		Sentences: sentences(s.cfg),

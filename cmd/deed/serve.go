@@ -14,6 +14,7 @@ import (
 
 	"github.com/deedbroker/deed/agents/demo"
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/server"
 	"github.com/deedbroker/deed/broker/telemetry"
@@ -101,6 +102,9 @@ func serve(ctx context.Context, path, replica string, cfg *config.Config, tel *t
 	})
 	if errors.Is(err, audit.ErrLocked) {
 		return withHint(err, "stop the other one, or give this one another `data` directory or, on Pulsar, another --replica name")
+	}
+	if other, ok := errors.AsType[*broker.KeyError](err); ok {
+		return withHint(err, "all replicas need the key of "+other.InForce+": copy keys/checkpoints.key from the data directory of one that runs, or name it by log.pulsar.seal_key")
 	}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return withHint(err, "something else listens there: set `listen` to another address")
