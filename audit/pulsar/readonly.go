@@ -23,7 +23,7 @@ type Reader struct{ log *Log }
 // that checkpoints speak of. Options.Dir must be empty at first: what a log keeps there
 // would be trusted. Without payloads neither these nor their keys are read.
 func OpenReadOnly(ctx context.Context, o Options, payloads bool) (*Reader, error) {
-	o.Replica = "reader" // it writes nothing under it
+	o.Replica, o.Admin = "reader", "none" // it writes nothing under the one, and asks nothing of the other
 	l, err := open(ctx, o, func(l *Log, ctx context.Context) error { return l.openReading(ctx, payloads) })
 	if err != nil {
 		return nil, err

@@ -22,13 +22,15 @@ import (
 func newVerifyCommand(env *environment) *cobra.Command {
 	var keys, kept []string
 	var options verify.Options
+	var topics topicsSource
 	c := &cobra.Command{
 		Use:   "verify [DIR|FILE]",
 		Short: "Prove that a history is complete and untouched",
 		Long: `Check a history offline: every record against the signed checkpoints, every call
 against the protocol, every payload against its commitment. It is a data directory (the
 demo's if left out; its broker may be running), an evidence pack that deed export wrote, or
-events that it exported whole, one a line.
+events that it exported whole, one a line. With --pulsar it is the topics of a tenant, from
+which everything is computed again.
 
 Give the broker's public key by --key. Without it, the key that the log itself names is
 used: that finds accidents, but not somebody who rewrote everything and signed anew.
@@ -38,6 +40,7 @@ to check.`,
 		Example: `  deed verify
   deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify evidence.zip --key 'deed/acme+1f8b2c3d+AZ…'
+  deed verify --pulsar pulsar+ssl://pulsar:6651 --tenant acme --token-file auditor.jwt --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --json | jq .findings`,
 		Args: cobra.MaximumNArgs(1),
 	}
@@ -47,6 +50,7 @@ to check.`,
 	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
 	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
+	topics.flags(flags)
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -56,7 +60,7 @@ to check.`,
 		if options.Kept, err = readNotes(kept); err != nil {
 			return err
 		}
-		source, err := env.openSource(cmd.Context(), args)
+		source, err := env.historyOf(cmd.Context(), args, topics, options)
 		if err != nil {
 			return err
 		}
@@ -64,6 +68,18 @@ to check.`,
 		return env.verify(cmd.Context(), source, options)
 	}
 	return c
+}
+
+// historyOf opens what is to be verified.
+func (e *environment) historyOf(ctx context.Context, args []string, topics topicsSource, o verify.Options) (source, error) {
+	switch {
+	case topics.url == "":
+		return e.openSource(ctx, args)
+	case len(args) > 0:
+		return source{}, usage("verify either %s or what is at --pulsar", args[0])
+	default:
+		return topics.open(ctx, o.Tenant, !o.SkipPayloads)
+	}
 }
 
 func parseKeys(texts []string) ([]seal.Verifier, error) {
