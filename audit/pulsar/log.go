@@ -159,12 +159,31 @@ func (l *Log) openWriters(ctx context.Context) error {
 		if p.place.topic == audit.TopicCheckpoints {
 			return nil // that is who leads
 		}
-		err := p.writer.open(ctx)
+		err := l.takeName(ctx, p)
 		if errors.Is(err, ErrFenced) {
 			return fmt.Errorf("%w: replica %s runs already: %w", audit.ErrLocked, l.options.Replica, err)
 		}
 		return err
 	})
+}
+
+// takeName opens a writer. Whoever takes this replica's place, since it was dead, gives it
+// back soon: that is waited for.
+func (l *Log) takeName(ctx context.Context, p *partition) error {
+	limit := time.Now().Add(2 * l.options.Courtesy)
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := p.writer.open(ctx)
+		if !errors.Is(err, ErrFenced) || time.Now().After(limit) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func (l *Log) openVaults(ctx context.Context) error {
@@ -251,7 +270,8 @@ func (l *Log) Health() error {
 			return err
 		}
 		since, cause := p.writer.trouble()
-		if cause != nil {
+		if cause != nil && p.writer.access != pulsar.ProducerAccessModeWaitForExclusive { // that is another's turn
+
 			return fmt.Errorf("write to %s: %w", p.place.name, cause)
 		}
 		if !since.IsZero() && time.Since(since) > l.options.Patience {

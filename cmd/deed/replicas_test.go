@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"github.com/deedbroker/deed/agents/agentstest"
+	"github.com/deedbroker/deed/agents/client"
+	"github.com/deedbroker/deed/audit/pulsar/pulsartest"
+	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/cmd/deed/api"
+	keys "github.com/deedbroker/deed/cmd/provide/pulsar"
+	"github.com/deedbroker/deed/cmd/testbed/need"
+)
+
+const replicaPolicy = `
+permit (principal in Role::"support", action in Action::"work", resource);
+permit (principal in Role::"assistant", action in Action::"work", resource);
+@id("ask") @approvers("lead") @expires("30m") @reason("Somebody has to look.")
+forbid (principal, action == Action::"work.do", resource)
+when { context.input.ask } unless { context.approvals.count >= 1 };
+permit (principal in Role::"lead", action in [Action::"approve", Action::"read"], resource);
+`
+
+// worker is an upstream that remembers what it did. It outlives the replicas.
+type worker struct {
+	mu   sync.Mutex
+	done map[string]int // guarded by mu: by the token of the attempt
+}
+
+func (w *worker) start(t *testing.T) (url string) {
+	t.Helper()
+	s := server.NewMCPServer("work", "1", server.WithToolCapabilities(true))
+	s.AddTool(mcp.NewTool("do", mcp.WithString("token", mcp.Required()), mcp.WithBoolean("ask", mcp.Required())),
+		func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.done[r.GetString("token", "")]++
+			return mcp.NewToolResultText("done " + r.GetString("token", "")), nil
+		})
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &http.Server{Handler: server.NewStreamableHTTPServer(s, server.WithStateLess(true)), ReadHeaderTimeout: patience}
+	go func() { _ = h.Serve(l) }()      // until it is closed
+	t.Cleanup(func() { _ = h.Close() }) // whoever is still served is gone
+	return "http://" + l.Addr().String() + "/mcp"
+}
+
+func (w *worker) times() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := map[string]int{}
+	for token, n := range w.done {
+		all[token] = n
+	}
+	return all
+}
+
+// fleet is several brokers on one Pulsar, with authorization on.
+type fleet struct {
+	home     home
+	pulsar   *keys.Standalone
+	tenant   *pulsartest.Tenant
+	issuer   *agentstest.Issuer
+	key      *seal.Key
+	worker   *worker
+	replicas []*replicaProcess
+}
+
+// replicaProcess is a `deed serve`, as often as it is started.
+type replicaProcess struct {
+	name, url, config string
+	agent             *client.Client // copilot, for alice
+	bob               *api.Client
+
+	mu  sync.Mutex
+	run *process // guarded by mu
+}
+
+// keepAlive is how many seconds Pulsar and its clients are silent before the one asks
+// the other whether it is there.
+const keepAlive = "4"
+
+func newFleet(t *testing.T, n int) *fleet {
+	t.Helper()
+	f := &fleet{home: newHome(t), worker: &worker{done: map[string]int{}}}
+	f.pulsar = need.OwnPulsar(t, map[string]string{"keepAliveIntervalSeconds": keepAlive})
+	f.tenant = pulsartest.In(t, f.pulsar.URL(), f.pulsar.Admin(), f.pulsar.Keys, pulsartest.Layout{Domains: []string{"work"}, Partitions: 2})
+	var addresses []string
+	for range n {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses = append(addresses, l.Addr().String())
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	canonical := "http://" + addresses[0]
+	f.issuer = agentstest.Start(t, canonical+"/mcp")
+	keyFile := filepath.Join(string(f.home), "keys", "checkpoints.key")
+	var err error
+	if f.key, err = seal.CreateKey(keyFile, f.tenant.Name); err != nil {
+		t.Fatal(err)
+	}
+	work := f.worker.start(t)
+	if err := os.WriteFile(filepath.Join(string(f.home), "all.cedar"), []byte(replicaPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, address := range addresses {
+		name := "r" + fmt.Sprint(i)
+		path := filepath.Join(string(f.home), name+".yaml")
+		text := fmt.Sprintf(`
+listen: %s
+url: %s
+tenant: %s
+data: %s
+log: { pulsar: { url: %q, admin: %q, auth: { token_file: %s }, seal_key: %s } }
+issuers: [{ url: %s, people_clients: [console] }]
+policies: [all.cedar]
+domains: { work: { partitions: 2 } }
+agents: { copilot: { roles: [assistant] } }
+holds: { wait: 1s, max_open: 1000 }
+limits: { calls_per_agent: 100000/s }
+upstreams: { work: { domain: work, url: %s } }
+`, address, canonical, f.tenant.Name, name, f.pulsar.URL(), f.pulsar.Admin(), f.tenant.TokenFile, keyFile, f.issuer.URL, work)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r := &replicaProcess{name: name, url: "http://" + address, config: path}
+		f.client(t, r)
+		f.start(t, r)
+		f.replicas = append(f.replicas, r)
+	}
+	for _, r := range f.replicas {
+		f.awaitReady(t, r)
+	}
+	return f
+}
+
+func (f *fleet) client(t *testing.T, r *replicaProcess) {
+	t.Helper()
+	agent := f.issuer.Token(f.issuer.DelegatedClaims("alice", "copilot").With(agentstest.Claims{"roles": []string{"support"}}))
+	person := f.issuer.Token(f.issuer.PersonClaims("bob", "console", "lead"))
+	say := func(token string) client.TokenFunc {
+		return func(context.Context) (string, error) { return token, nil }
+	}
+	var err error
+	if r.agent, err = client.New(client.Options{URL: r.url, Token: say(agent)}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.agent.Close() }) // the replica is gone
+	r.bob = api.New(r.url, say(person))
+}
+
+func (f *fleet) start(t *testing.T, r *replicaProcess) {
+	t.Helper()
+	run := f.home.start(t, "serve", "-c", r.config, "--replica", r.name)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.run = run
+}
+
+func (r *replicaProcess) process() *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.run
+}
+
+// awaitReady waits until a replica answers that it is ready; one that ended is started
+// again, as whatever supervises it would.
+func (f *fleet) awaitReady(t *testing.T, r *replicaProcess) {
+	t.Helper()
+	limit := time.After(2 * patience)
+	said := ""
+	for {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/readyz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := new(http.Client).Do(request)
+		if err == nil {
+			text, _ := io.ReadAll(response.Body) // it says why not, if it does
+			_ = response.Body.Close()
+			said = string(text)
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if r.process().hasEnded() {
+			t.Logf("%s ended by itself: %s", r.name, lastLine(r.process()))
+			f.start(t, r)
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-limit:
+			r.process().kill(t)
+			t.Fatalf("%s is not ready: %s\n%s", r.name, said, r.process().errs.String())
+		}
+	}
+}
+
+func lastLine(p *process) string {
+	_ = p.ended() // why is what it said last
+	text := p.errs.String()
+	return text[max(0, len(text)-600):]
+}
+
+// hasEnded reports whether the process is gone. What it has said is read and dropped.
+func (p *process) hasEnded() bool {
+	for {
+		select {
+		case _, more := <-p.lines:
+			if !more {
+				return true
+			}
+		default:
+			return false
+		}
+	}
+}
+
+func (f *fleet) others(r *replicaProcess) []*replicaProcess {
+	return slices.DeleteFunc(slices.Clone(f.replicas), func(o *replicaProcess) bool { return o == r })
+}
