@@ -129,12 +129,14 @@ type trouble struct {
 func troubles() []trouble {
 	return []trouble{
 		{"a replica is killed, and started again at once", func(t *testing.T, f *fleet, random *rand.Rand) {
+			t.Helper()
 			r := f.replicas[random.IntN(len(f.replicas))]
 			r.process().kill(t)
 			f.start(t, r)
 			f.awaitReady(t, r)
 		}},
 		{"a replica is killed, and the others bury it", func(t *testing.T, f *fleet, random *rand.Rand) {
+			t.Helper()
 			r := f.replicas[random.IntN(len(f.replicas))]
 			r.process().kill(t)
 			rest(12 * time.Second)
@@ -142,6 +144,7 @@ func troubles() []trouble {
 			f.awaitReady(t, r)
 		}},
 		{"Pulsar is killed", func(t *testing.T, f *fleet, _ *rand.Rand) {
+			t.Helper()
 			if err := f.pulsar.Kill(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -154,6 +157,7 @@ func troubles() []trouble {
 			}
 		}},
 		{"a replica is stopped, buried, and wakes up", func(t *testing.T, f *fleet, random *rand.Rand) {
+			t.Helper()
 			r := f.replicas[random.IntN(len(f.replicas))]
 			if err := r.process().cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 				t.Fatal(err)

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -63,11 +63,7 @@ func (w *worker) start(t *testing.T) (url string) {
 func (w *worker) times() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	all := map[string]int{}
-	for token, n := range w.done {
-		all[token] = n
-	}
-	return all
+	return maps.Clone(w.done)
 }
 
 // fleet is several brokers on one Pulsar, with authorization on.
@@ -233,8 +229,4 @@ func (p *process) hasEnded() bool {
 			return false
 		}
 	}
-}
-
-func (f *fleet) others(r *replicaProcess) []*replicaProcess {
-	return slices.DeleteFunc(slices.Clone(f.replicas), func(o *replicaProcess) bool { return o == r })
 }
