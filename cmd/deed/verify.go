@@ -50,7 +50,7 @@ to check.`,
 	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
 	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
-	topics.flags(flags)
+	topics.flags(c)
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error

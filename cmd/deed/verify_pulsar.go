@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/audit/pulsar"
 )
@@ -18,7 +18,8 @@ type topicsSource struct {
 	domains                   []string
 }
 
-func (s *topicsSource) flags(flags *pflag.FlagSet) {
+func (s *topicsSource) flags(c *cobra.Command) {
+	flags := c.Flags()
 	flags.StringVar(&s.url, "pulsar", "", "verify the topics of --tenant at this `URL`, pulsar:// or pulsar+ssl://")
 	flags.StringVar(&s.token, "token-file", "", "a `file` with a token for Pulsar that may consume the topics")
 	flags.StringVar(&s.cert, "cert-file", "", "a client certificate for Pulsar")
