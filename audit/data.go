@@ -123,9 +123,19 @@ type Outcome struct {
 	Decision *Decision   `json:"decision,omitempty"` // that denied it
 	By       *Identity   `json:"by,omitempty"`       // the person who denied or cancelled it
 	Shown    *Shown      `json:"shown,omitempty"`    // to that person
+	// Credential is what the upstream was shown, by reference.
+	Credential *Credential `json:"credential,omitempty"`
 	// Request is set when the call was refused before it could become an intent:
 	// the denial is then the first and only event of its call.
 	Request *Intent `json:"request,omitempty"`
+}
+
+// Credential names what the broker showed an upstream, and never says it.
+type Credential struct {
+	Source  string    `json:"source"` // such as vault://kv/data/crm#key
+	Version string    `json:"version,omitempty"`
+	Lease   string    `json:"lease,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
 }
 
 // Codes of an [Outcome], by the type of its event.
@@ -133,6 +143,7 @@ const (
 	CodeOK = "ok" // result
 
 	CodeToolError     = "tool_error"     // failed: the tool answered with an error
+	CodeCredential    = "no_credential"  //nolint:gosec // failed: there was no credential to show the upstream: nothing was done
 	CodeUpstreamError = "upstream_error" // failed: the upstream refused, or was not reached: nothing was done
 
 	CodeUnanswered = "unanswered" // failed: the tool asked its caller something, and got no answer

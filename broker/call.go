@@ -109,7 +109,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	}
 	reply, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, tools.Call{
 		ID: c.id, Arguments: c.args.Canonical, TraceParent: c.trace, IdempotencyKey: c.req.IdempotencyKey,
-		Notify: c.req.Notify, LogLevel: c.req.LogLevel, Asking: c.req.Asking,
+		Notify: c.req.Notify, LogLevel: c.req.LogLevel, Asking: c.req.Asking, Subject: c.req.Subject,
 	})
 	if fail != nil {
 		return nil, fail

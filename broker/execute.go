@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // running is a call that may run now: its intent is durable and, if it was held,
@@ -43,6 +45,8 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	}
 	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
+	var shown atomic.Pointer[credentials.Reference] // an upstream that is given up may still be asking for one
+	c.Used = func(r credentials.Reference) { shown.Store(&r) }
 	answer, err := t.Call(run, c)
 	took := time.Since(start)
 	span.End()
@@ -51,6 +55,7 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	}
 
 	typ, out, fail := b.judge(r, t, answer, err)
+	out.Credential = credentialOf(shown.Load())
 	out.Millis = float64(took.Microseconds()) / 1000
 	spooled, unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err))
 	switch {
@@ -156,6 +161,8 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 	switch {
 	case errors.Is(err, errRevoked):
 		return judgeRevoked(fail, err)
+	case isUncredentialed(err):
+		return judgeUncredentialed(fail, err)
 	case errors.Is(err, tools.ErrUnanswered):
 		fail.Kind, fail.Public = Upstream, "the tool asked for something that it was not told, and did not finish"
 		return audit.CallFailed, audit.Outcome{Code: audit.CodeUnanswered, Reason: fail.Public}, fail

@@ -11,6 +11,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // maxKeptArguments is how large arguments may be, in bytes, to be kept in memory
@@ -23,14 +24,15 @@ type hold struct {
 	caller string
 
 	mu        sync.Mutex
-	call      calls.Call      // guarded by mu
-	changed   chan struct{}   // guarded by mu: closed and replaced at each change
-	args      json.RawMessage // guarded by mu: canonical; nil if they stand only in the log
-	weighed   int             // guarded by mu: of the votes, how many have been acted on
-	deciding  bool            // guarded by mu: consider is at work
-	again     bool            // guarded by mu: consider must look once more
-	withdrawn bool            // guarded by mu: its caller was told that nothing was done
-	releasing string          // guarded by mu: the call digest of a release of ours that may be in the log
+	call      calls.Call          // guarded by mu
+	changed   chan struct{}       // guarded by mu: closed and replaced at each change
+	args      json.RawMessage     // guarded by mu: canonical; nil if they stand only in the log
+	weighed   int                 // guarded by mu: of the votes, how many have been acted on
+	deciding  bool                // guarded by mu: consider is at work
+	again     bool                // guarded by mu: consider must look once more
+	withdrawn bool                // guarded by mu: its caller was told that nothing was done
+	subject   credentials.Subject // guarded by mu: of the caller, while their request is open
+	releasing string              // guarded by mu: the call digest of a release of ours that may be in the log
 
 	key   callKey // guarded by holds.mu: zero until the arguments are known
 	place int     // guarded by holds.mu: in the order of deadlines; -1 if not there
@@ -110,6 +112,7 @@ func (b *Broker) hold(ctx context.Context, c *call, f *flight) (*Reply, error) {
 	case <-f.folded: // so that whoever learns of the call can find it
 		if h := b.holds.get(c.id); h != nil {
 			b.work.Go(func() { b.useGrants(b.live, h) })
+			defer h.present(c.req.Subject)()
 			return b.await(ctx, h, c.req.Waiting)
 		}
 		return nil, &Error{Kind: Internal, Op: "hold " + c.intent.Tool, CallID: c.id, Public: "the call could not be held, and nothing was done"}

@@ -8,6 +8,7 @@ import (
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // Request is one call by a verified caller: of a tool, or of what MCP has beside tools.
@@ -21,6 +22,10 @@ type Request struct {
 	Protocol       string // MCP revision
 	IdempotencyKey string
 	TraceParent    string // W3C, of the caller's span
+
+	// Subject is the caller's token, for upstreams that exchange it. It is kept for as long
+	// as the request is open, and travels to no upstream.
+	Subject credentials.Subject
 
 	// LacksScopes are those that the tool needs and the token does not have, by the
 	// edge's rules: with any, the call is refused, on record.

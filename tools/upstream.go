@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // Errors of an [Upstream]'s Call that tell what may have happened. Each is wrapped with the cause.
@@ -61,6 +63,11 @@ type Call struct {
 	Notify func(method string, params json.RawMessage)
 	// LogLevel is the least level of log messages that the caller wants; empty for none.
 	LogLevel string
+	// Subject is the caller, for upstreams that are shown a credential of theirs. Its
+	// token itself never travels upstream.
+	Subject credentials.Subject
+	// Used is told which credential the upstream was shown; may be nil.
+	Used func(credentials.Reference)
 	Asking
 }
 

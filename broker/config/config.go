@@ -55,6 +55,7 @@ type Config struct {
 	Domains   map[string]Domain   `yaml:"domains"`
 	Upstreams map[string]Upstream `yaml:"upstreams"`
 	Scopes    Scopes              `yaml:"scopes"`
+	Vault     *Vault              `yaml:"vault"` // where vault:// references are read
 	Holds     Holds               `yaml:"holds"`
 	Limits    Limits              `yaml:"limits"`
 }

@@ -7,19 +7,30 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
 const (
-	schemeEnv  = "env://"
-	schemeFile = "file://"
+	schemeEnv  = SchemeEnv + "://"
+	schemeFile = SchemeFile + "://"
+	schemeK8s  = SchemeK8s + "://"
 
 	maxSecret = 64 << 10 // bytes of a secret's file
 	redacted  = "(redacted)"
 )
 
-// Secret is a reference to a secret: "env://NAME" or "file:///absolute/path". It
-// can hold nothing else, so that it may be logged, printed and compared.
+// The schemes of a [Secret].
+const (
+	SchemeEnv   = "env"
+	SchemeFile  = "file"  // absolute path of a file that nobody but its owner reads
+	SchemeK8s   = "k8s"   // absolute path of a token that Kubernetes projects
+	SchemeVault = "vault" // path of the vault's API, and a field: vault://kv/data/crm#key
+)
+
+// Secret is a reference to a secret: "env://NAME", "file:///absolute/path",
+// "k8s:///absolute/path" or "vault://path#field". It can hold nothing else, so that it may
+// be logged, printed and compared.
 type Secret struct{ ref string }
 
 // ParseSecret reads a reference. Its error doesn't quote what it was given, which
@@ -27,14 +38,39 @@ type Secret struct{ ref string }
 func ParseSecret(ref string) (Secret, error) {
 	name, isEnv := strings.CutPrefix(ref, schemeEnv)
 	path, isFile := strings.CutPrefix(ref, schemeFile)
+	if k8s, is := strings.CutPrefix(ref, schemeK8s); is {
+		path, isFile = k8s, true
+	}
 	switch {
+	case vaultForm.MatchString(ref):
+		return Secret{ref}, nil
 	case isEnv && name != "" && !strings.ContainsAny(name, "=\x00/ \t\n"):
 		return Secret{ref}, nil
 	case isFile && filepath.IsAbs(path) && !strings.Contains(path, "\x00"):
 		return Secret{ref}, nil
 	default:
-		return Secret{}, errors.New(`is not a reference to a secret; write where it is: "env://NAME" or "file:///absolute/path"`)
+		return Secret{}, errors.New(`is not a reference to a secret; write where it is: "env://NAME", "file:///absolute/path", "k8s:///absolute/path" or "vault://path#field"`)
 	}
+}
+
+// vaultForm is of segments of a path that are none of . and .., and a field.
+var vaultForm = regexp.MustCompile(`^vault://[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+#[A-Za-z0-9_.-]+$`)
+
+// Scheme says where the secret is; empty if it refers to nothing.
+func (s Secret) Scheme() string {
+	scheme, _, _ := strings.Cut(s.ref, "://")
+	return scheme
+}
+
+// Path is what follows the scheme: the name of a variable, a file, or a path in the vault
+// with the field in it.
+func (s Secret) Path() (path, field string) {
+	_, rest, _ := strings.Cut(s.ref, "://")
+	if s.Scheme() != SchemeVault {
+		return rest, ""
+	}
+	path, field, _ = strings.Cut(rest, "#")
+	return path, field
 }
 
 // IsZero reports whether the secret refers to nothing.
@@ -81,11 +117,14 @@ func (s Secret) read() (string, error) {
 		}
 		return text, nil
 	}
-	path, isFile := strings.CutPrefix(s.ref, schemeFile)
-	if !isFile {
+	switch path, _ := s.Path(); s.Scheme() {
+	case SchemeFile, SchemeK8s:
+		return readSecretFile(path)
+	case SchemeVault:
+		return "", errors.New("it is in the vault, from which upstreams' credentials alone are read")
+	default:
 		return "", errors.New("it refers to nothing")
 	}
-	return readSecretFile(path)
 }
 
 func readSecretFile(path string) (_ string, err error) {

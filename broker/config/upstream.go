@@ -36,14 +36,34 @@ type Upstream struct {
 
 // Auth says how the broker proves itself to an HTTP upstream: never with the
 // caller's token.
+//
+// Exactly one of Secret, Exchange and ClientCredentials says what it shows.
 type Auth struct {
-	Secret   Secret    `yaml:"secret"` // sent as a bearer token
-	Exchange *Exchange `yaml:"exchange"`
+	Secret            Secret  `yaml:"secret"`
+	Exchange          *Client `yaml:"exchange"`           // of the caller's token for one at the upstream's audience (RFC 8693)
+	ClientCredentials *Client `yaml:"client_credentials"` // of the broker's own (RFC 6749 section 4.4)
+	Header            string  `yaml:"header"`             // left out: Authorization, as a bearer token
 }
 
-// Exchange asks the issuer for a token of the upstream's own (RFC 8693).
-type Exchange struct {
-	Audience string `yaml:"audience"`
+// What becomes of a held call of an upstream that exchanges tokens, if its caller is
+// gone when it runs: their token is not kept.
+const (
+	FallbackRefuse = "refuse"             // it fails, and nothing is done
+	FallbackClient = "client_credentials" // it runs with the broker's own credentials
+)
+
+// Client is a confidential client of the broker at an authorization server.
+type Client struct {
+	// Issuer is one of issuers; left out, the only one. TokenURL is its token endpoint, if
+	// it is not to be asked for it, or of an authorization server that is no issuer here.
+	Issuer       string   `yaml:"issuer"`
+	TokenURL     string   `yaml:"token_url"`
+	ClientID     string   `yaml:"client_id"`
+	ClientSecret Secret   `yaml:"client_secret"`
+	Audience     string   `yaml:"audience"`
+	Resource     string   `yaml:"resource"`
+	Scopes       []string `yaml:"scopes"`
+	Fallback     string   `yaml:"fallback"` // of an exchange: refuse or client_credentials
 }
 
 // Kind is how an upstream is reached.

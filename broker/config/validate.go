@@ -23,7 +23,7 @@ const maxName = 63
 // Validate checks everything that can be checked without touching a file, a
 // network or the environment. Its error is a [Problems].
 func (c *Config) Validate() error {
-	v := &validation{}
+	v := &validation{config: c}
 	v.server(c)
 	if c.Log.Pulsar != nil {
 		v.pulsar(c.Log.Pulsar, c.Domains)
@@ -37,12 +37,16 @@ func (c *Config) Validate() error {
 		v.upstream(child("upstreams", name), name, &u, c.Domains)
 	}
 	v.scopes(c.Scopes)
+	v.vault("vault", c.Vault)
 	v.holds(c.Holds)
 	v.limits(c.Limits)
 	return v.problems.err()
 }
 
-type validation struct{ problems Problems }
+type validation struct {
+	config   *Config
+	problems Problems
+}
 
 func (v *validation) fail(key, format string, args ...any) {
 	v.problems = append(v.problems, problem(key, format, args...))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/deedbroker/deed/broker/sentence"
@@ -125,12 +126,60 @@ func (v *validation) headers(key string, headers map[string]Value) {
 }
 
 func (v *validation) auth(key string, auth *Auth) {
+	if auth == nil {
+		return
+	}
+	given := 0
+	for _, is := range []bool{!auth.Secret.IsZero(), auth.Exchange != nil, auth.ClientCredentials != nil} {
+		if is {
+			given++
+		}
+	}
+	if given != 1 {
+		v.fail(key, "needs exactly one of secret (such as \"env://NAME\" or \"vault://path#field\"), exchange and client_credentials")
+	}
+	v.vaulted(child(key, "secret"), auth.Secret, v.config.Vault)
+	v.client(child(key, "exchange"), auth.Exchange, true)
+	v.client(child(key, "client_credentials"), auth.ClientCredentials, false)
+	if auth.Header != "" && !isToken(auth.Header) {
+		v.fail(child(key, "header"), "is not the name of a header")
+	}
+}
+
+// client checks a client of the broker at an authorization server.
+func (v *validation) client(key string, c *Client, exchanges bool) {
+	if c == nil {
+		return
+	}
+	if c.ClientID == "" {
+		v.fail(child(key, "client_id"), "is needed")
+	}
+	if c.ClientSecret.IsZero() {
+		v.fail(child(key, "client_secret"), "is needed, as a reference such as \"env://NAME\"")
+	}
+	v.vaulted(child(key, "client_secret"), c.ClientSecret, v.config.Vault)
+	v.tokenEndpoint(key, c)
 	switch {
-	case auth == nil:
-	case auth.Exchange != nil:
-		v.fail(child(key, "exchange"), "is not supported by this build yet; use secret")
-	case auth.Secret.IsZero():
-		v.fail(key, "needs secret, such as \"env://NAME\" or \"file:///absolute/path\"")
+	case !exchanges && c.Fallback != "":
+		v.fail(child(key, "fallback"), "means something only in exchange; remove it")
+	case c.Fallback != "" && c.Fallback != FallbackRefuse && c.Fallback != FallbackClient:
+		v.fail(child(key, "fallback"), "%q is neither %s nor %s", c.Fallback, FallbackRefuse, FallbackClient)
+	case exchanges && c.Audience == "" && c.Resource == "":
+		v.fail(key, "needs audience or resource: a token for everybody is none for this upstream")
+	}
+}
+
+func (v *validation) tokenEndpoint(key string, c *Client) {
+	known := slices.ContainsFunc(v.config.Issuers, func(i Issuer) bool { return i.URL == c.Issuer })
+	switch {
+	case c.TokenURL != "" && c.Issuer != "":
+		v.fail(key, "has issuer and token_url; keep one")
+	case c.TokenURL != "":
+		v.webURL(child(key, "token_url"), c.TokenURL)
+	case c.Issuer != "" && !known:
+		v.fail(child(key, "issuer"), "%q is not among issuers; add it there, or write token_url", c.Issuer)
+	case c.Issuer == "" && len(v.config.Issuers) != 1:
+		v.fail(key, "needs issuer or token_url: there is not exactly one issuer to ask")
 	}
 }
 

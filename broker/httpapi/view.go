@@ -146,7 +146,7 @@ func codesOf(outcome string) []string {
 	case outcomeResult:
 		return []string{audit.CodeOK}
 	case outcomeFailed:
-		return []string{audit.CodeToolError, audit.CodeUpstreamError}
+		return []string{audit.CodeToolError, audit.CodeCredential, audit.CodeUpstreamError}
 	case outcomeDenied:
 		return []string{
 			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool, audit.CodeInsufficientScope,

@@ -11,8 +11,10 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 const maxName = 256 // bytes of a tool's name, as called
@@ -176,10 +178,16 @@ func foundTool(t *tools.Tool, err error) *tools.Tool {
 	return t
 }
 
+// subject is the caller's token, for upstreams that exchange it: that of the header, which was accepted.
+func subject(r *http.Request) credentials.Subject {
+	shown, _ := agents.FromRequest(r, "")
+	return credentials.Subject{Token: credentials.Secret(shown.Token)}
+}
+
 func (v *invocation) request() broker.Request {
 	m := v.m
 	req := broker.Request{
-		Identity: v.in.identity, Tool: v.name, Method: v.method, Arguments: v.arguments,
+		Identity: v.in.identity, Subject: subject(v.r), Tool: v.name, Method: v.method, Arguments: v.arguments,
 		Client: m.meta.client.String(), Protocol: m.meta.version,
 		IdempotencyKey: m.meta.idempotencyKey,
 		TraceParent:    validTraceParent(m.meta.traceParent),

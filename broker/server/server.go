@@ -64,6 +64,7 @@ type Server struct {
 	key      *seal.Key
 	registry *tools.Registry
 	policies *broker.Policies
+	keepers  *keepers
 	broker   *broker.Broker
 	verifier *swappable
 	hub      *live.Hub

@@ -44,6 +44,8 @@ type rig struct {
 	dir, address string
 	issuer       *agentstest.Issuer
 	slow         string // the URL of an upstream; none if empty
+	upstreams    string // more of them, as YAML
+	logged       lines
 	log          string // more of the configuration: where the log is
 }
 
@@ -92,6 +94,7 @@ upstreams:
 		text += "  slow: { domain: payments, url: " + r.slow + " }\n"
 	}
 	text += r.log
+	text += r.upstreams
 	cfg, err := config.Parse(filepath.Join(r.dir, "deed.yaml"), []byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -103,6 +106,13 @@ upstreams:
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer // guarded by mu
+}
+
+// String is all of them.
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // Write implements io.Writer.
@@ -124,7 +134,7 @@ type running struct {
 // start opens and runs a server, and waits until it serves.
 func (r *rig) start(t *testing.T) *running {
 	t.Helper()
-	tel, err := telemetry.Setup(telemetry.Config{Output: &lines{}, Version: "test", Replica: server.DefaultReplica})
+	tel, err := telemetry.Setup(telemetry.Config{Output: &r.logged, Version: "test", Replica: server.DefaultReplica})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,9 @@ func (s *Server) openTools(ctx context.Context) error {
 		Logger: s.opt.Logger, Review: s.policies.Review, OnChange: s.onToolsChanged,
 		OnNotice: func(upstream string, n tools.Notice) { s.notice(upstream, n) },
 	})
+	if s.keepers, err = newKeepers(s.cfg); err != nil {
+		return err
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.cfg.Upstreams)) {
 		u := s.cfg.Upstreams[name]
 		made, err := s.upstream(ctx, name, u)
@@ -81,7 +84,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 			MaxAnswer: int(s.cfg.Limits.Answer), Logger: s.opt.Logger.With(slog.String("upstream", name)),
 		})
 	case config.KindHTTP:
-		return s.httpUpstream(u)
+		return s.httpUpstream(ctx, u)
 	case config.KindBuiltin:
 		return s.builtin(ctx, u)
 	case config.KindUnknown:
@@ -89,7 +92,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 	return nil, fmt.Errorf("it is neither a command, a url nor a builtin")
 }
 
-func (s *Server) httpUpstream(u config.Upstream) (tools.Upstream, error) {
+func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Upstream, error) {
 	headers := map[string]string{}
 	for name, value := range u.Headers {
 		text, err := value.Resolve()
@@ -98,14 +101,15 @@ func (s *Server) httpUpstream(u config.Upstream) (tools.Upstream, error) {
 		}
 		headers[name] = text
 	}
-	if u.Auth != nil {
-		secret, err := u.Auth.Secret.Resolve()
-		if err != nil {
-			return nil, fmt.Errorf("auth.secret: %w", err)
-		}
-		headers["Authorization"] = "Bearer " + secret
+	shown, err := s.keepers.source(ctx, u.Auth)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
 	}
-	return upstream.NewHTTP(upstream.HTTPConfig{URL: u.URL, Headers: headers, MaxAnswer: int(s.cfg.Limits.Answer)})
+	c := upstream.HTTPConfig{URL: u.URL, Headers: headers, Credentials: shown, MaxAnswer: int(s.cfg.Limits.Answer)}
+	if u.Auth != nil {
+		c.CredentialHeader = u.Auth.Header
+	}
+	return upstream.NewHTTP(c)
 }
 
 func (s *Server) builtin(ctx context.Context, u config.Upstream) (tools.Upstream, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 const maxMessage = 4096 // bytes of a server's error message
@@ -36,6 +37,9 @@ func (e statusError) Error() string { return fmt.Sprintf("it answered with HTTP 
 // any of it can have reached the server. It loses the session if there is no point in going on.
 // Nothing of what the server sent, nor of the URL, is in the error.
 func (s *session) failure(err error, sent bool) error {
+	if missing, ok := errors.AsType[*credentials.Error](err); ok {
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, missing)
+	}
 	status, isStatus := errors.AsType[statusError](err)
 	switch {
 	case errors.Is(err, transport.ErrSessionTerminated):

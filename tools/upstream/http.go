@@ -16,6 +16,8 @@ import (
 
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 const (
@@ -30,6 +32,11 @@ type HTTPConfig struct {
 
 	// Headers go with each request: the broker's own credentials, never a caller's.
 	Headers map[string]string
+
+	// Credentials prove the broker, or the caller, to the server; nil: nothing does but Headers.
+	Credentials credentials.Source
+	// CredentialHeader is where they are shown: as a bearer token if it is empty.
+	CredentialHeader string
 
 	// TLS and dialling are the transport's; nil means the standard one.
 	Transport *http.Transport
@@ -92,7 +99,7 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	s := newSession()
 	s.http = true
 	httpClient := &http.Client{
-		Transport:     &limitedTransport{base: base, most: c.MaxAnswer, s: s},
+		Transport:     &limitedTransport{base: c.authorized(base), most: c.MaxAnswer, s: s},
 		CheckRedirect: sameHost(u),
 	}
 	options := []transport.StreamableHTTPCOption{
@@ -125,6 +132,14 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 		listening.Go(func() { s.listen(ctx) })
 	}
 	return s, tells, nil
+}
+
+// authorized shows the server the configured credentials.
+func (c HTTPConfig) authorized(base http.RoundTripper) http.RoundTripper {
+	if c.Credentials == nil {
+		return base
+	}
+	return &credentials.Transport{Base: base, Source: c.Credentials, Header: c.CredentialHeader}
 }
 
 func legacyRevision(version string) bool { return !mcp.IsModernProtocol(version) }

@@ -17,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 const cancelTimeout = 5 * time.Second
@@ -149,7 +150,7 @@ func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) 
 
 // send sends a call once. The server's answer may be questions.
 func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json.RawMessage) (tools.Answer, *asked, error) {
-	ctx, sent := traced(ctx, s.http)
+	ctx, sent := traced(credentials.With(ctx, c.Subject, c.Used), s.http)
 	request := s.request(mcp.MCPMethod(c.Method), params)
 	if c.Method == tools.MethodCall {
 		maps.Copy(request.Header, s.paramHeaders(c.Tool, params))

