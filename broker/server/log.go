@@ -65,13 +65,13 @@ func (s *Server) keyFile() string {
 func (s *Server) shared() (audit.Fencer, broker.Spool, error) {
 	fencer, ok := s.log.(audit.Fencer)
 	if !ok {
-		return nil, nil, nil
+		return nil, nil, s.watch(nil)
 	}
 	kept, err := spool.Open(filepath.Join(s.cfg.Data, SpoolDir), 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	return fencer, kept, nil
+	return fencer, kept, s.watch(kept)
 }
 
 func pulsarAuth(a config.PulsarAuth) pulsar.Auth {

@@ -234,7 +234,7 @@ func TestReadyAndMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, body := r.get(t, "/metrics", "")
-	for _, name := range []string{"deed_call_duration_seconds_count", "deed_log_ack_duration_seconds_count"} {
+	for _, name := range []string{"deed_history_behind", "deed_call_duration_seconds_count", "deed_log_ack_duration_seconds_count"} {
 		if !strings.Contains(body, name) {
 			t.Errorf("/metrics has no %s:\n%s", name, body)
 		}

@@ -27,6 +27,8 @@ type deedConfig struct {
 	dir     string   // for binary, configuration and data
 	echo    []string // starts the stdio server
 	profile string   // where the broker writes its CPU profile; empty: nowhere
+	tenant  string   // empty: the default one
+	log     any      // as deed.yaml has it; nil: the embedded one
 }
 
 // startDeed builds the broker and starts it with an issuer, one policy and the
@@ -71,15 +73,19 @@ func startDeed(ctx context.Context, c deedConfig) (_ *subject, err error) {
 
 // write writes deed.yaml and the policy beside it.
 func (c deedConfig) write(address, issuerURL string) error {
-	text, err := yaml.Marshal(map[string]any{
+	settings := map[string]any{
 		"listen":    address,
 		"data":      filepath.Join(c.dir, "data"),
 		"issuers":   []any{map[string]any{"url": issuerURL}},
 		"policies":  []string{"*.cedar"},
-		"domains":   map[string]any{"bench": map[string]any{"retention": "1d"}},
+		"domains":   map[string]any{"bench": map[string]any{"retention": "1d", "partitions": 1}},
 		"upstreams": map[string]any{upstreamName: map[string]any{"domain": "bench", "command": c.echo}},
 		"limits":    map[string]any{"calls_per_agent": "1000000/s", "token_lifetime": "2d"},
-	})
+	}
+	if c.log != nil {
+		settings["log"], settings["tenant"] = c.log, c.tenant
+	}
+	text, err := yaml.Marshal(settings)
 	if err != nil {
 		return err
 	}

@@ -13,5 +13,9 @@
 // both generations of the protocol: sessions (2025-11-25) and stateless
 // (2026-07-28). CPU time is the subject's process alone, without its stdio child.
 //
+// With -pulsar it compares Deed on Pulsar with Deed on its embedded log, and with the
+// rate at which Pulsar alone takes messages one by one, with Pulsar's journal synced and
+// not. A call is two durable records: half that rate is what there is to reach.
+//
 // It reads /proc and so runs on Linux only.
 package bench

@@ -23,6 +23,7 @@ type options struct {
 	flat        int           // calls of the memory run; 0: compare instead
 	dir         string        // for Deed's data
 	profile     string        // for Deed's CPU profile
+	pulsar      bool          // compare logs instead
 	json        bool
 	child       []string // starts this program as a subject; the name follows
 }
@@ -45,6 +46,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return fmt.Errorf("bench: %w", err)
 	}
 	o.child = []string{exe, "bench", "subject"}
+	if o.pulsar {
+		if err := o.onPulsar(ctx, stdout, stderr); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return nil
+	}
 	if err := o.run(ctx, stdout, stderr); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -63,6 +70,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.flat, "flat", 0, "make so many calls (such as 100000) to each subject and show its memory, instead of comparing")
 	f.StringVar(&o.dir, "dir", "", "where Deed keeps its data: a disk whose fsync counts (default: a temporary directory)")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
+	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return nil, err
