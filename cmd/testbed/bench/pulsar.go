@@ -210,7 +210,7 @@ func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, 
 	}
 	echo := append(slices.Clip(o.child), subjectEcho)
 	onPulsar := map[string]any{"pulsar": map[string]any{"url": s.URL(), "admin": s.Admin(), "auth": map[string]any{"token_file": token}}}
-	for _, make := range []func() (*subject, error){
+	for _, start := range []func() (*subject, error){
 		func() (*subject, error) { return startChild(ctx, subjectProxy, o.child) },
 		func() (*subject, error) {
 			return o.broker(ctx, rowEmbedded, deedConfig{dir: filepath.Join(dir, "embedded"), echo: echo})
@@ -219,7 +219,7 @@ func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, 
 			return o.broker(ctx, rowPulsar, deedConfig{dir: filepath.Join(dir, "shared"), echo: echo, log: onPulsar, tenant: pulsarTenant})
 		},
 	} {
-		made, err := make()
+		made, err := start()
 		if err != nil {
 			return subjects, stop, err
 		}
