@@ -121,6 +121,9 @@ func serve(ctx context.Context, path, replica string, cfg *config.Config, tel *t
 	err = srv.Run(ctx)
 	end()
 	<-done
+	if errors.Is(err, audit.ErrFenced) {
+		return withHint(err, "it was not heard of for so long that another replica took it for dead and closed what it was running as unknown: start it again")
+	}
 	return err
 }
 
