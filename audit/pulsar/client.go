@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
@@ -97,7 +98,28 @@ func (l *Log) newReader(ctx context.Context, o pulsar.ReaderOptions) (pulsar.Rea
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Topic, err)
 	}
-	return r, nil
+	return &patient{Reader: r}, nil
+}
+
+// patient is a reader that is not closed while it is being asked for the end of its
+// topic: the client would never answer.
+type patient struct {
+	pulsar.Reader
+	asking sync.RWMutex
+}
+
+// GetLastMessageID implements pulsar.Reader.
+func (p *patient) GetLastMessageID() (pulsar.MessageID, error) {
+	p.asking.RLock()
+	defer p.asking.RUnlock()
+	return p.Reader.GetLastMessageID()
+}
+
+// Close implements pulsar.Reader.
+func (p *patient) Close() {
+	p.asking.Lock()
+	defer p.asking.Unlock()
+	p.Reader.Close()
 }
 
 func (l *Log) partitionsOf(ctx context.Context, topic string) ([]string, error) {

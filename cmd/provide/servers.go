@@ -57,14 +57,16 @@ func (s *Servers) Stop(ctx context.Context) (err error) {
 		return errors.Join(err, ErrInUse)
 	}
 	defer func() { err = errors.Join(err, last.Unlock()) }()
-	pids, err := filepath.Glob(filepath.Join(s.Dir, "*", pidFile))
-	if err != nil {
-		return err
-	}
 	var failed []error
-	for _, path := range pids {
-		p := Process{Dir: filepath.Dir(path)}
-		failed = append(failed, p.Stop(ctx))
+	for _, depth := range []string{"*", "*/*"} { // a cluster has its nodes below its own directory
+		pids, err := filepath.Glob(filepath.Join(s.Dir, depth, pidFile))
+		if err != nil {
+			return err
+		}
+		for _, path := range pids {
+			p := Process{Dir: filepath.Dir(path)}
+			failed = append(failed, p.Stop(ctx))
+		}
 	}
 	if err := errors.Join(failed...); err != nil {
 		return fmt.Errorf("stop servers: %w", err)
