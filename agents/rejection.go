@@ -28,6 +28,7 @@ const (
 	BadProof          Kind = "bad_proof"          // a DPoP proof of another key, request, token or time
 	ReplayedProof     Kind = "replayed_proof"     // a DPoP proof that was used before
 	Unbound           Kind = "unbound"            // a bearer token where one that is bound to a key is required
+	ForeignOrigin     Kind = "foreign_origin"     // a request of a web page, or by a name, that is not the broker's own
 	InsufficientScope Kind = "insufficient_scope" // a good token that does not have what every request needs
 	ProviderTrouble   Kind = "provider_trouble"   // the issuer's keys or its word cannot be had now
 	Revoked           Kind = "revoked"            // it verifies, and its bearer has been stopped

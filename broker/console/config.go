@@ -29,8 +29,10 @@ type Config struct {
 	Verifier agents.Verifier
 	Logger   *slog.Logger
 
-	ClientID string       // the public client that the console is at every issuer
-	HTTP     *http.Client // reaches the issuers; nil: one with a time-out of 30 s
+	ClientID string // the public client that the console is at every issuer
+	// HTTP reaches each issuer and what its metadata names, by the issuer; where there
+	// is none, a client with a time-out of 30 s does.
+	HTTP map[string]*http.Client
 	// Reject is told of every token that an issuer gave and that did not verify; may be nil.
 	Reject func(context.Context, *agents.Rejection)
 	// Revocations ends sessions; may be nil.

@@ -42,7 +42,7 @@ func build(cfg Config) (*Console, error) {
 		origins: http.NewCrossOriginProtection(), redeeming: make(chan struct{}, maxRedeeming), mux: http.NewServeMux(),
 	}
 	for _, issuer := range cfg.Issuers {
-		c.providers[issuer] = newProvider(issuer, cfg.HTTP)
+		c.providers[issuer] = newProvider(issuer, cfg.HTTP[issuer])
 	}
 	if err := c.origins.AddTrustedOrigin(u.Scheme + "://" + u.Host); err != nil {
 		return nil, fmt.Errorf("canonical url: %w", err)

@@ -152,7 +152,7 @@ func (c *Console) finish(ctx context.Context, a attempt, answer url.Values) (*ag
 	default:
 		return nil, &loginError{http.StatusServiceUnavailable, "Too many people are logging in at once. Try again in a moment.", nil}
 	}
-	client := login.Client{Provider: p, ID: c.cfg.ClientID, HTTP: c.cfg.HTTP}
+	client := login.Client{Provider: p, ID: c.cfg.ClientID, HTTP: c.cfg.HTTP[a.Issuer]}
 	token, err := client.Redeem(ctx, login.Code{Code: login.Secret(code), Redirect: c.cfg.URL + callbackPath, Verifier: login.Secret(a.Verifier)},
 		login.Target{Resource: c.resource()})
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Identity)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !h.origins.accept(r) {
+			h.cfg.Reject(context.WithoutCancel(r.Context()), &agents.Rejection{Kind: agents.ForeignOrigin})
 			problem(w, http.StatusForbidden, "denied", "requests of this origin are not accepted")
 			return
 		}

@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
+	"github.com/deedbroker/deed/agents/reach"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/console"
@@ -30,14 +33,34 @@ func (s *Server) openEdges(context.Context) error {
 	}); err != nil {
 		return err
 	}
+	reached, err := s.reached()
+	if err != nil {
+		return err
+	}
 	if s.console, err = console.New(console.Config{
-		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject,
+		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject, HTTP: reached,
 		Revocations: s.broker,
 	}); err != nil {
 		return err
 	}
 	return nil
 }
+
+// reached are clients that reach each issuer, and nothing else in its name.
+func (s *Server) reached() (map[string]*http.Client, error) {
+	clients := map[string]*http.Client{}
+	for _, i := range s.cfg.Issuers {
+		peer, err := reach.New(i.URL, i.Hosts, loginTimeout, nil)
+		if err != nil {
+			return nil, fmt.Errorf("issuer %s: %w", i.URL, err)
+		}
+		clients[i.URL] = peer.Client()
+	}
+	return clients, nil
+}
+
+// loginTimeout bounds a request to an issuer while a person waits.
+const loginTimeout = 30 * time.Second
 
 // scopes are those that tokens must have, as the endpoint for agents takes them.
 func scopes(cfg *config.Config) mcpapi.Scopes {

@@ -21,6 +21,7 @@ func (s *Server) checks() []httpapi.Check {
 		{Name: "log", Check: func(context.Context) error { return s.log.Health() }},
 		{Name: "history", Check: s.checkHistory},
 		{Name: "issuers", Check: s.checkIssuers},
+		{Name: "each issuer", Check: s.checkEachIssuer, Advisory: true},
 		{Name: "upstreams", Check: s.checkUpstreams, Advisory: true},
 		{Name: "policies", Check: s.checkPolicies, Advisory: true},
 	}
@@ -57,6 +58,18 @@ func (s *Server) checkIssuers(context.Context) error {
 		return errors.New("tokens of no issuer can be verified: " + strings.Join(down, "; "))
 	}
 	return nil
+}
+
+// checkEachIssuer tells of trouble with any issuer: its tokens may still be verified, by
+// the keys that are known.
+func (s *Server) checkEachIssuer(context.Context) error {
+	var errs []error
+	for _, h := range s.verifier.now.Load().Health() {
+		if h.Trouble != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", h.Issuer, h.Trouble))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (s *Server) checkUpstreams(context.Context) error {
