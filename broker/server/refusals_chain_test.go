@@ -42,13 +42,13 @@ func bindingRefusals() []refusal {
 	bound := func(s *site) string {
 		return s.issuer.Token(s.good().With(claims{"cnf": claims{"jkt": s.key.Thumbprint()}}))
 	}
-	proof := func(why string, make func(t *testing.T, s *site, token string) string) refusal {
+	proof := func(why string, prove func(t *testing.T, s *site, token string) string) refusal {
 		return refusal{why: why, request: func(t *testing.T, s *site) *http.Request {
 			t.Helper()
 			token := bound(s)
 			r := s.call(t, "", "payments__accounts", "{}")
 			r.Header.Set("Authorization", "DPoP "+token)
-			if p := make(t, s, token); p != "" {
+			if p := prove(t, s, token); p != "" {
 				r.Header.Set("DPoP", p)
 			}
 			return r
