@@ -29,6 +29,7 @@ const (
 	ReplayedProof     Kind = "replayed_proof"     // a DPoP proof that was used before
 	Unbound           Kind = "unbound"            // a bearer token where one that is bound to a key is required
 	ForeignOrigin     Kind = "foreign_origin"     // a request of a web page, or by a name, that is not the broker's own
+	Widened           Kind = "widened_exchange"   // an exchange that asked for more than its subject token may do
 	InsufficientScope Kind = "insufficient_scope" // a good token that does not have what every request needs
 	ProviderTrouble   Kind = "provider_trouble"   // the issuer's keys or its word cannot be had now
 	Revoked           Kind = "revoked"            // it verifies, and its bearer has been stopped

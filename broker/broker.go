@@ -15,6 +15,7 @@ import (
 	nooptrace "go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
@@ -76,6 +77,10 @@ type Config struct {
 	// TokenLifetime is the longest that an accepted token lives: what is revoked of single
 	// tokens, or of those issued before a moment, need last no longer.
 	TokenLifetime time.Duration
+
+	// InForce asks once more whether the token behind an identity is in force, before a
+	// call that was held runs: a *[agents.Rejection] if not. Nil: nobody is asked.
+	InForce func(ctx context.Context, id *agents.Identity) error
 
 	Logger *slog.Logger
 	Meter  metric.Meter

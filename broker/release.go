@@ -3,11 +3,13 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker/policy"
@@ -189,6 +191,9 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	case failed != nil:
 		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil //nolint:nilerr // the ruling records the failure
 	case d.Effect == audit.Allow && slices.ContainsFunc(votes, func(v calls.Vote) bool { return !c.EditedBy(v.By) }):
+		if r, err := b.askInForce(ctx, c); err != nil || r.typ != "" {
+			return r, err
+		}
 		r := audit.Release{Decision: d, Digest: c.Digest()}
 		for _, v := range votes {
 			r.Approvals = append(r.Approvals, v.ID)
@@ -201,6 +206,22 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	default:
 		return cancelled(audit.CodeChanged, "an approval does not stand any more, the policy has changed since: that of "+strings.Join(fallen, ", "), &d), nil
 	}
+}
+
+// askInForce cancels a call whose token the issuer does not want any more. A call whose
+// issuer cannot be asked stays held, and is looked at again.
+func (b *Broker) askInForce(ctx context.Context, c calls.Call) (ruling, error) {
+	if b.cfg.InForce == nil {
+		return ruling{}, nil
+	}
+	err := b.cfg.InForce(ctx, verified(c.Intent.Identity))
+	if err == nil {
+		return ruling{}, nil
+	}
+	if refused, ok := errors.AsType[*agents.Rejection](err); ok && !refused.Temporary() {
+		return cancelled(audit.CodeRevokedUnrun, "the issuer says that the token of the call is not in force any more", nil), nil
+	}
+	return ruling{}, fmt.Errorf("ask the issuer: %w", err)
 }
 
 // unchanged is the tool as it was when it was called; nil if it is not that any more.

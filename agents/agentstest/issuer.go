@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ func (c Claims) With(more Claims) Claims {
 type Issuer struct {
 	URL      string
 	Audience string // of the tokens from [Issuer.Person] and its like
+	KeysURL  string // where its keys are, if not at {URL}/jwks
 
 	tb testing.TB
 
@@ -47,7 +49,7 @@ type Issuer struct {
 	asked     int
 }
 
-// New is an issuer of that URL (without a path) with one ES256 key, reachable through
+// New is an issuer of that URL with one ES256 key, reachable through
 // [Issuer.Client] only.
 func New(tb testing.TB, issuerURL, audience string) *Issuer {
 	tb.Helper()
@@ -68,7 +70,7 @@ func Start(tb testing.TB, audience string) *Issuer {
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	switch r.URL.Path {
+	switch i.place(r) {
 	case "/.well-known/openid-configuration":
 		i.discovery++
 	case "/jwks":
@@ -85,10 +87,10 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body any = Claims{
-		"issuer": i.URL, "introspection_endpoint": i.URL + "/introspect", "jwks_uri": i.URL + "/jwks", "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
+		"issuer": i.URL, "introspection_endpoint": i.URL + "/introspect", "jwks_uri": i.keysURL(), "authorization_endpoint": i.URL + "/authorize", "token_endpoint": i.URL + "/token",
 		"id_token_signing_alg_values_supported": []string{"RS256", "ES256", "EdDSA"},
 	}
-	if r.URL.Path == "/jwks" {
+	if i.place(r) == "/jwks" {
 		set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
 		for _, k := range i.keys {
 			set.Keys = append(set.Keys, k.Public())
@@ -99,6 +101,25 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := json.NewEncoder(w).Encode(body); err != nil {
 		i.tb.Errorf("agentstest: answer: %v", err)
 	}
+}
+
+// place is a request's path below the issuer's own.
+func (i *Issuer) place(r *http.Request) string {
+	if r.URL.String() == i.KeysURL {
+		return "/jwks"
+	}
+	own, err := url.Parse(i.URL)
+	if err != nil {
+		return r.URL.Path
+	}
+	return strings.TrimPrefix(r.URL.Path, strings.TrimSuffix(own.Path, "/"))
+}
+
+func (i *Issuer) keysURL() string {
+	if i.KeysURL != "" {
+		return i.KeysURL
+	}
+	return strings.TrimSuffix(i.URL, "/") + "/jwks"
 }
 
 // RoundTrip serves a request without a network.
@@ -125,8 +146,10 @@ type byHost []*Issuer
 
 func (b byHost) RoundTrip(r *http.Request) (*http.Response, error) {
 	for _, i := range b {
-		if u, err := url.Parse(i.URL); err == nil && u.Host == r.URL.Host {
-			return i.RoundTrip(r)
+		for _, own := range []string{i.URL, i.KeysURL} {
+			if u, err := url.Parse(own); err == nil && u.Host == r.URL.Host {
+				return i.RoundTrip(r)
+			}
 		}
 	}
 	return nil, fmt.Errorf("agentstest: no issuer at %s", r.URL.Host)

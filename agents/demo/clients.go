@@ -10,6 +10,8 @@ import (
 
 // Parameters of the token endpoint that only this issuer knows.
 const (
+	// ParamMayAct names, with a code, the one agent that may exchange the token (may_act).
+	ParamMayAct = "demo_may_act"
 	// ParamLifetime asks for a shorter or longer life: whole seconds, 1 to 3600.
 	ParamLifetime = "demo_lifetime"
 	// ParamExpired set to "true" asks for a token that expired five minutes ago.
@@ -39,7 +41,7 @@ func readLifetime(form url.Values, usual time.Duration) (lifetime time.Duration,
 
 // authenticate tells which client posts (RFC 6749 section 2.3), and parses its form.
 func (i *Issuer) authenticate(r *http.Request) (string, client, *oauthError) {
-	refused := &oauthError{http.StatusUnauthorized, "invalid_client", "unknown client, or a wrong secret"}
+	refused := &oauthError{status: http.StatusUnauthorized, code: "invalid_client", why: "unknown client, or a wrong secret"}
 	if err := r.ParseForm(); err != nil {
 		return "", client{}, invalid("invalid_request", "the body is not a form, or too large")
 	}
@@ -79,7 +81,7 @@ func (i *Issuer) live(token string) (*accessClaims, bool) {
 func (i *Issuer) serveIntrospect(w http.ResponseWriter, r *http.Request) {
 	_, c, problem := i.authenticate(r)
 	if problem == nil && c.secret == "" {
-		problem = &oauthError{http.StatusUnauthorized, "invalid_client", "a client with a secret is required"}
+		problem = &oauthError{status: http.StatusUnauthorized, code: "invalid_client", why: "a client with a secret is required"}
 	}
 	if problem != nil {
 		problem.write(w)
@@ -110,7 +112,7 @@ func (i *Issuer) serveRevoke(w http.ResponseWriter, r *http.Request) {
 	case claims.ClientID != id:
 		problem = invalid("unauthorized_client", "the token is another client's")
 	case !i.revoked.put(claims.ID, struct{}{}, time.Unix(claims.Expires, 0)):
-		problem = &oauthError{http.StatusServiceUnavailable, "temporarily_unavailable", "too many tokens are revoked"}
+		problem = &oauthError{status: http.StatusServiceUnavailable, code: "temporarily_unavailable", why: "too many tokens are revoked"}
 	}
 	if problem != nil {
 		problem.write(w)

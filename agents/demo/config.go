@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -39,6 +40,9 @@ type Config struct {
 
 	Users  map[string][]string // roles by name
 	Agents []Agent
+
+	// Widened hears of each attempt to exchange a token for one that may do more; may be nil.
+	Widened func(ctx context.Context)
 
 	PersonLifetime time.Duration // of tokens that people get
 	AgentLifetime  time.Duration // of tokens that agents get

@@ -49,6 +49,9 @@ func (i *Issuer) serveToken(w http.ResponseWriter, r *http.Request) {
 		problem = invalid("unsupported_grant_type", "")
 	}
 	if problem != nil {
+		if problem.widens && i.config.Widened != nil {
+			i.config.Widened(r.Context())
+		}
 		problem.write(w)
 		return
 	}
@@ -83,6 +86,9 @@ func (i *Issuer) redeem(id string, form url.Values) (*granted, *oauthError) {
 	g := &granted{claims: &accessClaims{
 		Subject: a.user, Audience: []string{a.resource}, ClientID: id, Scope: a.scope, Session: a.session, ACR: "demo", Roles: roles,
 	}}
+	if agent := form.Get(ParamMayAct); agent != "" {
+		g.claims.MayAct = &actor{Subject: agent, ClientID: agent}
+	}
 	if problem := i.stamp(g, form, i.config.PersonLifetime); problem != nil {
 		return nil, problem
 	}
@@ -119,7 +125,7 @@ func (i *Issuer) exchange(id string, c client, form url.Values) (*granted, *oaut
 	if problem != nil {
 		return nil, problem
 	}
-	resource, problem := i.resource(form)
+	resource, problem := i.narrowed(form, subject)
 	if problem != nil {
 		return nil, problem
 	}
@@ -127,13 +133,13 @@ func (i *Issuer) exchange(id string, c client, form url.Values) (*granted, *oaut
 	if asked := form.Get("scope"); asked != "" {
 		for name := range strings.FieldsSeq(asked) {
 			if !slices.Contains(strings.Fields(subject.Scope), name) {
-				return nil, invalid("invalid_scope", "the subject token does not have one of the scopes")
+				return nil, widening("invalid_scope", "the subject token does not have one of the scopes")
 			}
 		}
 		scope = asked
 	}
 	if subject.Act.depth() >= maxChain {
-		return nil, invalid("invalid_target", "the chain of agents is too long")
+		return nil, widening("invalid_target", "the chain of agents is too long")
 	}
 	g := &granted{exchange: true, claims: &accessClaims{
 		Subject: subject.Subject, Audience: []string{resource}, ClientID: id, Scope: scope, Session: subject.Session, ACR: subject.ACR,
@@ -174,9 +180,25 @@ func (i *Issuer) subjectToken(id string, c client, form url.Values) (*accessClai
 		return nil, invalid("invalid_request", "no person stands behind subject_token")
 	}
 	if !i.clients[subject.ClientID].isPeoplesOwn && !slices.Contains(c.actsFor, subject.ClientID) {
-		return nil, invalid("invalid_target", "this agent may not act for the holder of subject_token")
+		return nil, widening("invalid_target", "this agent may not act for the holder of subject_token")
+	}
+	if subject.MayAct != nil && subject.MayAct.Subject != id {
+		return nil, widening("invalid_target", "subject_token lets another agent act")
 	}
 	return subject, nil
+}
+
+// narrowed is what an exchanged token is meant for: what its subject token is, or the part
+// of that which is asked for.
+func (i *Issuer) narrowed(form url.Values, subject *accessClaims) (string, *oauthError) {
+	if len(form["resource"]) == 0 && len(form["audience"]) == 0 && len(subject.Audience) == 1 {
+		return subject.Audience[0], nil
+	}
+	resource, problem := i.resource(form)
+	if problem == nil && !slices.Contains(subject.Audience, resource) {
+		problem = widening("invalid_target", "the subject token is not meant for this resource")
+	}
+	return resource, problem
 }
 
 // stamp sets issuer, ID and times; [Config] and the demo's own parameters bound them.

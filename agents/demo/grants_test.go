@@ -39,6 +39,9 @@ func TestAnExchangeNeverWidens(t *testing.T) {
 	expired := token(t, c, demo.TokenRequest{User: "alice", Expired: true})
 	other := start(t)
 	foreign := token(t, client(t, other), demo.TokenRequest{User: "alice"})
+	form := codeForm(code(t, server))
+	form.Set(demo.ParamMayAct, "copilot")
+	forCopilot, _ := post(t, server.URL()+"/token", demo.CLIClient, "", form).body["access_token"].(string)
 	rows := []struct {
 		name    string
 		agent   string
@@ -52,6 +55,9 @@ func TestAnExchangeNeverWidens(t *testing.T) {
 		{"wider", "copilot", person, []string{"scope", "tools:call admin"}, "invalid_scope"},
 		{"wider at the second link", "sub-agent", byCopilot, []string{"scope", "admin"}, "invalid_scope"},
 		{"another resource than there are", "copilot", person, []string{"resource", "https://evil.example"}, "invalid_target"},
+		{"another resource than the token is for", "copilot", person, []string{"resource", otherResource}, "invalid_target"},
+		{"an agent that may_act does not name", "sub-agent", forCopilot, nil, "invalid_target"},
+		{"the agent that may_act names", "copilot", forCopilot, nil, ""},
 		{"an agent that the holder did not register", "copilot", byCopilot, nil, "invalid_target"},
 		{"a person's client as the actor", demo.CLIClient, person, nil, "unauthorized_client"},
 		{"no person behind it", "sub-agent", copilotsOwn, nil, "invalid_request"},

@@ -34,9 +34,16 @@ type oauthError struct {
 	status int
 	code   string
 	why    string
+	widens bool // it asked for more than the subject token may do
 }
 
-func invalid(code, why string) *oauthError { return &oauthError{http.StatusBadRequest, code, why} }
+func widening(code, why string) *oauthError {
+	return &oauthError{status: http.StatusBadRequest, code: code, why: why, widens: true}
+}
+
+func invalid(code, why string) *oauthError {
+	return &oauthError{status: http.StatusBadRequest, code: code, why: why}
+}
 
 func (e *oauthError) write(w http.ResponseWriter) {
 	if e.status == http.StatusUnauthorized {

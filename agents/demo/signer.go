@@ -31,6 +31,7 @@ type accessClaims struct {
 	ACR      string   `json:"acr,omitempty"`
 	Roles    []string `json:"roles,omitempty"`
 	Act      *actor   `json:"act,omitempty"`
+	MayAct   *actor   `json:"may_act,omitempty"` // who alone may act for the subject
 }
 
 // actor is who acts, and for whom in turn (RFC 8693 section 4.1).

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -76,4 +77,13 @@ func (s *swappable) run(ctx context.Context) error {
 			before()
 		}
 	}
+}
+
+// inForce asks the issuer behind an identity once more. Nothing is released before there
+// is a verifier.
+func (s *Server) inForce(ctx context.Context, id *agents.Identity) error {
+	if s.verifier == nil {
+		return errors.New("tokens cannot be verified yet")
+	}
+	return s.verifier.now.Load().InForce(ctx, id)
 }

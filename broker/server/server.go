@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/oidc"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
@@ -108,6 +109,10 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// Reject counts a credential that was refused outside of the server, as the server
+// counts its own.
+func (s *Server) Reject(ctx context.Context, r *agents.Rejection) { s.broker.Reject(ctx, r) }
+
 // VerifierKey is the public key that the log's checkpoints are signed with.
 func (s *Server) VerifierKey() string { return s.key.Verifier().String() }
 
@@ -148,7 +153,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Sentences: sentences(s.cfg),
 		HoldWait:  s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
 		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch,
-		Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
+		InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err
 }
@@ -163,6 +168,11 @@ func (s *Server) openIdentity(context.Context) error {
 }
 
 func newVerifier(cfg *config.Config, logger *slog.Logger) (*oidc.Verifier, error) {
+	return oidc.New(Verification(cfg, logger))
+}
+
+// Verification is how tokens are verified by a configuration.
+func Verification(cfg *config.Config, logger *slog.Logger) oidc.Config {
 	c := oidc.Config{
 		Audience: cfg.Audience(), Agents: map[string]oidc.Agent{},
 		Skew: cfg.Limits.ClockSkew.Duration, MaxLifetime: cfg.Limits.TokenLifetime.Duration, Logger: logger,
@@ -173,7 +183,7 @@ func newVerifier(cfg *config.Config, logger *slog.Logger) (*oidc.Verifier, error
 	for name, a := range cfg.Agents {
 		c.Agents[name] = oidc.Agent{Roles: a.Roles, ProofRequired: a.DPoP == config.DPoPRequired}
 	}
-	return oidc.New(c)
+	return c
 }
 
 // verified is an issuer as the verifier takes it.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
+	"github.com/deedbroker/deed/agents"
 	issuer "github.com/deedbroker/deed/agents/demo"
 	"github.com/deedbroker/deed/broker/server"
 	"github.com/deedbroker/deed/broker/telemetry"
@@ -61,7 +63,12 @@ func Run(ctx context.Context, o Options) error {
 
 	idp, stop := context.WithCancel(context.WithoutCancel(ctx)) // the issuer outlives the broker
 	defer stop()
-	iss, err := startIssuer(idp, o, cfg)
+	var broker atomic.Pointer[server.Server] // which records what the issuer refuses
+	iss, err := startIssuer(idp, o, cfg, func(ctx context.Context) {
+		if s := broker.Load(); s != nil {
+			s.Reject(ctx, &agents.Rejection{Kind: agents.Widened, Issuer: issuerURL(o)})
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -72,6 +79,7 @@ func Run(ctx context.Context, o Options) error {
 		stop()
 		return errors.Join(err, iss.Wait())
 	}
+	broker.Store(srv)
 	ready := Ready{
 		MCP: cfg.Audience(), Console: cfg.URL + "/", Issuer: iss.URL(), Data: o.Data, VerifierKey: srv.VerifierKey(),
 	}

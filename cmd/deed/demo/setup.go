@@ -103,10 +103,10 @@ agents:
 
 func issuerURL(o Options) string { return "http://" + o.Issuer + "/demo" }
 
-func startIssuer(ctx context.Context, o Options, cfg *config.Config) (*issuer.Server, error) {
+func startIssuer(ctx context.Context, o Options, cfg *config.Config, widened func(context.Context)) (*issuer.Server, error) {
 	return issuer.Start(ctx, issuer.Config{
 		URL: issuerURL(o), Resources: []string{cfg.Audience()}, ConsoleRedirects: []string{cfg.URL + "/callback"},
-		Users: issuer.DefaultUsers(), Agents: issuer.DefaultAgents(),
+		Users: issuer.DefaultUsers(), Agents: issuer.DefaultAgents(), Widened: widened,
 	})
 }
 
