@@ -60,7 +60,7 @@ func TestEveryRefusalIsInTheTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var outcomes []outcome
-	for _, part := range [][]refusal{headerRefusals(), tokenRefusals(), chainRefusals(), bindingRefusals(), issuerRefusals(), callRefusals()} {
+	for _, part := range [][]refusal{headerRefusals(), tokenRefusals(), chainRefusals(), bindingRefusals(), issuerRefusals(), callRefusals(), revokedRefusals()} {
 		for _, r := range part {
 			t.Run(r.why, func(t *testing.T) { outcomes = append(outcomes, s.refused(t, r)) })
 		}
@@ -195,7 +195,7 @@ func (s *site) readLog(t *testing.T, outcomes []outcome) {
 			continue
 		}
 		for n := range outcomes {
-			if o := &outcomes[n]; e.Topic == audit.TopicCalls && !e.Time.Before(o.from) && !e.Time.After(o.to) {
+			if o := &outcomes[n]; (e.Topic == audit.TopicCalls || e.Topic == audit.TopicControl) && !e.Time.Before(o.from) && !e.Time.After(o.to) {
 				o.recorded = strings.TrimPrefix(o.recorded+", "+recordedAs(t, e), ", ")
 			}
 		}
@@ -247,6 +247,7 @@ func newSite(t *testing.T) *site {
 	}
 	r.write(t, rules+`
 @id("own") permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
+@id("stops") permit (principal in Role::"lead", action == Action::"revoke", resource);
 @id("four-eyes") forbid (principal, action == Action::"approve", resource) when { resource.principal == principal };
 @id("step-up") @reason("Charging needs a strong login.")
 forbid (principal, action == Action::"payments.charge", resource) unless { context.token has acr && context.token.acr == "mfa" };

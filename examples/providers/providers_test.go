@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -59,9 +60,7 @@ func check(t *testing.T, idp *agentstest.Issuer, v *oidc.Verifier, e example) {
 	now := time.Now()
 	c := e.Claims.With(agentstest.Claims{"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix()})
 	header := agentstest.Claims{"typ": nil}
-	for name, value := range e.Header {
-		header[name] = value
-	}
+	maps.Copy(header, e.Header)
 	id, err := v.Verify(t.Context(), agents.Credential{Token: idp.TokenWith(header, c)})
 	if e.Refused != "" {
 		if r, ok := errors.AsType[*agents.Rejection](err); !ok || r.Kind != e.Refused {
