@@ -33,6 +33,9 @@ type Credential struct {
 	Proof  string // the DPoP header; empty if there is none
 	Method string // of the request, for the proof
 	URL    string // canonical, without a query: what the proof must name
+	// Resource is that at which the token is presented, if a narrower one than all of the
+	// broker: a token that is meant for it alone is accepted there. It is empty otherwise.
+	Resource string
 	// Again says that this very request was accepted before and goes on: its proof
 	// is not asked for a second time.
 	Again bool

@@ -169,7 +169,8 @@ func (i *Issuer) resource(form url.Values) (string, *oauthError) {
 	if len(asked) == 0 {
 		return i.config.Resources[0], nil
 	}
-	if len(asked) > 1 || !slices.Contains(i.config.Resources, asked[0]) {
+	known := func(r string) bool { return asked[0] == r || strings.HasPrefix(asked[0], r+"/") } // or a part of it
+	if len(asked) > 1 || !slices.ContainsFunc(i.config.Resources, known) {
 		return "", invalid("invalid_target", "not one of the resources of this demo")
 	}
 	return asked[0], nil

@@ -195,7 +195,8 @@ func (i *Issuer) narrowed(form url.Values, subject *accessClaims) (string, *oaut
 		return subject.Audience[0], nil
 	}
 	resource, problem := i.resource(form)
-	if problem == nil && !slices.Contains(subject.Audience, resource) {
+	covers := func(a string) bool { return a == resource || strings.HasPrefix(resource, a+"/") }
+	if problem == nil && !slices.ContainsFunc(subject.Audience, covers) {
 		problem = widening("invalid_target", "the subject token is not meant for this resource")
 	}
 	return resource, problem

@@ -27,6 +27,7 @@ type entry struct {
 	digest   tokenDigest
 	issuer   *issuer
 	identity *agents.Identity
+	audience []string
 	key      string // thumbprint of the key that the token is bound to; empty if to none
 	until    time.Time
 	signer   *key // nil for an opaque token

@@ -16,7 +16,7 @@ func (v *Verifier) identify(i *issuer, c claimSet) (*agents.Identity, *agents.Re
 	for _, id := range who.chain {
 		identity.Chain = append(identity.Chain, agents.Actor{ID: id, Roles: i.agents[id].Roles})
 	}
-	if client, _ := i.client(c); client == i.Audience {
+	if client, _ := i.client(c); client == i.Audience || strings.HasPrefix(client, i.Audience+"/") {
 		return nil, refuse(agents.WrongType, "issued to this resource itself, as an ID token is")
 	}
 	if who.principal != "" {

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -180,7 +179,7 @@ func (v *Verifier) admitOpaque(i *issuer, c claimSet, digest tokenDigest) (*entr
 	if rejection != nil {
 		return nil, rejection
 	}
-	if !slices.Contains(audience, i.Audience) {
+	if !i.meant(audience) {
 		return nil, refuse(agents.WrongAudience, "aud does not hold the audience of this resource")
 	}
 	if !c.has("iat") { // optional in RFC 7662: counted from now

@@ -173,7 +173,11 @@ func (v *Verifier) Verify(ctx context.Context, c agents.Credential) (*agents.Ide
 	if rejection != nil {
 		return nil, rejection
 	}
-	if rejection := v.checkBinding(e, c); rejection != nil {
+	rejection = e.checkResource(c.Resource)
+	if rejection == nil {
+		rejection = v.checkBinding(e, c)
+	}
+	if rejection != nil {
 		rejection.Issuer = e.issuer.URL
 		return nil, rejection
 	}
@@ -262,7 +266,25 @@ func (v *Verifier) admit(i *issuer, c claimSet, digest tokenDigest) (*entry, *ag
 	}
 	identity.IssuedAt, identity.Expires = times.issued, times.expires
 	identity.TokenDigest = hex.EncodeToString(digest[:])
-	return &entry{digest: digest, issuer: i, identity: identity, key: bound, until: identity.Expires.Add(v.config.ExpiryLeeway)}, nil
+	audience, rejection := texts(c["aud"], "aud")
+	if rejection != nil {
+		return nil, rejection
+	}
+	return &entry{digest: digest, audience: audience, issuer: i, identity: identity, key: bound, until: identity.Expires.Add(v.config.ExpiryLeeway)}, nil
+}
+
+// checkResource is on where the token is presented: one that is meant for a part of the
+// resource is good for that part alone.
+func (e *entry) checkResource(resource string) *agents.Rejection {
+	if slices.Contains(e.audience, e.issuer.Audience) || resource != "" && slices.Contains(e.audience, resource) {
+		return nil
+	}
+	return refuse(agents.WrongAudience, "aud holds the audience of another part of this resource")
+}
+
+// meant tells whether an audience is the resource, or a part of it.
+func (i *issuer) meant(audience []string) bool {
+	return slices.ContainsFunc(audience, func(a string) bool { return a == i.Audience || strings.HasPrefix(a, i.Audience+"/") })
 }
 
 // checkBinding is on how the token is presented: whoever is bound to a key must show
@@ -296,7 +318,7 @@ func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, par
 	}
 	signature := &signatureCheck{token: parsed, keys: i.keys}
 	_, err := oidc.NewVerifier(i.URL, signature, &oidc.Config{
-		ClientID: i.Audience, SupportedSigningAlgs: []string{parsed.algorithm}, SkipExpiryCheck: true,
+		SkipClientIDCheck: true, SupportedSigningAlgs: []string{parsed.algorithm}, SkipExpiryCheck: true,
 	}).Verify(ctx, token)
 	if signature.rejection != nil {
 		return nil, signature.rejection
@@ -308,7 +330,7 @@ func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, par
 	switch {
 	case rejection != nil:
 		return nil, rejection
-	case !slices.Contains(audience, i.Audience):
+	case !i.meant(audience):
 		return nil, refuse(agents.WrongAudience, "aud does not hold the audience of this resource")
 	case err != nil: // never wrapped: go-oidc's errors quote the token
 		return nil, refuse(agents.Malformed, "claims of the wrong shape")

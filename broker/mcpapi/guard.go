@@ -27,6 +27,9 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 			h.reject(w, r, refused)
 			return
 		}
+		if upstream := r.PathValue("upstream"); upstream != "" {
+			shown.Resource = h.cfg.URL + "/mcp/" + upstream
+		}
 		id, err := h.cfg.Verifier.Verify(r.Context(), shown)
 		if err == nil {
 			next(w, r, id)

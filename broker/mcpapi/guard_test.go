@@ -1,6 +1,7 @@
 package mcpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -92,10 +93,10 @@ func TestTwoTokensAreNone(t *testing.T) {
 func TestResourceMetadata(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	want := `{"resource":"https://deed.example/mcp","authorization_servers":["https://idp"],"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","EdDSA","ES384","PS256","RS256"],"resource_name":"deed"}`
-	for _, path := range []string{"", "/mcp", "/mcp/files"} {
+	const want = `{"resource":"https://deed.example/mcp%s","authorization_servers":["https://idp"],"bearer_methods_supported":["header"],"dpop_signing_alg_values_supported":["ES256","EdDSA","ES384","PS256","RS256"],"resource_name":"deed"}`
+	for path, part := range map[string]string{"": "", "/mcp": "", "/mcp/files": "/files"} {
 		got := s.do(t, http.MethodGet, "/.well-known/oauth-protected-resource"+path, "", "Authorization", "")
-		if got.status != http.StatusOK || got.body != want {
+		if got.status != http.StatusOK || got.body != fmt.Sprintf(want, part) {
 			t.Errorf("%q: %d %s", path, got.status, got.body)
 		}
 	}

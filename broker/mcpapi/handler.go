@@ -75,7 +75,7 @@ func New(cfg Config) (*Handler, error) {
 	if h.serverInfo, err = json.Marshal(mcp.Implementation{Name: serverName, Version: cfg.Version}); err != nil {
 		return nil, fmt.Errorf("configure mcp endpoint: %w", err)
 	}
-	if h.metadata, err = protectedResource(cfg); err != nil {
+	if h.metadata, err = protectedResource(cfg, "", cfg.Scopes.all()); err != nil {
 		return nil, fmt.Errorf("configure mcp endpoint: %w", err)
 	}
 	h.mcp = server.NewMCPServer(serverName, cfg.Version, server.WithToolCapabilities(true), server.WithLogging(),

@@ -3,6 +3,7 @@ package mcpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/deedbroker/deed/agents"
@@ -10,9 +11,9 @@ import (
 
 const metadataPath = "/.well-known/oauth-protected-resource"
 
-// protectedResource is the metadata of RFC 9728. Every path below /mcp is the one
-// resource {url}/mcp, which is the audience of all tokens.
-func protectedResource(cfg Config) ([]byte, error) {
+// protectedResource is the metadata of RFC 9728: of {url}/mcp, or of the part of it that
+// one upstream is. Tokens for the whole are good for each part, not the other way.
+func protectedResource(cfg Config, part string, scopes []string) ([]byte, error) {
 	issuers := cfg.Issuers
 	if issuers == nil {
 		issuers = []string{}
@@ -24,7 +25,7 @@ func protectedResource(cfg Config) ([]byte, error) {
 		Methods  []string `json:"bearer_methods_supported"`
 		DPoP     []string `json:"dpop_signing_alg_values_supported"`
 		Name     string   `json:"resource_name"`
-	}{cfg.URL + "/mcp", issuers, cfg.Scopes.all(), []string{"header"}, strings.Fields(agents.DPoPAlgorithms), serverName})
+	}{cfg.URL + "/mcp" + part, issuers, scopes, []string{"header"}, strings.Fields(agents.DPoPAlgorithms), serverName})
 }
 
 // metadataURL is where the metadata is for whoever asked for r.
@@ -32,8 +33,20 @@ func (h *Handler) metadataURL(r *http.Request) string {
 	return h.cfg.URL + metadataPath + r.URL.EscapedPath()
 }
 
-func (h *Handler) serveMetadata(w http.ResponseWriter, _ *http.Request) {
+func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	body := h.metadata
+	if upstream := r.PathValue("upstream"); upstream != "" {
+		if !slices.Contains(h.cfg.Upstreams(), upstream) {
+			problem(w, http.StatusNotFound, "not_found", "there is no upstream of this name")
+			return
+		}
+		var err error
+		if body, err = protectedResource(h.cfg, "/"+upstream, h.cfg.Scopes.of(upstream)); err != nil {
+			problem(w, http.StatusInternalServerError, "internal", "internal error")
+			return
+		}
+	}
 	w.Header().Set("Access-Control-Allow-Origin", "*") // public, and read by clients in browsers
 	w.Header().Set("Cache-Control", "max-age=300")
-	writeJSON(w, http.StatusOK, "application/json", h.metadata)
+	writeJSON(w, http.StatusOK, "application/json", body)
 }

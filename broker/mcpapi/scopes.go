@@ -47,6 +47,17 @@ func (s Scopes) all() []string {
 	return slices.Compact(names)
 }
 
+// of is every scope that can be asked for at one upstream's path, sorted.
+func (s Scopes) of(upstream string) []string {
+	names := union(s.Required, s.Upstreams[upstream])
+	for tool, more := range s.Tools {
+		if strings.HasPrefix(tool, upstream+".") {
+			names = union(names, more)
+		}
+	}
+	return names
+}
+
 // challenge is what a token for a path should have: the least that is of use there.
 func (s Scopes) challenge(upstream string) string {
 	return strings.Join(union(s.Required, s.Upstreams[upstream]), " ")
