@@ -137,6 +137,13 @@ type Issuer struct {
 	// Clients are agents' names by the client ids that stand for them in tokens.
 	Clients       map[string]string `yaml:"clients"`
 	Introspection *Introspection    `yaml:"introspection"`
+	Console       ConsoleClient     `yaml:"console"`
+}
+
+// ConsoleClient is the public client by which people log in to the console.
+type ConsoleClient struct {
+	ClientID string   `yaml:"client_id"` // left out: deed-console
+	Scopes   []string `yaml:"scopes"`    // asked for beside openid
 }
 
 // DPoP says what is asked of tokens.

@@ -27,6 +27,10 @@ func (v *validation) issuer(key string, i Issuer) {
 			v.fail(at, "is in people_clients too; it cannot stand for an agent")
 		}
 	}
+	if i.Console.ClientID != "" {
+		v.word(child(key, "console.client_id"), i.Console.ClientID)
+	}
+	v.scopeNames(child(key, "console.scopes"), i.Console.Scopes)
 	v.dpop(child(key, "dpop"), i.DPoP)
 	if in := i.Introspection; in != nil {
 		v.introspection(child(key, "introspection"), in)

@@ -29,7 +29,9 @@ type Config struct {
 	Verifier agents.Verifier
 	Logger   *slog.Logger
 
-	ClientID string // the public client that the console is at every issuer
+	// Clients are the public clients that the console is, by the issuer; where none is
+	// named it is DefaultClientID, and asks for no more than the scope openid.
+	Clients map[string]Client
 	// HTTP reaches each issuer and what its metadata names, by the issuer; where there
 	// is none, a client with a time-out of 30 s does.
 	HTTP map[string]*http.Client
@@ -38,6 +40,21 @@ type Config struct {
 	// Revocations ends sessions; may be nil.
 	Revocations agents.Revocations
 	MaxSessions int // one more ends the oldest
+}
+
+// Client is what the console is at one issuer.
+type Client struct {
+	ID     string
+	Scopes []string // beside openid
+}
+
+// client is what the console is at an issuer.
+func (c *Config) client(issuer string) Client {
+	known := c.Clients[issuer]
+	if known.ID == "" {
+		known.ID = DefaultClientID
+	}
+	return known
 }
 
 // complete fills the defaults in, and gives the parsed URL.
@@ -56,9 +73,6 @@ func (c *Config) complete() (*url.URL, error) {
 		return nil, errors.New("canonical url must be http(s)://host[:port] and nothing else")
 	}
 	c.Issuers = slices.Clone(c.Issuers)
-	if c.ClientID == "" {
-		c.ClientID = DefaultClientID
-	}
 	if c.MaxSessions == 0 {
 		c.MaxSessions = DefaultMaxSessions
 	}

@@ -66,8 +66,9 @@ func (c *Console) serveLogin(w http.ResponseWriter, r *http.Request) {
 // authorization is the address of an authorization request (RFC 6749 section 4.1.1,
 // RFC 7636, RFC 8707).
 func (c *Console) authorization(p *login.Provider, a attempt) string {
+	client := c.cfg.client(a.Issuer)
 	config := oauth2.Config{
-		ClientID: c.cfg.ClientID, RedirectURL: c.cfg.URL + callbackPath, Scopes: []string{"openid"},
+		ClientID: client.ID, RedirectURL: c.cfg.URL + callbackPath, Scopes: append([]string{"openid"}, client.Scopes...),
 		Endpoint: oauth2.Endpoint{AuthURL: p.AuthorizationEndpoint},
 	}
 	return config.AuthCodeURL(a.State, oauth2.S256ChallengeOption(a.Verifier),
@@ -152,7 +153,7 @@ func (c *Console) finish(ctx context.Context, a attempt, answer url.Values) (*ag
 	default:
 		return nil, &loginError{http.StatusServiceUnavailable, "Too many people are logging in at once. Try again in a moment.", nil}
 	}
-	client := login.Client{Provider: p, ID: c.cfg.ClientID, HTTP: c.cfg.HTTP[a.Issuer]}
+	client := login.Client{Provider: p, ID: c.cfg.client(a.Issuer).ID, HTTP: c.cfg.HTTP[a.Issuer]}
 	token, err := client.Redeem(ctx, login.Code{Code: login.Secret(code), Redirect: c.cfg.URL + callbackPath, Verifier: login.Secret(a.Verifier)},
 		login.Target{Resource: c.resource()})
 	if err != nil {
@@ -209,7 +210,7 @@ func (c *Console) checkIDToken(raw login.Secret, a attempt) error {
 	switch {
 	case claims.Issuer != a.Issuer:
 		return errors.New("the ID token is of another issuer")
-	case !slices.Contains(claims.Audience, c.cfg.ClientID):
+	case !slices.Contains(claims.Audience, c.cfg.client(a.Issuer).ID):
 		return errors.New("the ID token is for another client")
 	case subtle.ConstantTimeCompare([]byte(claims.Nonce), []byte(a.Nonce)) != 1:
 		return errors.New("the ID token is of another login")

@@ -38,12 +38,20 @@ func (s *Server) openEdges(context.Context) error {
 		return err
 	}
 	if s.console, err = console.New(console.Config{
-		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject, HTTP: reached,
+		URL: s.cfg.URL, Issuers: s.issuers(), Verifier: s.verifier, Logger: s.opt.Logger, Reject: s.broker.Reject, HTTP: reached, Clients: s.consoleClients(),
 		Revocations: s.broker,
 	}); err != nil {
 		return err
 	}
 	return nil
+}
+
+func (s *Server) consoleClients() map[string]console.Client {
+	clients := map[string]console.Client{}
+	for _, i := range s.cfg.Issuers {
+		clients[i.URL] = console.Client{ID: i.Console.ClientID, Scopes: i.Console.Scopes}
+	}
+	return clients
 }
 
 // reached are clients that reach each issuer, and nothing else in its name.
