@@ -4,7 +4,8 @@
 // # What a token must be
 //
 // A token is a signed JWT access token (RFC 9068) of a configured issuer for
-// exactly the configured audience, in its lifetime, that says who is behind it.
+// exactly the configured audience, or for the part of it at which it is presented, in
+// its lifetime, that says who is behind it.
 // go-oidc finds the issuer and checks signature, iss and aud. It was written for
 // ID tokens; what it leaves open is checked here: the type, iat, nbf and exp with
 // their skews, the lifetime, sub, cnf, the act chain and its agreement with the
