@@ -59,8 +59,12 @@ func (s *Server) untilDone(ctx context.Context, failed <-chan error) error {
 	const grace = 2 * time.Second
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("stop demo issuer: %w", err), s.http.Close())
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close() // whoever is connected still has had time enough
+	}
+	if err != nil {
+		return fmt.Errorf("stop demo issuer: %w", err)
 	}
 	return nil
 }
