@@ -32,6 +32,7 @@ func TestABoundTokenIsForWhoeverHasItsKey(t *testing.T) {
 	bound := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"jkt": key.Thumbprint()}}))
 	plain := idp.Token(idp.DelegatedClaims("alice", "copilot"))
 	mtls := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"x5t#S256": "x"}}))
+	keycloaks := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"typ": "DPoP", "cnf": claims{"jkt": key.Thumbprint()}}))
 	proof := key.Proof("POST", audience, bound, nil)
 	rows := []struct {
 		name string
@@ -42,6 +43,7 @@ func TestABoundTokenIsForWhoeverHasItsKey(t *testing.T) {
 		{"as a plain bearer token, with a proof", agents.Credential{Token: bound, Proof: key.Proof("POST", audience, bound, nil)}, agents.SenderBound},
 		{"without a proof", agents.Credential{Token: bound, Scheme: agents.DPoP}, agents.SenderBound},
 		{"with a proof", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: proof}, ""},
+		{"of the kind that Keycloak makes", agents.Credential{Token: keycloaks, Scheme: agents.DPoP, Proof: key.Proof("POST", audience, keycloaks, nil)}, ""},
 		{"with a proof that was used", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: proof}, agents.ReplayedProof},
 		{"as a request that goes on", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: proof, Again: true}, ""},
 		{"with a proof for another request", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: key.Proof("GET", audience, bound, nil)}, agents.BadProof},

@@ -39,10 +39,11 @@ func checkPurpose(c claimSet, idTokens bool) *agents.Rejection {
 	if !c.has("typ") { // Keycloak says here what the token is for
 		return nil
 	}
-	if purpose, ok := asText(c["typ"]); !ok || purpose != "Bearer" {
-		return refuse(agents.WrongType, "the claim typ says that it is no bearer token")
+	purpose, ok := asText(c["typ"])
+	if ok && (purpose == "Bearer" || purpose == "DPoP" && c.has("cnf")) {
+		return nil
 	}
-	return nil
+	return refuse(agents.WrongType, "the claim typ says that it is no access token")
 }
 
 type lifetime struct{ issued, expires time.Time }

@@ -99,6 +99,7 @@ func TestEveryTokenThatIsNotOneOfOursIsRefusedForItsReason(t *testing.T) {
 		{"ID token by nonce", with(claims{"nonce": "n"}), agents.WrongType},
 		{"ID token by at_hash", with(claims{"at_hash": "h"}), agents.WrongType},
 		{"ID token by its claim typ", with(claims{"typ": "ID"}), agents.WrongType},
+		{"DPoP token that is bound to nothing", with(claims{"typ": "DPoP"}), agents.WrongType},
 		{"refresh token", with(claims{"typ": "Refresh"}), agents.WrongType},
 		{"issued to the resource itself", idp.Token(own.With(claims{"client_id": audience})), agents.WrongType},
 		{"logout token by events", with(claims{"events": claims{}}), agents.WrongType},

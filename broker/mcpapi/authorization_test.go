@@ -59,12 +59,13 @@ func challenge(r reply) map[string]string {
 // the matter of agents/oidc, and of the table of refusals in broker/server.
 func TestAuthorizationByTheSpecification(t *testing.T) {
 	t.Parallel()
-	call := func(s *served, t *testing.T, path, token, tool string) reply {
+	call := func(t *testing.T, s *served, path, token, tool string) reply {
 		t.Helper()
 		return s.send(t, path, modernBody("1", "tools/call", `"name":"`+tool+`","arguments":{"text":"x"}`), append(modernHeaders("tools/call", tool), "Authorization", "Bearer "+token)...)
 	}
 	rows := map[string]func(t *testing.T, s *served){
 		"MUST implement RFC 9728, with the canonical resource, at the root and at each path": func(t *testing.T, s *served) {
+			t.Helper()
 			for path, resource := range map[string]string{"": "/mcp", "/mcp": "/mcp", "/mcp/files": "/mcp/files"} {
 				got := s.do(t, http.MethodGet, "/.well-known/oauth-protected-resource"+path, "", "Authorization", "")
 				var m struct {
@@ -83,6 +84,7 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 			}
 		},
 		"MUST name the metadata in WWW-Authenticate with 401, SHOULD name scopes there": func(t *testing.T, s *served) {
+			t.Helper()
 			for path, scope := range map[string]string{"/mcp": "tools", "/mcp/files": "files tools"} {
 				got := s.send(t, path, "{}", "Authorization", "")
 				c := challenge(got)
@@ -96,6 +98,7 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 			}
 		},
 		"MUST have the token with every request, though it is of a session": func(t *testing.T, s *served) {
+			t.Helper()
 			session := s.session(t, "/mcp", "tools")
 			for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodDelete} {
 				if got := s.do(t, method, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "Authorization", "", "Mcp-Session-Id", session); got.status != http.StatusUnauthorized {
@@ -104,16 +107,19 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 			}
 		},
 		"MUST NOT take the token from the address": func(t *testing.T, s *served) {
+			t.Helper()
 			if got := s.send(t, "/mcp?access_token=tools", "{}", "Authorization", ""); got.status != http.StatusBadRequest || challenge(got)["error"] != "invalid_request" {
 				t.Errorf("%d %v", got.status, challenge(got))
 			}
 		},
 		"MUST answer malformed requests for authorization with 400": func(t *testing.T, s *served) {
+			t.Helper()
 			if got := s.send(t, "/mcp", "{}", "Authorization", "Bearer"); got.status != http.StatusBadRequest {
 				t.Errorf("%d", got.status)
 			}
 		},
 		"MUST answer 403 where scopes are missing, SHOULD name all that the operation needs": func(t *testing.T, s *served) {
+			t.Helper()
 			for _, c := range []struct{ token, tool, scope string }{
 				{"other", "files__echo", "tools"}, // every request needs it
 				{"tools", "files__echo", "echo files tools"},
@@ -123,7 +129,7 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 				{"tools.admin", "files__echo", ""}, // and, by way of all, for echo
 				{"tools", "other__echo", ""},
 			} {
-				got := call(s, t, "/mcp", c.token, c.tool)
+				got := call(t, s, "/mcp", c.token, c.tool)
 				ch := challenge(got)
 				if c.scope == "" {
 					if got.status == http.StatusForbidden {
@@ -137,6 +143,7 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 			}
 		},
 		"MUST decide on what is done, whatever the headers say": func(t *testing.T, s *served) {
+			t.Helper()
 			session := s.session(t, "/mcp", "tools")
 			got := s.send(t, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__echo","arguments":{"text":"x"}}}`,
 				"Authorization", "Bearer tools", "Mcp-Session-Id", session, "Mcp-Method", "tools/list", "Mcp-Name", "other__echo")
@@ -144,7 +151,8 @@ func TestAuthorizationByTheSpecification(t *testing.T) {
 				t.Errorf("%d %s", got.status, got.body)
 			}
 		},
-		"MUST NOT use sessions for authentication": func(t *testing.T, s *served) {
+		"MUST NOT use sessions for authentication": func(t *testing.T, _ *served) {
+			t.Helper()
 			plain := serve(t)
 			session := plain.session(t, "/mcp", "alice")
 			if got := plain.send(t, "/mcp", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, "Authorization", "Bearer bob", "Mcp-Session-Id", session); got.status != http.StatusNotFound {

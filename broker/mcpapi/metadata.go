@@ -35,13 +35,15 @@ func (h *Handler) metadataURL(r *http.Request) string {
 
 func (h *Handler) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	body := h.metadata
-	if upstream := r.PathValue("upstream"); upstream != "" {
-		if !slices.Contains(h.cfg.Upstreams(), upstream) {
+	if asked := r.PathValue("upstream"); asked != "" {
+		known := h.cfg.Upstreams()
+		n := slices.Index(known, asked)
+		if n < 0 {
 			problem(w, http.StatusNotFound, "not_found", "there is no upstream of this name")
 			return
 		}
 		var err error
-		if body, err = protectedResource(h.cfg, "/"+upstream, h.cfg.Scopes.of(upstream)); err != nil {
+		if body, err = protectedResource(h.cfg, "/"+known[n], h.cfg.Scopes.of(known[n])); err != nil {
 			problem(w, http.StatusInternalServerError, "internal", "internal error")
 			return
 		}
