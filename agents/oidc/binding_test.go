@@ -32,7 +32,8 @@ func TestABoundTokenIsForWhoeverHasItsKey(t *testing.T) {
 	bound := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"jkt": key.Thumbprint()}}))
 	plain := idp.Token(idp.DelegatedClaims("alice", "copilot"))
 	mtls := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"x5t#S256": "x"}}))
-	keycloaks := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"typ": "DPoP", "cnf": claims{"jkt": key.Thumbprint()}}))
+	keycloaks := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"typ": "DPoP", "cnf": claims{"jkt": key.Thumbprint(), "kc-jkt-type": "DPoP"}}))
+	both := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"jkt": key.Thumbprint(), "x5t#S256": "x"}}))
 	proof := key.Proof("POST", audience, bound, nil)
 	rows := []struct {
 		name string
@@ -49,6 +50,7 @@ func TestABoundTokenIsForWhoeverHasItsKey(t *testing.T) {
 		{"with a proof for another request", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: key.Proof("GET", audience, bound, nil)}, agents.BadProof},
 		{"with another key's proof", agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: agentstest.NewKey(t, "ES256").Proof("POST", audience, bound, nil)}, agents.BadProof},
 		{"a token that is bound to nothing", agents.Credential{Token: plain, Scheme: agents.DPoP, Proof: key.Proof("POST", audience, plain, nil)}, agents.BadProof},
+		{"a token that is bound to a certificate too", agents.Credential{Token: both, Scheme: agents.DPoP, Proof: key.Proof("POST", audience, both, nil)}, agents.SenderBound},
 		{"a token that is bound to a certificate", agents.Credential{Token: mtls}, agents.SenderBound},
 	}
 	for _, row := range rows { // in order: one proof is used twice

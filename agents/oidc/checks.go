@@ -2,6 +2,7 @@ package oidc
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/deedbroker/deed/agents"
@@ -85,7 +86,8 @@ func thumbprint(c claimSet) (string, *agents.Rejection) {
 		return "", nil
 	}
 	cnf, ok := decodeClaims(c["cnf"])
-	if !ok || len(cnf) != 1 || !cnf.has("jkt") {
+	otherwise := slices.ContainsFunc([]string{"x5t#S256", "jwk", "jwe", "kid", "jku", "osc"}, cnf.has)
+	if !ok || otherwise || !cnf.has("jkt") {
 		return "", refuse(agents.SenderBound, "cnf binds the token in a way that is not supported")
 	}
 	jkt, ok := asText(cnf["jkt"])
