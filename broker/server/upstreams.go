@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -122,6 +123,9 @@ func (s *Server) builtin(ctx context.Context, u config.Upstream) (tools.Upstream
 		s.closers = append(s.closers, f.Close)
 		return f, nil
 	case config.BuiltinLedger:
+		if err := os.MkdirAll(u.Dir, 0o700); err != nil { // the default is below the data directory
+			return nil, err
+		}
 		l, err := ledger.Open(ctx, filepath.Join(u.Dir, "ledger.db"))
 		if err != nil {
 			return nil, err

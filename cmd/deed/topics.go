@@ -153,34 +153,6 @@ func consumers(cfg *config.Config, state topics.State) map[string][]string {
 	return all
 }
 
-func (v *topicsVerb) open() (*config.Config, *admin.Client, error) {
-	cfg, err := loadConfig(v.path)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case cfg.Log.Pulsar == nil:
-		return nil, nil, withHint(usage("%s has no log.pulsar: its log is a file", v.path), "topics are for logs on Pulsar")
-	case cfg.Log.Pulsar.Admin == "":
-		return nil, nil, usage("%s: log.pulsar.admin is missing: topics are made by the admin API", v.path)
-	}
-	client, err := admin.New(admin.Options{URL: cfg.Log.Pulsar.Admin, Token: v.token(cfg)})
-	return cfg, client, err
-}
-
-func (v *topicsVerb) token(cfg *config.Config) func() (string, error) {
-	path := v.tokenFile
-	if token := v.env.getenv("DEED_PULSAR_ADMIN_TOKEN"); path == "" && token != "" {
-		return func() (string, error) { return token, nil }
-	}
-	if path = firstOf(path, cfg.Log.Pulsar.Auth.TokenFile); path == "" {
-		return nil
-	}
-	return func() (string, error) {
-		text, err := readFile(path)
-		return strings.TrimSpace(string(text)), err
-	}
-}
-
 // adminError says what helps against an error of the admin API.
 func adminError(err error) error {
 	switch {

