@@ -113,7 +113,10 @@ func (d *deed) afterPoison(t *testing.T, lines []string, code int) {
 	}
 	states := map[string]int{}
 	for _, line := range lines {
-		var call struct{ Tool, State, Principal string }
+		var call struct {
+			Tool  string `json:"tool"`
+			State string `json:"state"`
+		}
 		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &call) == nil {
 			states[call.Tool+" "+call.State]++
 		}
