@@ -57,6 +57,22 @@ type Decision struct {
 	// Of a hold: whom it waits for, and until when.
 	Approvers []string   `json:"approvers,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
+	Recent    *Recent    `json:"recent,omitempty"` // what it was decided by of earlier calls
+}
+
+// Recent is what a decision knew of the calls before it. Whoever reads the log up to
+// these records can count again; what the replica had permitted itself and not yet
+// read back is in the values too.
+type Recent struct {
+	Values []Counted  `json:"values,omitempty"` // of the counters, if policies of the tool look at them
+	Adds   []Counted  `json:"adds,omitempty"`   // what the call adds to counters, if it is permitted
+	At     []Position `json:"at,omitempty"`     // the last records that were counted, one a log
+}
+
+// Counted is a number that belongs to a counter of the policies.
+type Counted struct {
+	Counter string `json:"counter"`
+	N       int64  `json:"n"`
 }
 
 // Reason is one policy that determined a decision.

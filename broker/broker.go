@@ -128,6 +128,7 @@ type Broker struct {
 	reload sync.Mutex        // one activation or pinning at a time
 	pins   map[string]string // guarded by reload: the digest pinned last, by tool
 
+	recents *recents
 	flights *flights
 	holds   *holds
 	others  *others
@@ -167,6 +168,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		cfg:     cfg,
 		source:  "deed://" + cfg.Tenant + "/" + cfg.Replica,
 		pins:    map[string]string{},
+		recents: newRecents(),
 		flights: newFlights(),
 		holds:   newHolds(),
 		others:  newOthers(),

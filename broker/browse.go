@@ -60,7 +60,7 @@ func (b *Broker) readable(operation string, id *agents.Identity, resources []jso
 		if err != nil {
 			return true
 		}
-		d, err := b.decide(t, args, who, policy.Approvals{})
+		d, err := b.decide("", t, args, who, policy.Approvals{})
 		return err != nil || d.Effect == audit.Deny
 	})
 }

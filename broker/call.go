@@ -288,6 +288,7 @@ func elapsed(then time.Time) time.Duration {
 
 // unreserve gives back the room of a call that is not going to be held.
 func (b *Broker) unreserve(c *call) {
+	b.recents.drop(c.id)
 	if c.held() {
 		b.holds.free(callerOf(c.intent.Identity))
 	}

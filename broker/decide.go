@@ -13,7 +13,7 @@ import (
 
 // authorise asks the policy, and refuses what it denies or what finds no room to wait.
 func (b *Broker) authorise(c *call) *refusal {
-	d, err := b.decide(c.tool, c.args, c.intent.Identity, policy.Approvals{})
+	d, err := b.decide(c.id, c.tool, c.args, c.intent.Identity, policy.Approvals{})
 	if err != nil {
 		return refusalOfPolicy(err)
 	}
@@ -36,9 +36,10 @@ func (b *Broker) authorise(c *call) *refusal {
 	}
 }
 
-// decide asks the active policies about one call at this moment.
-func (b *Broker) decide(t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) (audit.Decision, error) {
-	return b.cfg.Policies.Set().Decide(policy.Request{
+// decide asks the active policies about one call at this moment. A call that is
+// permitted counts from then on, unless it has no id: the question is what would be.
+func (b *Broker) decide(callID string, t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) (audit.Decision, error) {
+	return b.recalled(callID, t, args, policy.Request{
 		Tool:         t.Name(),
 		Links:        policy.LinksOf(who),
 		Input:        args.Value,
@@ -48,7 +49,7 @@ func (b *Broker) decide(t *tools.Tool, args tools.Arguments, who audit.Identity,
 		TokenExpires: who.Expires,
 		Now:          time.Now().UTC(),
 		Approvals:    votes,
-	})
+	}, who)
 }
 
 func refusalOfPolicy(err error) *refusal {

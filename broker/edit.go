@@ -83,7 +83,7 @@ func (b *Broker) edited(op string, c calls.Call, e Edit) (audit.Payload, audit.E
 	if err != nil {
 		return fail(Invalid, err.Error(), err)
 	}
-	d, err := b.decide(t, args, c.Intent.Identity, policy.Approvals{})
+	d, err := b.decide("", t, args, c.Intent.Identity, policy.Approvals{})
 	if err != nil {
 		r := refusalOfPolicy(err)
 		return fail(r.kind, r.public, err)

@@ -50,6 +50,7 @@ func (b *Broker) observe(ctx context.Context, rec audit.Record) {
 	if b.cfg.Fencer != nil && head.Source != b.source {
 		b.others.hear(head.Source)
 	}
+	b.count(ctx, rec, head)
 	if head.Type == audit.CallIntent {
 		b.meetIntent(ctx, rec, head)
 		return
@@ -141,6 +142,9 @@ func (b *Broker) keep(ctx context.Context, rec audit.Record, args json.RawMessag
 
 // react does what an event of a held call asks of this replica.
 func (b *Broker) react(ctx context.Context, h *hold, e audit.Event) {
+	if e.Type == audit.CallReleased {
+		b.countReleased(ctx, h, e)
+	}
 	switch {
 	case (e.Type == audit.CallApproval || e.Type == audit.CallEdited) && b.cfg.Fencer != nil && e.Source != b.source:
 		b.holds.lookAgain(h, time.Now().Add(courtesy)) // the replica that took the vote acts on it

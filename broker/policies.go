@@ -92,16 +92,16 @@ func (p *Policies) Review(ts []*tools.Tool) map[string]string {
 	return quarantined
 }
 
-// check type-checks files against the tools known now, and gives the digest that
-// the set would have. Nothing comes into force.
-func (p *Policies) check(files []policy.File) (digest string, _ policy.Findings, err error) {
+// check type-checks files against the tools known now, and gives the set that
+// would be. Nothing comes into force.
+func (p *Policies) check(files []policy.File) (*policy.Set, policy.Findings, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set, found := policy.Compile(files, policyTools(p.tools), p.options)
 	if err := found.Err(); err != nil {
-		return "", found, fmt.Errorf("activate policies: %w", err)
+		return nil, found, fmt.Errorf("activate policies: %w", err)
 	}
-	return set.Digest(), found, nil
+	return set, found, nil
 }
 
 func (p *Policies) active() []policy.File {
@@ -132,10 +132,14 @@ func policyTools(ts []*tools.Tool) []policy.Tool {
 func (b *Broker) Activate(ctx context.Context, files []policy.File) (policy.Findings, error) {
 	b.reload.Lock()
 	defer b.reload.Unlock()
-	digest, found, err := b.cfg.Policies.check(files)
+	set, found, err := b.cfg.Policies.check(files)
 	if err != nil {
 		return found, err
 	}
+	if err := b.recount(ctx, set.Counters()); err != nil {
+		return found, err
+	}
+	digest := set.Digest()
 	before := b.cfg.Policies.Set().Digest()
 	if digest != before {
 		if err := b.recordSet(ctx, digest, files); err != nil {

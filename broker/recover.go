@@ -41,6 +41,9 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := b.seed(ctx, h.pins); err != nil {
 		return err
 	}
+	if err := b.recount(ctx, b.cfg.Policies.Set().Counters()); err != nil {
+		return err
+	}
 	if err := b.recordPolicies(ctx, h.policy); err != nil {
 		return err
 	}

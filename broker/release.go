@@ -186,7 +186,7 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 		return cancelled(audit.CodeChanged, "the tool is no longer what it was when it was called", nil), nil
 	}
 	votes, fallen := b.standing(c)
-	d, failed := b.decide(t, args, c.Intent.Identity, approvals(votes))
+	d, failed := b.decide(c.ID, t, args, c.Intent.Identity, approvals(votes))
 	switch {
 	case failed != nil:
 		return cancelled(audit.CodeChanged, "the policy cannot be evaluated on it any more", &d), nil //nolint:nilerr // the ruling records the failure

@@ -24,7 +24,11 @@ type History interface {
 const controlLog = audit.OwnDomain + "/" + audit.TopicControl
 
 // folder makes calls of records. Its memory grows with open calls.
-type folder struct{ open map[string]*calls.Call }
+type folder struct {
+	open    map[string]*calls.Call
+	counted func(*calls.Call, audit.Event) error
+	err     error
+}
 
 // fold returns the call that a record ended. What no honest broker wrote is for the
 // verifier to tell.
@@ -44,6 +48,9 @@ func (f *folder) fold(r audit.Record) *calls.Call {
 	if err != nil || !counted {
 		return nil
 	}
+	if f.counted != nil && (e.Type == audit.CallReleased || c.Opening.ID == e.ID) {
+		f.err = errors.Join(f.err, f.counted(c, e))
+	}
 	if c.State == calls.Closed {
 		delete(f.open, e.Subject)
 		return c
@@ -53,14 +60,19 @@ func (f *folder) fold(r audit.Record) *calls.Call {
 }
 
 // each visits every call: those that ended in the order of their end, then those
-// that are open.
-func each(ctx context.Context, from History, visit func(*calls.Call) error) error {
-	f := folder{open: map[string]*calls.Call{}}
+// that are open. Before, it tells of each event that permits or releases a call, and of
+// each that opens one, in the order of the history, if counted is not nil.
+func each(ctx context.Context, from History, counted func(*calls.Call, audit.Event) error, visit func(*calls.Call) error) error {
+	f := folder{open: map[string]*calls.Call{}, counted: counted}
 	for r, err := range from.Read(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
-		if c := f.fold(r); c != nil {
+		c := f.fold(r)
+		if f.err != nil {
+			return f.err
+		}
+		if c != nil {
 			if err := visit(c); err != nil {
 				return err
 			}

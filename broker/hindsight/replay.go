@@ -82,7 +82,8 @@ func Replay(ctx context.Context, from History, draft *policy.Set, o Options) (*R
 	x := replay{from: from, draft: draft, options: o, changes: map[[2]Fate]*Change{}, report: &Report{
 		PolicySet: draft.Digest(), Since: o.Since, Until: o.Until, Changes: []Change{}, Skipped: map[string]int{},
 	}}
-	if err := each(ctx, from, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
+	counted := x.recall.counting(ctx, from, draft)
+	if err := each(ctx, from, counted, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
 		return nil, fmt.Errorf("replay policies: %w", err)
 	}
 	for _, c := range x.changes {
@@ -100,6 +101,7 @@ type replay struct {
 	draft   *policy.Set
 	options Options
 	changes map[[2]Fate]*Change
+	recall  recall
 	report  *Report
 }
 
@@ -113,7 +115,7 @@ func (x *replay) call(ctx context.Context, c *calls.Call) error {
 		x.report.Skipped["refused before any policy was asked: "+c.Outcome.Code]++
 		return nil
 	}
-	is, d, skipped, err := Again(ctx, x.from, x.draft, c)
+	is, d, skipped, err := Again(ctx, x.from, x.draft, c, x.recall.of(c))
 	switch {
 	case err != nil:
 		return err
@@ -144,9 +146,9 @@ func fate(c *calls.Call) (Fate, bool) {
 	}
 }
 
-// Again decides one call by a set as of its time, with the approvals that it got. It
-// says why where that cannot be done.
-func Again(ctx context.Context, from audit.Payloads, set *policy.Set, c *calls.Call) (Fate, audit.Decision, string, error) {
+// Again decides one call by a set as of its time, with the approvals that it got and
+// the values that the set's counters had. It says why where that cannot be done.
+func Again(ctx context.Context, from audit.Payloads, set *policy.Set, c *calls.Call, recent map[string]int64) (Fate, audit.Decision, string, error) {
 	args, err := arguments(ctx, from, c)
 	switch {
 	case errors.Is(err, audit.ErrErased):
@@ -161,7 +163,7 @@ func Again(ctx context.Context, from audit.Payloads, set *policy.Set, c *calls.C
 	id := c.Intent.Identity
 	r := policy.Request{
 		Tool: c.Intent.Tool, Links: policy.LinksOf(id), Input: args.Value, Text: string(args.Canonical),
-		Scopes: id.Scopes, ACR: id.ACR, TokenExpires: id.Expires, Now: c.Opening.Time,
+		Scopes: id.Scopes, ACR: id.ACR, TokenExpires: id.Expires, Now: c.Opening.Time, Recent: recent,
 	}
 	d, err := set.Decide(r)
 	if _, unknown := errors.AsType[*policy.UnknownToolError](err); unknown {

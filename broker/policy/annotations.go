@@ -26,6 +26,7 @@ type annotations struct {
 	approvers []string
 	expires   time.Duration // 0 if not said
 	reason    string
+	counters  []Counter // that it declares
 }
 
 // fault is one annotation that does not hold.
@@ -65,13 +66,19 @@ func (a *annotations) set(key, value string) *fault {
 			return &fault{key, fmt.Sprintf("@expires(%q): %v", value, err), `write @expires("15m"), "8h" or "2d"`}
 		}
 		a.expires = d
+	case "recent":
+		list, err := parseCounters(value)
+		if err != nil {
+			return &fault{key, "@recent: " + err.Error(), counterHint}
+		}
+		a.counters = list
 	case "reason":
 		if strings.TrimSpace(value) == "" || len(value) > maxReason {
 			return &fault{key, fmt.Sprintf("@reason must have 1 to %d bytes", maxReason), ""}
 		}
 		a.reason = value
 	default:
-		return &fault{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires and @reason"}
+		return &fault{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires, @reason and @recent"}
 	}
 	return nil
 }

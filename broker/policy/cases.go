@@ -31,6 +31,8 @@ type Case struct {
 	Action string   `yaml:"action"`
 	Call   CaseCall `yaml:"call"`
 
+	Recent map[string]int64 `yaml:"recent"` // values of counters; 0 unless given
+
 	Scopes []string  `yaml:"scopes"`
 	ACR    string    `yaml:"acr"`
 	At     time.Time `yaml:"at"` // when; left out: the time that the cases run at
@@ -138,9 +140,18 @@ func (c Case) decide(s *Set) audit.Decision {
 	// The error, if there is one, is in the decision too.
 	d, _ := s.Decide(Request{
 		Tool: c.Tool, Links: links, Input: input, Text: text, Scopes: c.Scopes, ACR: c.ACR,
-		TokenExpires: expires, Now: c.At, Approvals: Approvals{Count: c.Approvals.Count, Roles: c.Approvals.Roles},
+		TokenExpires: expires, Now: c.At, Approvals: Approvals{Count: c.Approvals.Count, Roles: c.Approvals.Roles}, Recent: c.recent(s),
 	})
 	return d
+}
+
+// recent are the values of the set's counters that the case assumes.
+func (c Case) recent(s *Set) map[string]int64 {
+	values := map[string]int64{}
+	for _, counter := range s.Counters() {
+		values[counter.Name] = c.Recent[counter.Name]
+	}
+	return values
 }
 
 // caseInput makes of YAML what decoding JSON arguments gives.

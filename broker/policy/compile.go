@@ -39,7 +39,9 @@ func Compile(files []File, tools []Tool, o Options) (*Set, Findings) {
 	if o.DefaultHold < 0 {
 		found = append(found, Finding{Severity: Fatal, Message: "the default time limit of holds is negative"})
 	}
-	c := compilation{Options: o, files: files, rules: all}
+	counters, clashes := collectCounters(all)
+	found = append(found, clashes...)
+	c := compilation{Options: o, files: files, rules: all, counters: counters}
 	if found.Err() == nil {
 		tools = slices.SortedFunc(slices.Values(tools), func(a, b Tool) int { return strings.Compare(a.ID(), b.ID()) })
 		found = append(found, c.check(tools)...)
@@ -56,6 +58,7 @@ type compilation struct {
 	Options
 	files       []File
 	rules       rules
+	counters    []Counter
 	tools       []Tool            // that are in the set
 	shapes      map[string]*shape // by tool id
 	quarantined []string
@@ -118,9 +121,10 @@ func (c *compilation) round(tools []Tool) Findings {
 	phantoms, unknown := c.unknownActions()
 	found = append(found, unknown...)
 	var err error
-	if c.checker, err = newChecker(tools, c.shapes, phantoms); err != nil {
+	if c.checker, err = newChecker(tools, c.shapes, phantoms, c.counters); err != nil {
 		return append(found, Finding{Severity: Fatal, Message: err.Error()})
 	}
+	found = append(found, c.checkCounters()...)
 	for _, r := range c.rules {
 		found = append(found, c.checkRule(r)...)
 		found = append(found, c.checkNames(r)...)

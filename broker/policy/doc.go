@@ -77,6 +77,13 @@
 //
 // # Annotations
 //
+// @recent declares counters over the log ([Counter]), which policies see as
+// context.recent: bounds over time, and "only after".
+//
+//	@id("daily-limit") @recent("spent: sum amount of payments.refund by principal in 24h")
+//	forbid (principal, action == Action::"payments.refund", resource)
+//	when { context.recent.spent + context.input.amount > 500 };
+//
 // @id names a policy (else it is file#n). @reason is for whoever the policy
 // stops. @approvers and @expires belong to policies that look at
 // context.approvals, be they forbid or permit. Anything else is refused.

@@ -98,6 +98,8 @@ type Request struct {
 	Now          time.Time // never zero
 
 	Approvals Approvals
+	// Recent are the values of the set's counters, where Recalls says that the tool takes them.
+	Recent map[string]int64
 }
 
 // Approvals are the votes for a call, each person's once.
@@ -178,6 +180,13 @@ func (p *plan) context(r Request) (cedar.RecordMap, error) {
 	}
 	if p.reads.of("token") != nil {
 		m["token"] = tokenRecord(r.Scopes, r.ACR, r.TokenExpires)
+	}
+	if p.reads.of("recent") != nil {
+		recent, err := recentRecord(p.counters, r.Recent)
+		if err != nil {
+			return nil, err
+		}
+		m["recent"] = recent
 	}
 	if p.reads.of("now") != nil {
 		m["now"] = cedar.NewDatetime(r.Now)

@@ -18,6 +18,7 @@ type Set struct {
 	rules       rules
 	names       []string // of files
 	quarantined []string
+	counters    []Counter
 	none, top   cedar.Value            // context.approvals when nobody, and when everyone has approved
 	tools       map[string]*plan       // by upstream.tool
 	people      map[string]*peoplePlan // by action
@@ -35,6 +36,7 @@ type plan struct {
 	reads            *reads          // of the context, by any of them
 	holds            bool            // some of them look at approvals
 	names            bool            // some of them look at the ids of users and agents
+	counters         []Counter
 	input            *shape
 	annotations      cedar.Record
 }
@@ -49,7 +51,7 @@ type peoplePlan struct {
 func (c *compilation) set() *Set {
 	s := &Set{
 		digest: Digest(c.files), schema: c.checker.text, hold: c.DefaultHold,
-		rules: c.rules, quarantined: c.quarantined,
+		rules: c.rules, quarantined: c.quarantined, counters: c.counters,
 		none:  approvalsRecord(Approvals{}),
 		top:   approvalsRecord(Approvals{Count: TopApprovals, Roles: c.everyRole()}),
 		tools: make(map[string]*plan, len(c.tools)), people: map[string]*peoplePlan{},
@@ -85,7 +87,7 @@ func (c *compilation) plan(t Tool) *plan {
 	p := &plan{
 		action: actionUID(t.ID()), resource: uid("Upstream", t.Upstream),
 		rules: c.about(func(r *rule) bool { return c.applies(r, t) }),
-		input: c.shapes[t.ID()], annotations: t.record(),
+		input: c.shapes[t.ID()], annotations: t.record(), counters: c.counters,
 	}
 	p.permits = p.rules.permits()
 	p.reads = p.rules.reads()

@@ -27,8 +27,8 @@ type checker struct {
 
 // newChecker builds the schema of tools, whose shapes are by tool id. The
 // phantoms are actions that policies name and that nothing provides yet.
-func newChecker(tools []Tool, shapes map[string]*shape, phantoms []cedar.EntityUID) (*checker, error) {
-	described := describe(tools, shapes)
+func newChecker(tools []Tool, shapes map[string]*shape, phantoms []cedar.EntityUID, counters []Counter) (*checker, error) {
+	described := describe(tools, shapes, counters)
 	text, err := schema.NewSchemaFromAST(described).MarshalCedar()
 	if err != nil {
 		return nil, fmt.Errorf("print cedar schema: %w", err)
@@ -102,7 +102,7 @@ func ofPolicy(message string) bool {
 	}, func(prefix string) bool { return strings.HasPrefix(message, prefix) })
 }
 
-func describe(tools []Tool, shapes map[string]*shape) *ast.Schema {
+func describe(tools []Tool, shapes map[string]*shape, counters []Counter) *ast.Schema {
 	s := &ast.Schema{Entities: describeEntities(), Actions: describePeople()}
 	s.Actions[callGroup] = ast.Action{}
 	for _, t := range tools {
@@ -113,7 +113,7 @@ func describe(tools []Tool, shapes map[string]*shape) *ast.Schema {
 			AppliesTo: &ast.AppliesTo{
 				Principals: []ast.EntityTypeRef{"User", "Agent"},
 				Resources:  []ast.EntityTypeRef{"Upstream"},
-				Context:    describeContext(shapes[t.ID()]),
+				Context:    describeContext(shapes[t.ID()], counters),
 			},
 		}
 	}
@@ -155,8 +155,8 @@ func describePeople() ast.Actions {
 	return actions
 }
 
-func describeContext(input *shape) ast.RecordType {
-	return ast.RecordType{
+func describeContext(input *shape, counters []Counter) ast.RecordType {
+	context := ast.RecordType{
 		"input": required(describeShape(input)),
 		"text":  required(ast.String()),
 		"approvals": required(ast.RecordType{
@@ -179,6 +179,14 @@ func describeContext(input *shape) ast.RecordType {
 		"token": required(describeToken()),
 		"now":   required(ast.Datetime()),
 	}
+	if len(counters) > 0 {
+		recent := ast.RecordType{}
+		for _, c := range counters {
+			recent[types.String(c.Name)] = required(ast.Long())
+		}
+		context["recent"] = required(recent)
+	}
+	return context
 }
 
 func describeToken() ast.RecordType {

@@ -68,6 +68,7 @@ func (p *plan) open(links []Link, scopes []string) bool {
 		"text":      unknown("text"),
 		"approvals": unknown("approvals"),
 		"now":       unknown("now"),
+		"recent":    unknown("recent"),
 		"token": cedar.NewRecord(cedar.RecordMap{
 			"scopes": stringSet(scopes), "acr": unknown("acr"), "expires": unknown("expires"),
 		}),
