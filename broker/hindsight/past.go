@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -219,4 +220,43 @@ func LastPolicies(ctx context.Context, from History) ([]policy.File, error) {
 		return nil, fmt.Errorf("read policies: %w", err)
 	}
 	return filesOf(p.Body, last.Files)
+}
+
+// Activation is a set of policies that was put in force.
+type Activation struct {
+	At    time.Time
+	Files []policy.File // none if their text has been erased
+}
+
+// Activations are the sets of policies that were put in force, in their order.
+func Activations(ctx context.Context, from History) ([]Activation, error) {
+	var list []Activation
+	var failed error
+	err := control(ctx, from, func(r audit.Record, e audit.Event) {
+		a, err := audit.DataOf[audit.Activation](e)
+		if e.Type != audit.PolicyActivated || err != nil {
+			return
+		}
+		p, err := from.Payload(ctx, r.Position, audit.PayloadPolicy)
+		var files []policy.File
+		if err == nil {
+			files, err = filesOf(p.Body, a.Files)
+		}
+		if err != nil && !errors.Is(err, audit.ErrErased) {
+			failed = errors.Join(failed, fmt.Errorf("read policies: %w", err))
+		}
+		list = append(list, Activation{At: e.Time, Files: files})
+	})
+	return list, errors.Join(err, failed)
+}
+
+// Each visits the calls that were opened between two times: those that ended in the
+// order of their end, then those that are open.
+func Each(ctx context.Context, from History, o Options, visit func(*calls.Call) error) error {
+	return each(ctx, from, nil, func(c *calls.Call) error {
+		if c.Opening.Time.Before(o.Since) || (!o.Until.IsZero() && !c.Opening.Time.Before(o.Until)) {
+			return nil
+		}
+		return visit(c)
+	})
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit/pack"
+	"github.com/deedbroker/deed/broker/evidence"
+	"github.com/deedbroker/deed/broker/hindsight"
 )
 
 // evidence writes an evidence pack.
@@ -13,9 +15,14 @@ func (x *exporter) evidence(ctx context.Context, e *environment, from source, f 
 	if !ok {
 		return usage("evidence is made of a data directory: %s is an export already", plain(f.data))
 	}
-	m, err := pack.Write(ctx, x.out, history, pack.Options{
-		Since: since, Until: until, Domains: f.domains, Payloads: f.payloads, Made: time.Now(),
-	})
+	o := pack.Options{Since: since, Until: until, Domains: f.domains, Payloads: f.payloads, Made: time.Now()}
+	if f.framework != "" {
+		var err error
+		if o.Extra, o.Readme, err = evidence.Files(ctx, history, f.framework, hindsight.Options{Since: since, Until: until}); err != nil {
+			return err
+		}
+	}
+	m, err := pack.Write(ctx, x.out, history, o)
 	if err != nil {
 		return withHint(err, "`deed verify` tells what is wrong with the history")
 	}

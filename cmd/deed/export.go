@@ -18,6 +18,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/export"
 	"github.com/deedbroker/deed/audit/export/parquet"
+	"github.com/deedbroker/deed/broker/evidence"
 )
 
 // The formats of deed export.
@@ -33,7 +34,7 @@ func exportFormats() []string {
 
 // exportFlags are what deed export was asked for.
 type exportFlags struct {
-	format, log, data, since, until, output string
+	format, log, data, since, until, output, framework string
 
 	domains  []string
 	payloads bool
@@ -59,6 +60,7 @@ evidence pack) or, as far as one may read it, through a broker:
 
 --since and --until are about when events were written, or else when calls were opened.`,
 		Example: `  deed export --format evidence --data /var/lib/deed --since 90d --payloads -o evidence.zip
+  deed export --evidence soc2 --data /var/lib/deed --since 90d -o soc2.zip
   deed export --format ocsf --as carol --since 1d | jq .status_id
   deed export --format parquet --data /var/lib/deed -o calls.parquet
   deed export --data /var/lib/deed > events.ndjson && deed verify events.ndjson`,
@@ -71,6 +73,7 @@ evidence pack) or, as far as one may read it, through a broker:
 	flags.StringVar(&f.since, "since", "", "only from this `time` on")
 	flags.StringVar(&f.until, "until", "", "only before this `time`")
 	flags.StringVarP(&f.output, "output", "o", "", "write to this `file`; - is the standard output, and the default but for binary formats")
+	flags.StringVar(&f.framework, "evidence", "", "evidence with controls, figures, policies and access review for a `framework`: "+strings.Join(evidence.Frameworks(), ", "))
 	flags.StringArrayVar(&f.domains, "domain", nil, "evidence of this `domain` only; may be repeated")
 	flags.BoolVar(&f.payloads, "payloads", false, "evidence with arguments and results")
 	c.RunE = func(cmd *cobra.Command, _ []string) error { return env.export(cmd.Context(), f) }
@@ -78,6 +81,12 @@ evidence pack) or, as far as one may read it, through a broker:
 }
 
 func (e *environment) export(ctx context.Context, f exportFlags) error {
+	if f.framework != "" {
+		if !slices.Contains(evidence.Frameworks(), f.framework) {
+			return withHint(usage("there is no framework %s", plain(f.framework)), "there are "+strings.Join(evidence.Frameworks(), ", "))
+		}
+		f.format = formatEvidence
+	}
 	binary := f.format == formatEvidence || f.format == formatParquet
 	switch {
 	case !slices.Contains(exportFormats(), f.format):
