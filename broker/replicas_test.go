@@ -20,11 +20,12 @@ import (
 
 // cluster is several brokers over one log.
 type cluster struct {
-	dir    string
-	log    *embedded.Log
-	shared *audittest.Shared
-	ran    *runs
-	gate   chan struct{} // what the tool of a call with the text "slow" waits for
+	dir      string
+	log      *embedded.Log
+	shared   *audittest.Shared
+	ran      *runs
+	policies string        // Cedar
+	gate     chan struct{} // what the tool of a call with the text "slow" waits for
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -39,7 +40,7 @@ func newCluster(t *testing.T) *cluster {
 			t.Errorf("close log: %v", err)
 		}
 	})
-	return &cluster{dir: dir, log: log, shared: audittest.Share(log), ran: &runs{times: map[string]int{}}, gate: make(chan struct{})}
+	return &cluster{dir: dir, log: log, shared: audittest.Share(log), ran: &runs{times: map[string]int{}}, policies: policies, gate: make(chan struct{})}
 }
 
 // member is one of the brokers, and its session.
@@ -61,7 +62,7 @@ func (c *cluster) start(t *testing.T, name string, session *audittest.Replica, o
 	t.Helper()
 	fake := toolstest.NewFake()
 	fake.Handle(toolstest.Define(toolstest.Echo, `{"text":{"type":"string"}}`, "text"), c.run)
-	o.Policies, o.Upstreams = policies, map[string]tools.Upstream{"desk": fake}
+	o.Policies, o.Upstreams = c.policies, map[string]tools.Upstream{"desk": fake}
 	o.Session, o.Log, o.Replica, o.Dir = session, c.log, name, c.dir
 	o.HoldWait, o.AckWait, o.Silence, o.Grace = 10*time.Millisecond, time.Second, 30*time.Millisecond, time.Millisecond
 	return &member{brokertest.Start(t, o), session}

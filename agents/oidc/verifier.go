@@ -33,6 +33,7 @@ type Verifier struct {
 	opaque  *issuer // whose tokens are no JWTs; nil if nobody's
 	proofs  *dpop.Checker
 	started atomic.Bool
+	logouts usedLogouts
 }
 
 var _ agents.Verifier = (*Verifier)(nil)
@@ -312,6 +313,11 @@ func (v *Verifier) mustBeBound(e *entry) bool {
 
 // checkSigned has go-oidc check signature, issuer and audience.
 func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, parsed *compact) (*key, *agents.Rejection) {
+	return v.checkSignedFor(ctx, i, token, parsed, i.meant)
+}
+
+// checkSignedFor is checkSigned for the audiences that are meant.
+func (v *Verifier) checkSignedFor(ctx context.Context, i *issuer, token string, parsed *compact, meant func(audience []string) bool) (*key, *agents.Rejection) {
 	i.keys.awaitFirst(ctx)
 	if !i.keys.current(time.Now()) {
 		return nil, refuse(agents.ProviderTrouble, "the provider's keys cannot be had")
@@ -330,7 +336,7 @@ func (v *Verifier) checkSigned(ctx context.Context, i *issuer, token string, par
 	switch {
 	case rejection != nil:
 		return nil, rejection
-	case !i.meant(audience):
+	case !meant(audience):
 		return nil, refuse(agents.WrongAudience, "aud does not hold the audience of this resource")
 	case err != nil: // never wrapped: go-oidc's errors quote the token
 		return nil, refuse(agents.Malformed, "claims of the wrong shape")

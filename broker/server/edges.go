@@ -122,6 +122,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/mcp/", s.mcp)
 	mux.Handle("/.well-known/", s.mcp)
 	mux.Handle("/.well-known/jwks.json", s.api)
+	mux.HandleFunc(logoutPath, s.serveLogout)
 	mux.Handle("/v1/", s.api)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {
 		mux.Handle(path, s.api)
