@@ -34,6 +34,8 @@ type Identity struct {
 type Actor struct {
 	ID    string   // act.sub, else azp or client_id; qualified like a principal
 	Roles []string // from the broker's configuration, never from the token
+	// Registered: the broker's configuration names it, with somebody who answers for it.
+	Registered bool
 }
 
 // Person reports whether a human holds this token with nobody acting in between.

@@ -20,8 +20,9 @@ type Identity struct {
 
 // Actor is one link of a delegation chain.
 type Actor struct {
-	ID    string   `json:"id"`
-	Roles []string `json:"roles,omitempty"`
+	ID         string   `json:"id"`
+	Roles      []string `json:"roles,omitempty"`
+	Registered bool     `json:"registered,omitempty"` // the broker's configuration named it
 }
 
 // Intent is what is about to be done: written, and acknowledged, before it is.

@@ -74,6 +74,9 @@ type Config struct {
 	// Vouch signs the announcement of a key that states who makes each call, by the key
 	// that seals the log; nil: nothing is stated.
 	Vouch func(audit.StatementKey) (audit.StatementKey, error)
+	// Agents are the roles of the registered agents, by their ids; may be nil. It is asked
+	// whenever somebody wants to revoke one.
+	Agents func() map[string][]string
 	// TokenLifetime is the longest that an accepted token lives: what is revoked of single
 	// tokens, or of those issued before a moment, need last no longer.
 	TokenLifetime time.Duration

@@ -25,7 +25,7 @@ func recorded(id *agents.Identity) audit.Identity {
 		r.Issued = id.IssuedAt.UTC()
 	}
 	for _, a := range id.Chain {
-		r.Chain = append(r.Chain, audit.Actor{ID: a.ID, Roles: a.Roles})
+		r.Chain = append(r.Chain, audit.Actor{ID: a.ID, Roles: a.Roles, Registered: a.Registered})
 	}
 	return r
 }
@@ -37,7 +37,7 @@ func verified(r audit.Identity) *agents.Identity {
 		Session: r.Session, TokenID: r.TokenID, KeyID: r.KeyID, TokenDigest: r.Token, IssuedAt: r.Issued, Expires: r.Expires,
 	}
 	for _, a := range r.Chain {
-		id.Chain = append(id.Chain, agents.Actor{ID: a.ID, Roles: a.Roles})
+		id.Chain = append(id.Chain, agents.Actor{ID: a.ID, Roles: a.Roles, Registered: a.Registered})
 	}
 	return id
 }

@@ -179,13 +179,13 @@ func (b *Broker) mayRevoke(by *agents.Identity, e denylist.Entry) audit.Decision
 	var on []policy.Resource
 	switch e.Kind {
 	case denylist.Agent:
-		on = append(on, policy.OnAgent{ID: e.Value})
+		on = append(on, b.agent(e.Value))
 	case denylist.Principal:
 		on = append(on, policy.OnUser{ID: e.Value})
 	case denylist.Chain: // who may stop one of its links for everybody may stop it here
 		on = append(on, policy.OnUser{ID: e.Value})
 		for _, a := range e.Agents {
-			on = append(on, policy.OnAgent{ID: a})
+			on = append(on, b.agent(a))
 		}
 	default:
 		on = append(on, policy.OnDomain{Name: audit.OwnDomain})
@@ -197,6 +197,15 @@ func (b *Broker) mayRevoke(by *agents.Identity, e denylist.Entry) audit.Decision
 		}
 	}
 	return d
+}
+
+// agent is an agent as people act on it.
+func (b *Broker) agent(id string) policy.OnAgent {
+	if b.cfg.Agents == nil {
+		return policy.OnAgent{ID: id}
+	}
+	roles, registered := b.cfg.Agents()[id]
+	return policy.OnAgent{ID: id, Roles: roles, Registered: registered}
 }
 
 // refuseControl records that somebody asked for what they may not do.

@@ -95,6 +95,9 @@ func resourceOf(c calls.Call) policy.Resource {
 	}
 	for _, a := range c.Intent.Identity.Chain {
 		r.Agents = append(r.Agents, a.ID)
+		if a.Registered {
+			r.Known = append(r.Known, a.ID)
+		}
 	}
 	return r
 }

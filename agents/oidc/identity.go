@@ -14,7 +14,8 @@ func (v *Verifier) identify(i *issuer, c claimSet) (*agents.Identity, *agents.Re
 	}
 	identity := &agents.Identity{Issuer: i.URL, Principal: who.principal}
 	for _, id := range who.chain {
-		identity.Chain = append(identity.Chain, agents.Actor{ID: id, Roles: i.agents[id].Roles})
+		known, registered := i.agents[id]
+		identity.Chain = append(identity.Chain, agents.Actor{ID: id, Roles: known.Roles, Registered: registered})
 	}
 	if client, _ := i.client(c); client == i.Audience || strings.HasPrefix(client, i.Audience+"/") {
 		return nil, refuse(agents.WrongType, "issued to this resource itself, as an ID token is")

@@ -29,7 +29,7 @@ func TestTheIdentityIsWhatTheTokenProves(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte(token))
 	want := &agents.Identity{
-		Issuer: issuerURL, Principal: "alice", Chain: []agents.Actor{{ID: "sub-agent"}, {ID: "copilot", Roles: []string{"assistant"}}},
+		Issuer: issuerURL, Principal: "alice", Chain: []agents.Actor{{ID: "sub-agent"}, {ID: "copilot", Roles: []string{"assistant"}, Registered: true}},
 		Roles: []string{"support", "lead"}, Scopes: []string{"tools:call", "tools:read"}, ACR: "mfa", Session: "session-1", TokenID: "token-of-alice",
 		KeyID: got.KeyID, TokenDigest: hex.EncodeToString(sum[:]), IssuedAt: time.Unix(c["iat"].(int64), 0),
 		Expires: time.UnixMilli(int64(c["exp"].(float64) * 1000)),
@@ -120,7 +120,7 @@ func TestSeveralIssuersDoNotMix(t *testing.T) {
 	if got, want := identity.Principal, "okta:alice"; got != want {
 		t.Errorf("principal %q, want %q", got, want)
 	}
-	if diff := cmp.Diff([]agents.Actor{{ID: "okta:helper", Roles: []string{"support-agent"}}}, identity.Chain); diff != "" {
+	if diff := cmp.Diff([]agents.Actor{{ID: "okta:helper", Roles: []string{"support-agent"}, Registered: true}}, identity.Chain); diff != "" {
 		t.Errorf("chain (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, identity.Scopes); diff != "" {

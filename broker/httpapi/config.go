@@ -96,7 +96,8 @@ type Config struct {
 	Sealer    Sealer
 	Catalogue Catalogue
 	Policies  Policies
-	Domains   func() []string // every domain that calls are recorded in; the broker's own is added
+	Agents    func() map[string]RegisteredAgent // by their ids; may be nil
+	Domains   func() []string                   // every domain that calls are recorded in; the broker's own is added
 
 	Auth    *Authenticator
 	Stream  http.Handler // serves /v1/stream, and authenticates by itself

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,7 +25,14 @@ type Agent struct {
 	Held       int64     `json:"held"` // now
 	Principals []string  `json:"principals"`
 	Tools      []string  `json:"tools"`
+	Registered bool      `json:"registered"` // the broker's configuration names it
+	Owner      string    `json:"owner"`      // who answers for it
+	Purpose    string    `json:"purpose"`
+	Revocation string    `json:"revocation"` // id of what stops it; empty if nothing does
 }
+
+// RegisteredAgent is what the configuration says of an agent.
+type RegisteredAgent struct{ Owner, Purpose string }
 
 // listAgents serves GET /v1/agents.
 func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) error {
@@ -44,10 +52,19 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 			held[chain[0].ID]++
 		}
 	}
-	items := []Agent{}
+	items, registered := []Agent{}, map[string]RegisteredAgent{}
+	if a.cfg.Agents != nil {
+		maps.Copy(registered, a.cfg.Agents())
+	}
 	for _, k := range known {
 		if k.ID != "" {
-			items = append(items, agentOf(k, held[k.ID]))
+			items = append(items, a.about(agentOf(k, held[k.ID]), registered))
+			delete(registered, k.ID)
+		}
+	}
+	if v.mayReadDomain(audit.OwnDomain) { // those that never called
+		for id := range maps.Clone(registered) {
+			items = append(items, a.about(Agent{Agent: id, Principals: []string{}, Tools: []string{}}, registered))
 		}
 	}
 	slices.SortFunc(items, func(a, b Agent) int { return strings.Compare(a.Agent, b.Agent) })
@@ -57,6 +74,16 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 	}
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
+}
+
+// about adds what is known of an agent beside its calls.
+func (a *api) about(agent Agent, registered map[string]RegisteredAgent) Agent {
+	said, ok := registered[agent.Agent]
+	agent.Registered, agent.Owner, agent.Purpose = ok, said.Owner, said.Purpose
+	if r, stopped := a.cfg.Broker.RevocationOf(agent.Agent); stopped {
+		agent.Revocation = r.ID
+	}
+	return agent
 }
 
 func agentOf(k index.Agent, held int64) Agent {

@@ -43,8 +43,9 @@ type Case struct {
 
 // CaseAgent is an agent of a [Case], the current actor first.
 type CaseAgent struct {
-	ID    string   `yaml:"id"`
-	Roles []string `yaml:"roles"`
+	ID         string   `yaml:"id"`
+	Roles      []string `yaml:"roles"`
+	Registered bool     `yaml:"registered"`
 }
 
 // CaseApprovals are the votes that a [Case] assumes.
@@ -122,7 +123,7 @@ func (c Case) decide(s *Set) audit.Decision {
 		links = append(links, Link{Kind: User, ID: c.As, Roles: c.Roles})
 	}
 	for _, a := range c.Agents {
-		links = append(links, Link{Kind: Agent, ID: a.ID, Roles: a.Roles})
+		links = append(links, Link{Kind: Agent, ID: a.ID, Roles: a.Roles, Registered: a.Registered})
 	}
 	expires := c.At.Add(time.Hour)
 	if c.Action != "" {

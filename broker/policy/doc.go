@@ -29,7 +29,8 @@
 // are type-checked against ([Set.Schema] prints the real one):
 //
 //	entity Role, Domain;
-//	entity User, Agent in [Role] { id: String };
+//	entity User in [Role] { id: String };
+//	entity Agent in [Role] { id: String, registered: Bool };
 //	entity Upstream in [Domain];
 //
 //	action call;

@@ -68,7 +68,7 @@ func suggest(name string, known []string) string {
 }
 
 func entityAttributes() []string {
-	return []string{"id", "name", "principal", "actor", "agents", "tool", "approvers"}
+	return []string{"id", "registered", "name", "principal", "actor", "agents", "tool", "approvers"}
 }
 
 // contextOf is the context of an action: a tool's if it has an input, else one of people's.

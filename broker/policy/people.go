@@ -51,6 +51,7 @@ type OnCall struct {
 	Principal string   // for whom it is made; empty when an agent acts on its own
 	Roles     []string // of the principal; an agent in a call has none here
 	Agents    []string // the chain, the current actor first
+	Known     []string // of Agents, those that are registered
 	Approvers []string // the roles that its hold waits for
 }
 
@@ -63,7 +64,7 @@ func (c OnCall) entities() cedar.EntityMap {
 	known := cedar.EntityMap{principal.UID: principal}
 	agents := make([]cedar.Value, len(c.Agents))
 	for i, a := range c.Agents {
-		agent := Link{Kind: Agent, ID: a}.entity(true)
+		agent := Link{Kind: Agent, ID: a, Registered: slices.Contains(c.Known, a)}.entity(true)
 		agents[i], known[agent.UID] = agent.UID, agent
 	}
 	attributes := cedar.RecordMap{
@@ -82,14 +83,15 @@ func (c OnCall) entities() cedar.EntityMap {
 
 // OnAgent is an agent.
 type OnAgent struct {
-	ID    string
-	Roles []string
+	ID         string
+	Roles      []string
+	Registered bool
 }
 
 func (a OnAgent) id() cedar.EntityUID { return uid("Agent", a.ID) }
 
 func (a OnAgent) entities() cedar.EntityMap {
-	return cedar.EntityMap{a.id(): Link{Kind: Agent, ID: a.ID, Roles: a.Roles}.entity(true)}
+	return cedar.EntityMap{a.id(): Link{Kind: Agent, ID: a.ID, Roles: a.Roles, Registered: a.Registered}.entity(true)}
 }
 
 // OnUser is a person other people act on.

@@ -25,6 +25,8 @@ type Link struct {
 	Kind  LinkKind
 	ID    string // never empty
 	Roles []string
+	// Registered: of an agent, the broker's configuration names it.
+	Registered bool
 }
 
 // String is the Cedar name of the link: User::"alice".
@@ -45,7 +47,11 @@ func (l Link) entity(attributes bool) cedar.Entity {
 	}
 	e := cedar.Entity{UID: l.uid(), Parents: cedar.NewEntityUIDSet(parents...)}
 	if attributes {
-		e.Attributes = cedar.NewRecord(cedar.RecordMap{"id": cedar.String(l.ID)})
+		named := cedar.RecordMap{"id": cedar.String(l.ID)}
+		if l.Kind == Agent {
+			named["registered"] = cedar.Boolean(l.Registered)
+		}
+		e.Attributes = cedar.NewRecord(named)
 	}
 	return e
 }
@@ -58,7 +64,7 @@ func LinksOf(who audit.Identity) []Link {
 		l = append(l, Link{Kind: User, ID: who.Principal, Roles: who.Roles})
 	}
 	for _, a := range who.Chain {
-		l = append(l, Link{Kind: Agent, ID: a.ID, Roles: a.Roles})
+		l = append(l, Link{Kind: Agent, ID: a.ID, Roles: a.Roles, Registered: a.Registered})
 	}
 	return l
 }

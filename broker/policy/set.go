@@ -92,7 +92,7 @@ func (c *compilation) plan(t Tool) *plan {
 	p.permits = p.rules.permits()
 	p.reads = p.rules.reads()
 	p.holds = slices.ContainsFunc(p.rules, func(r *rule) bool { return r.holds })
-	p.names = slices.ContainsFunc(p.rules, func(r *rule) bool { return readsAttribute(r.policy, "id") })
+	p.names = slices.ContainsFunc(p.rules, func(r *rule) bool { return readsAttribute(r.policy, "id") || readsAttribute(r.policy, "registered") })
 	p.entities = cedar.EntityMap{
 		p.action:   entity(p.action, nil, actionUID(t.Upstream), actionUID(callGroup)),
 		p.resource: entity(p.resource, nil, uid("Domain", t.Domain)),

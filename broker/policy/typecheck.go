@@ -122,10 +122,11 @@ func describe(tools []Tool, shapes map[string]*shape, counters []Counter) *ast.S
 
 func describeEntities() ast.Entities {
 	named := ast.RecordType{"id": required(ast.String())}
+	agent := ast.RecordType{"id": required(ast.String()), "registered": required(ast.Bool())}
 	return ast.Entities{
 		"Role":     {},
 		"User":     {ParentTypes: []ast.EntityTypeRef{"Role"}, Shape: named},
-		"Agent":    {ParentTypes: []ast.EntityTypeRef{"Role"}, Shape: named},
+		"Agent":    {ParentTypes: []ast.EntityTypeRef{"Role"}, Shape: agent},
 		"Domain":   {},
 		"Upstream": {ParentTypes: []ast.EntityTypeRef{"Domain"}},
 		"Tool":     {ParentTypes: []ast.EntityTypeRef{"Upstream"}, Shape: ast.RecordType{"name": required(ast.String())}},

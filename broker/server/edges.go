@@ -83,6 +83,24 @@ func scopes(cfg *config.Config) mcpapi.Scopes {
 	return all
 }
 
+// registered are the agents that the configuration in force names.
+func (s *Server) registered() map[string]httpapi.RegisteredAgent {
+	all := map[string]httpapi.RegisteredAgent{}
+	for id, a := range *s.agents.Load() {
+		all[id] = httpapi.RegisteredAgent{Owner: a.Owner, Purpose: a.Purpose}
+	}
+	return all
+}
+
+// agentRoles are their roles.
+func (s *Server) agentRoles() map[string][]string {
+	all := map[string][]string{}
+	for id, a := range *s.agents.Load() {
+		all[id] = a.Roles
+	}
+	return all
+}
+
 func (s *Server) issuers() []string {
 	var urls []string
 	for _, i := range s.cfg.Issuers {
@@ -108,6 +126,7 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	s.api, err = httpapi.New(httpapi.Config{
 		Broker: s.broker, History: s.index, Log: s.log, Sealer: s.sealer, Catalogue: s.registry, Policies: s.policies,
+		Agents:  s.registered,
 		Domains: func() []string { return slices.Sorted(maps.Keys(s.cfg.Domains)) },
 		Auth:    auth, Stream: s.hub, Metrics: s.opt.Metrics, Ready: s.checks(), Logger: s.opt.Logger,
 	})

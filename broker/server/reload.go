@@ -32,6 +32,7 @@ func (s *Server) Reload(ctx context.Context, cfg *config.Config) error {
 	if err := s.verifier.replace(ctx, verifier); err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}
+	s.agents.Store(&cfg.Agents)
 	for _, part := range s.unchangeable(cfg) {
 		s.opt.Logger.LogAttrs(ctx, slog.LevelWarn, "changed in the configuration, in force after a restart", slog.String("part", part))
 	}

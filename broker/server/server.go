@@ -66,6 +66,7 @@ type Server struct {
 	registry *tools.Registry
 	policies *broker.Policies
 	keepers  *keepers
+	agents   atomic.Pointer[map[string]config.Agent] // as configured; a reload replaces them
 	broker   *broker.Broker
 	verifier *swappable
 	hub      *live.Hub
@@ -91,6 +92,7 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 		opt.Replica = DefaultReplica
 	}
 	s := &Server{cfg: cfg, opt: opt, up: make(chan struct{})}
+	s.agents.Store(&cfg.Agents)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -152,7 +154,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
 		Sentences: sentences(s.cfg),
 		HoldWait:  s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
-		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
 		InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err

@@ -225,13 +225,25 @@ func newAgentsCommand(env *environment) *cobra.Command {
 				env.say("no agent that you may read about has called\n")
 				return nil
 			}
-			t := newTable(env.stdout, "AGENT", "CALLS", "DENIED", "HELD", "LAST", "FOR", "TOOLS")
+			t := newTable(env.stdout, "AGENT", "OWNER", "CALLS", "DENIED", "HELD", "LAST", "FOR", "TOOLS")
 			for _, x := range agents {
-				t.row(plain(x.Agent), fmt.Sprint(x.Calls), fmt.Sprint(x.Denied), fmt.Sprint(x.Held), when(x.Last, time.Now()),
+				t.row(plain(x.Agent), ownerWords(x), fmt.Sprint(x.Calls), fmt.Sprint(x.Denied), fmt.Sprint(x.Held), when(x.Last, time.Now()),
 					cut(joined(x.Principals), 40), cut(joined(x.Tools), 60))
 			}
 			t.flush()
 			return nil
 		},
+	}
+}
+
+// ownerWords says who answers for an agent, or why that is no question any more.
+func ownerWords(a httpapi.Agent) string {
+	switch {
+	case a.Revocation != "":
+		return "REVOKED"
+	case !a.Registered:
+		return "(not registered)"
+	default:
+		return plain(firstOf(a.Owner, "(nobody)"))
 	}
 }

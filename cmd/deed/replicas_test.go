@@ -31,7 +31,7 @@ permit (principal in Role::"assistant", action in Action::"work", resource);
 @id("ask") @approvers("lead") @expires("30m") @reason("Somebody has to look.")
 forbid (principal, action == Action::"work.do", resource)
 when { context.input.ask } unless { context.approvals.count >= 1 };
-permit (principal in Role::"lead", action in [Action::"approve", Action::"read"], resource);
+permit (principal in Role::"lead", action in [Action::"approve", Action::"read", Action::"revoke"], resource);
 `
 
 // worker is an upstream that remembers what it did. It outlives the replicas.
