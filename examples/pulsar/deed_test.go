@@ -54,6 +54,7 @@ func configure(t *testing.T) *deed {
 		"http://127.0.0.1:8080":                d.pulsar.Admin,
 		"tenant: acme":                         "tenant: " + d.tenant,
 		"partitions: 4":                        "partitions: 2",
+		"upstreams:":                           "holds: { wait: 1s }\nupstreams:",
 	})
 	for _, role := range []string{"deed", "auditor", "stranger", pulsar.Superuser} {
 		d.saveToken(t, role)

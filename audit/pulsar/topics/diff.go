@@ -62,6 +62,9 @@ func (d *differ) administration(want, have State) {
 	if !have.Exists {
 		d.step(Step{Verb: Create, Object: tenant})
 	}
+	if want.Admins != "" {
+		d.plan.Notes = append(d.plan.Notes, Finding{tenant.String(), "its admins may read and write everything in it: " + want.Admins.String()})
+	}
 	if want.Admins != have.Admins {
 		d.step(Step{Verb: Administer, Object: tenant, From: have.Admins, To: want.Admins})
 	}
