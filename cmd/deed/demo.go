@@ -24,7 +24,7 @@ refused and held. Everything listens on this machine only.
 
 What it leaves in its data directory is found again at the next start. With --json it
 prints one line that says where everything is, shows nothing, and stays up.`,
-		Example: "  deed demo\n  deed approve CALL --as bob\n  deed demo --json",
+		Example: "  deed demo\n  deed approve CALL --as bob\n  deed demo --json\n  deed demo --pulsar",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Data == "" {
 				dir, err := env.demoDir()
@@ -52,6 +52,7 @@ prints one line that says where everything is, shows nothing, and stays up.`,
 	c.Flags().StringVar(&o.Data, "data", "", "the demo's data `directory` (default $XDG_DATA_HOME/deed/demo)")
 	c.Flags().StringVar(&o.Listen, "listen", demo.DefaultListen, "`address` of the broker, on loopback")
 	c.Flags().StringVar(&o.Issuer, "issuer-listen", demo.DefaultIssuer, "`address` of the demo issuer, on loopback")
+	c.Flags().BoolVar(&o.Pulsar, "pulsar", false, "keep the log on an Apache Pulsar of the demo's own; needs Java 17 and Maven, which fetches it the first time")
 	c.Flags().BoolVar(&logs, "logs", false, "print the broker's log lines to standard error")
 	return c
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/deedbroker/deed/agents"
 	issuer "github.com/deedbroker/deed/agents/demo"
+	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/server"
 	"github.com/deedbroker/deed/broker/telemetry"
 )
@@ -25,11 +26,14 @@ type Options struct {
 	Data    string // directory; made if it is not there, resumed if it is
 	Listen  string // of the broker: a loopback host and port; port 0 takes a free one
 	Issuer  string // of the demo issuer, likewise
+	Pulsar  bool   // keep the log on a Pulsar that the demo starts, instead of in a file
 	JSON    bool   // say where everything is in one line, and show nothing
 	Version string
 	Command string    // how to call deed, for what is shown
 	Out     io.Writer // what is shown
 	Log     io.Writer // the broker's log lines
+
+	log string // of the configuration: where the log is
 }
 
 // Ready is the line that JSON prints once everything is up.
@@ -51,10 +55,40 @@ func Run(ctx context.Context, o Options) error {
 	if o.Issuer, err = freePort(ctx, o.Issuer); err != nil {
 		return err
 	}
-	cfg, err := prepare(o)
+	if o.Pulsar {
+		return onPulsar(ctx, o)
+	}
+	cfg, err := prepare(o, "")
 	if err != nil {
 		return err
 	}
+	return run(ctx, o, cfg)
+}
+
+// onPulsar is a demo whose log is on Pulsar, which stops with it.
+func onPulsar(ctx context.Context, o Options) (err error) {
+	if err := makeDirs(o); err != nil {
+		return err
+	}
+	s, err := startPulsar(ctx, o)
+	if s != nil {
+		defer func() { err = errors.Join(err, s.Stop(context.WithoutCancel(ctx))) }()
+	}
+	if err != nil {
+		return err
+	}
+	o.log = logText(s)
+	cfg, err := prepare(o, o.log)
+	if err != nil {
+		return err
+	}
+	if err := applyTopics(ctx, s, cfg); err != nil {
+		return err
+	}
+	return run(ctx, o, cfg)
+}
+
+func run(ctx context.Context, o Options, cfg *config.Config) error {
 	tel, err := telemetry.Setup(telemetry.Config{Output: o.Log, Version: o.Version, Replica: server.DefaultReplica}) //nolint:contextcheck // outlives ctx, to tell of the end
 	if err != nil {
 		return err
@@ -83,19 +117,19 @@ func Run(ctx context.Context, o Options) error {
 	ready := Ready{
 		MCP: cfg.Audience(), Console: cfg.URL + "/", Issuer: iss.URL(), Data: o.Data, VerifierKey: srv.VerifierKey(),
 	}
-	err = serve(ctx, o, srv, iss, ready)
+	err = serve(ctx, o, cfg, srv, iss, ready)
 	stop()
 	return errors.Join(err, iss.Wait())
 }
 
 // serve runs the server, and beside it the show.
-func serve(ctx context.Context, o Options, srv *server.Server, iss *issuer.Server, ready Ready) error {
+func serve(ctx context.Context, o Options, cfg *config.Config, srv *server.Server, iss *issuer.Server, ready Ready) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	served := make(chan error, 1)
 	go func() { served <- srv.Run(ctx) }()
 	shown := make(chan error, 1)
-	go func() { shown <- show(ctx, o, srv, iss, ready) }()
+	go func() { shown <- show(ctx, o, cfg, srv, iss, ready) }()
 	for {
 		select {
 		case err := <-served:
@@ -119,7 +153,7 @@ func ignoreEnd(err error) error {
 	return err
 }
 
-func show(ctx context.Context, o Options, srv *server.Server, iss *issuer.Server, ready Ready) error {
+func show(ctx context.Context, o Options, cfg *config.Config, srv *server.Server, iss *issuer.Server, ready Ready) error {
 	select {
 	case <-srv.Serving():
 	case <-ctx.Done():
@@ -134,5 +168,5 @@ func show(ctx context.Context, o Options, srv *server.Server, iss *issuer.Server
 		}
 		return nil
 	}
-	return (&scene{Options: o, ready: ready, issuer: iss}).play(ctx)
+	return (&scene{Options: o, cfg: cfg, ready: ready, issuer: iss}).play(ctx)
 }

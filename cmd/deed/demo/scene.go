@@ -15,11 +15,13 @@ import (
 	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/verify"
+	"github.com/deedbroker/deed/broker/config"
 )
 
 // scene is the agent copilot at work on behalf of alice, as shown in the terminal.
 type scene struct {
 	Options
+	cfg    *config.Config
 	ready  Ready
 	issuer *issuer.Server
 	tokens *issuer.Client
@@ -181,11 +183,11 @@ func (s *scene) verify(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	log, err := embedded.OpenReadOnly(ctx, s.Data)
+	log, end, err := s.history(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
+	defer func() { _ = end() }()
 	key, err := seal.ParseVerifier(s.ready.VerifierKey)
 	if err != nil {
 		return err
@@ -194,7 +196,7 @@ func (s *scene) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.say("6. Anyone can check:  %s verify %s\n       --key %s", s.Command, filepath.Clean(s.Data), s.ready.VerifierKey)
+	s.say("6. Anyone can check:  %s verify %s\n       --key %s", s.Command, s.where(), s.ready.VerifierKey)
 	if !report.OK() {
 		for _, f := range report.Findings {
 			s.say("     %s", f)
@@ -205,6 +207,26 @@ func (s *scene) verify(ctx context.Context) error {
 		report.Records, report.Calls, report.Checkpoints)
 	s.say("Deed stays up. Try  %s call payments.balance --args '{\"account\":\"acc-ada\"}' --as alice --agent copilot%s\nStop it with ctrl-C; the next start goes on from here.", s.Command, s.flags())
 	return nil
+}
+
+// history opens what is to be verified.
+func (s *scene) history(ctx context.Context) (verify.Source, func() error, error) {
+	if s.Pulsar {
+		return openTopics(ctx, s.cfg)
+	}
+	log, err := embedded.OpenReadOnly(ctx, s.Data)
+	if err != nil {
+		return nil, nil, err
+	}
+	return log, log.Close, nil
+}
+
+// where is how `deed verify` is told of it.
+func (s *scene) where() string {
+	if p := s.cfg.Log.Pulsar; p != nil {
+		return "--pulsar " + p.URL + " --tenant " + s.cfg.Tenant + " --token-file " + p.Auth.TokenFile
+	}
+	return filepath.Clean(s.Data)
 }
 
 func indent(text string) string {

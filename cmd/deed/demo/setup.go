@@ -32,21 +32,29 @@ const (
 )
 
 // prepare writes what is not there yet, and returns the configuration of this run.
-func prepare(o Options) (*config.Config, error) {
-	for _, dir := range []string{"", "policy", sandbox, filepath.Join(sandbox, "notes"), ledgerDir} {
-		if err := os.MkdirAll(filepath.Join(o.Data, dir), 0o700); err != nil {
-			return nil, fmt.Errorf("prepare demo: %w", err)
-		}
-	}
-	if err := os.Chmod(o.Data, 0o700); err != nil { //nolint:gosec // a directory: x is needed
-		return nil, fmt.Errorf("prepare demo: %w", err)
+func prepare(o Options, log string) (*config.Config, error) {
+	if err := makeDirs(o); err != nil {
+		return nil, err
 	}
 	for name, text := range map[string][]byte{policyFile: policyText, sandbox + "/welcome.txt": welcome} {
 		if err := writeNew(filepath.Join(o.Data, name), text); err != nil {
 			return nil, fmt.Errorf("prepare demo: %w", err)
 		}
 	}
+	o.log = log
 	return config.Parse(filepath.Join(o.Data, ConfigFile), []byte(configText(o)))
+}
+
+func makeDirs(o Options) error {
+	for _, dir := range []string{"", "policy", sandbox, filepath.Join(sandbox, "notes"), ledgerDir} {
+		if err := os.MkdirAll(filepath.Join(o.Data, dir), 0o700); err != nil {
+			return fmt.Errorf("prepare demo: %w", err)
+		}
+	}
+	if err := os.Chmod(o.Data, 0o700); err != nil { //nolint:gosec // a directory: x is needed
+		return fmt.Errorf("prepare demo: %w", err)
+	}
+	return nil
 }
 
 // announce leaves where this run listens, and the issuer's secrets, for the CLI. Only
@@ -77,7 +85,7 @@ func configText(o Options) string {
 listen: %[1]s
 url: http://%[1]s
 tenant: demo
-data: .
+data: %[6]s
 issuers:
   - url: %[2]s
     people_clients: [%[3]s]
@@ -94,11 +102,21 @@ upstreams:
     sentences: { refund: "Give back {amount} of payment {payment}: {reason}" }
 holds: { wait: 2s } # then the agent is told that the call is pending
 agents:
-`, o.Listen, issuerURL(o), strings.Join(issuer.PeopleClients(), ", "), sandbox, ledgerDir)
+`, o.Listen, issuerURL(o), strings.Join(issuer.PeopleClients(), ", "), sandbox, ledgerDir, o.kept())
 	for _, a := range issuer.DefaultAgents() {
 		fmt.Fprintf(&b, "  %s: { roles: [assistant], owner: demo, purpose: shows what a broker is for }\n", a.ID)
 	}
+	b.WriteString(o.log)
 	return b.String()
+}
+
+// kept is where the broker keeps what it has here: on Pulsar, apart from what belongs to
+// a log in a file.
+func (o Options) kept() string {
+	if o.Pulsar {
+		return "on-pulsar"
+	}
+	return "."
 }
 
 func issuerURL(o Options) string { return "http://" + o.Issuer + "/demo" }
