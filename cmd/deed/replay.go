@@ -43,7 +43,7 @@ history is verified first, arguments and results too.`,
 			return usage("name a call, or else a session or an agent")
 		}
 		if f.verify && len(f.keys) == 0 {
-			return withHint(usage("proving needs the broker's public key"), "give it by --key; it is in keys/checkpoints.pub of its data directory, and demo prints it")
+			return withHint(usage("proving needs the broker's public key"), "give it by --key; `deed demo` prints it, and `deed verify DIR` which keys signed")
 		}
 		if len(args) == 1 {
 			f.call = args[0]
