@@ -34,11 +34,22 @@ type stack struct {
 func fixtures(t *testing.T) (upstreams string) {
 	t.Helper()
 	for name, legacy := range map[string]bool{"fixture": false, "older": true} {
-		s := httptest.NewServer(upstreamtest.NewFixture().HTTP(legacy))
-		t.Cleanup(s.Close)
-		upstreams += fmt.Sprintf("  %s: { domain: work, url: %s/mcp }\n", name, s.URL)
+		upstreams += fmt.Sprintf("  %s: { domain: work, url: %s/mcp }\n", name, newFixtureServer(t, legacy).URL)
 	}
 	return upstreams
+}
+
+type fixtureServer struct {
+	*upstreamtest.Fixture
+	*httptest.Server
+}
+
+func newFixtureServer(t *testing.T, legacy bool) fixtureServer {
+	t.Helper()
+	f := upstreamtest.NewFixture()
+	s := fixtureServer{f, httptest.NewServer(f.HTTP(legacy))}
+	t.Cleanup(s.Close)
+	return s
 }
 
 // start runs a broker with upstreams, in YAML, and policies.
@@ -134,6 +145,21 @@ func (s *stack) authorised(t *testing.T) string {
 	})
 	t.Cleanup(p.Close)
 	return p.URL
+}
+
+// eventually waits for what happens elsewhere.
+func eventually(t *testing.T, what string, happened func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !happened() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("not in time: " + what)
+		}
+	}
 }
 
 // lastLines is the end of a long output.
