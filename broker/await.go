@@ -33,12 +33,17 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end",
 		}
 	}
-	return b.await(ctx, h, waiting)
+	return b.await(ctx, h, &Request{Waiting: waiting})
 }
 
-// await gives the outcome of h, or a pending reply once HoldWait is over.
-func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Reply, error) {
-	limit := time.NewTimer(b.cfg.HoldWait)
+// await gives the outcome of h to the request r, or a pending reply once HoldWait is over.
+func (b *Broker) await(ctx context.Context, h *hold, r *Request) (*Reply, error) {
+	defer h.attach(r)()
+	wait := b.cfg.HoldWait
+	if r.NoWait {
+		wait = 0
+	}
+	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -52,8 +57,8 @@ func (b *Broker) await(ctx context.Context, h *hold, waiting func(Pending)) (*Re
 			return reply, err
 		}
 		p := pending(c)
-		if waiting != nil {
-			waiting(p)
+		if r.Waiting != nil {
+			r.Waiting(p)
 		}
 		select {
 		case <-changed:

@@ -85,7 +85,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		return nil, b.refuse(ctx, c, r)
 	}
 	if h := b.same(ctx, c); h != nil {
-		reply, err := b.await(ctx, h, c.req.Waiting)
+		reply, err := b.await(ctx, h, &c.req)
 		if errors.Is(context.Cause(ctx), ErrCancelled) {
 			return b.withdraw(ctx, c.req.Identity, h.id)
 		}

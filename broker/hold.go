@@ -3,7 +3,9 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +35,8 @@ type hold struct {
 	withdrawn bool                // guarded by mu: its caller was told that nothing was done
 	subject   credentials.Subject // guarded by mu: of the caller, while their request is open
 	releasing string              // guarded by mu: the call digest of a release of ours that may be in the log
+
+	waiting []*Request // guarded by mu: those that wait for it here, the latest last
 
 	key   callKey // guarded by holds.mu: zero until the arguments are known
 	place int     // guarded by holds.mu: in the order of deadlines; -1 if not there
@@ -97,6 +101,56 @@ func (h *hold) flags() (withdrawn, releasing bool) {
 	return h.withdrawn, h.releasing == h.call.Digest()
 }
 
+// attach has a request hear what the tool says, should it run while the request waits.
+func (h *hold) attach(r *Request) (detach func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.waiting = append(h.waiting, r)
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.waiting = slices.DeleteFunc(h.waiting, func(w *Request) bool { return w == r })
+	}
+}
+
+// attendant is the request that waited last of those that still wait; nil if none does.
+func (h *hold) attendant() *Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.waiting) == 0 {
+		return nil
+	}
+	return h.waiting[len(h.waiting)-1]
+}
+
+// notify tells whoever waits what the tool says.
+func (h *hold) notify(method string, params json.RawMessage) {
+	if r := h.attendant(); r != nil && r.Notify != nil {
+		r.Notify(method, params)
+	}
+}
+
+// errNobody says that there is nobody to ask.
+var errNobody = errors.New("nobody waits for the call any more")
+
+// asking is how the tool of a released call may ask whoever waits for it.
+func (h *hold) asking() tools.Asking {
+	r := h.attendant()
+	if r == nil || r.Ask == nil {
+		return tools.Asking{}
+	}
+	return tools.Asking{
+		Ask: func(ctx context.Context, questions json.RawMessage) (json.RawMessage, error) {
+			now := h.attendant()
+			if now == nil || now.Ask == nil {
+				return nil, errNobody
+			}
+			return now.Ask(ctx, questions)
+		},
+		Capabilities: r.Capabilities,
+	}
+}
+
 // callerOf is agents.Identity.Key of a recorded identity.
 func callerOf(id audit.Identity) string {
 	parts := []string{id.Issuer, id.Principal}
@@ -113,7 +167,7 @@ func (b *Broker) hold(ctx context.Context, c *call, f *flight) (*Reply, error) {
 		if h := b.holds.get(c.id); h != nil {
 			b.work.Go(func() { b.useGrants(b.live, h) })
 			defer h.present(c.req.Subject)()
-			return b.await(ctx, h, c.req.Waiting)
+			return b.await(ctx, h, &c.req)
 		}
 		return nil, &Error{Kind: Internal, Op: "hold " + c.intent.Tool, CallID: c.id, Public: "the call could not be held, and nothing was done"}
 	case <-ctx.Done():

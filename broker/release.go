@@ -289,5 +289,6 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	ctx = continued(ctx, c.Opening.Trace)
 	_, _ = b.execute(ctx, running{id: c.ID, domain: c.Domain, intent: &c.Intent, trace: c.Opening.Trace}, t, tools.Call{
 		ID: c.ID, Arguments: args, TraceParent: c.Opening.Trace, IdempotencyKey: c.Intent.IdempotencyKey, Subject: h.presented(),
+		Notify: h.notify, Asking: h.asking(),
 	})
 }

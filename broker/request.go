@@ -33,6 +33,8 @@ type Request struct {
 
 	// Waiting is told while the call is held, at once and then at intervals; may be nil.
 	Waiting func(Pending)
+	// NoWait has a held call answered as pending at once, rather than after HoldWait.
+	NoWait bool
 	// Notify receives the tool's progress and log notifications as raw params; may be nil.
 	Notify   func(method string, params json.RawMessage)
 	LogLevel string // the least level of log notifications; empty for none

@@ -34,6 +34,7 @@ type invocation struct {
 	arguments []byte
 
 	needed, lacks []string // scopes
+	returned      bool     // with the requestState of a held call
 
 	out *answer
 	n   *notifier
@@ -81,7 +82,12 @@ func (h *Handler) invoke(v *invocation) {
 		if v.s != nil && v.out.streams && canBeAsked(v.s.can) {
 			req.Asking = tools.Asking{Ask: v.ask, Capabilities: append([]byte(nil), v.s.can...)}
 		}
+		var shown func() bool
+		req.Waiting, shown = h.showing(ctx, v, req.Waiting)
 		reply, err := h.run(ctx, v, req)
+		if shown() && err == nil && reply.Pending == nil {
+			v.over(reply.CallID)
+		}
 		h.finish(ctx, v, reply, err)
 	}
 }
@@ -122,6 +128,7 @@ func (h *Handler) finish(ctx context.Context, v *invocation, reply *broker.Reply
 	switch {
 	case err != nil:
 		h.finishFailed(ctx, v, err)
+	case reply.Pending != nil && h.askToWait(v, reply.Pending):
 	case reply.Pending != nil && v.method != tools.MethodCall:
 		details := pendingOutcome{Status: "pending", Pending: *reply.Pending, Reasons: reasonsOf(reply.Pending.Reasons)}
 		v.out.finish(http.StatusOK, failure(v.m.id, &fault{code: codeRefused, public: pendingText(reply.Pending), data: details}))
@@ -193,6 +200,7 @@ func (v *invocation) request() broker.Request {
 		TraceParent:    validTraceParent(m.meta.traceParent),
 		LogLevel:       v.n.level,
 		LacksScopes:    v.lacks,
+		NoWait:         v.heldAsks(),
 	}
 	if req.TraceParent == "" {
 		req.TraceParent = validTraceParent(v.r.Header.Get("Traceparent"))

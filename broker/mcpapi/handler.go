@@ -2,6 +2,7 @@ package mcpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -36,6 +37,7 @@ type Handler struct {
 	transport     *server.StreamableHTTPServer
 	serverInfo    []byte // JSON, for the results that are written here
 	metadata      []byte
+	key           []byte // for what clients bring back
 	mux           *http.ServeMux
 
 	work  sync.WaitGroup  // conversations, and what streams leave behind
@@ -69,6 +71,7 @@ func New(cfg Config) (*Handler, error) {
 		conversations: newConversations(cfg.Limits.MaxSessionsPerIdentity),
 		known:         cfg.Scopes.all(),
 		mux:           http.NewServeMux(),
+		key:           []byte(rand.Text()),
 	}
 	h.ended, h.end = context.WithCancel(context.Background())
 	h.sessions.ended = func(s *session) { h.unwatchAll(h.ended, s.watch) }

@@ -170,6 +170,9 @@ func (h *Handler) resume(v *invocation) {
 	if err := jsonv2.Unmarshal(v.m.call.state, &state); err != nil {
 		state = ""
 	}
+	if h.returnToHeld(v, state) {
+		return
+	}
 	q := h.conversations.take(state, v.in.identity.Key(), v.digest())
 	if q == nil {
 		h.refuse(v.w, http.StatusBadRequest, v.m, invalidParams(
