@@ -210,11 +210,15 @@ type Activation struct {
 	Text      Commitment `json:"text"`
 }
 
-// Pin says that a tool's definition was reviewed, or trusted at first sight. Payload "definition" holds it.
+// Pin says that a tool's definition was reviewed, or trusted at first sight; or, if there
+// is a finding, that it was seen and has to be reviewed first. Payload "definition" holds it.
 type Pin struct {
 	Tool       string     `json:"tool"`
 	Definition string     `json:"definition"`
 	Text       Commitment `json:"text"`
+	Previous   string     `json:"previous,omitempty"` // digest of the definition that was trusted before
+	Finding    string     `json:"finding,omitempty"`  // why the tool is in quarantine
+	By         *Identity  `json:"by,omitempty"`       // the person who reviewed it
 }
 
 // Rotation hands signing over from the key whose checkpoints stand before it. The old key signs the statement.

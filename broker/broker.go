@@ -45,6 +45,8 @@ type Catalogue interface {
 	Page(ctx context.Context, upstream string, l tools.Listing, cursor string) (tools.Page, error)
 	// Unsubscribe ends a subscription to changes of a resource.
 	Unsubscribe(ctx context.Context, upstream, uri string) error
+	// Recheck has every tool reviewed again, after what that depends on has changed.
+	Recheck()
 }
 
 // Config is what a broker needs. Tenant, Log, Payloads, Catalogue and Policies are required.
@@ -59,6 +61,7 @@ type Config struct {
 	Spool     Spool // takes outcomes while the log is away; nil: they are kept in memory, and their callers told that they are unknown
 	Catalogue Catalogue
 	Policies  *Policies
+	Trust     map[string]Trust // by upstream; those that are not there: TrustFirst
 
 	// Sentences put calls into words, by tool; see package sentence.
 	Sentences map[string]sentence.Template
@@ -128,10 +131,10 @@ type Broker struct {
 	cfg    Config
 	source string // of its events
 
-	reload sync.Mutex        // one activation or pinning at a time
-	pins   map[string]string // guarded by reload: the digest pinned last, by tool
+	reload sync.Mutex // one activation or pinning at a time
 
 	recents *recents
+	pins    *pins
 	flights *flights
 	holds   *holds
 	others  *others
@@ -170,8 +173,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	b := &Broker{
 		cfg:     cfg,
 		source:  "deed://" + cfg.Tenant + "/" + cfg.Replica,
-		pins:    map[string]string{},
 		recents: newRecents(),
+		pins:    newPins(),
 		flights: newFlights(),
 		holds:   newHolds(),
 		others:  newOthers(),

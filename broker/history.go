@@ -155,7 +155,7 @@ func (h *history) foldControl(rec audit.Record) error {
 		return err
 	case audit.ToolPinned:
 		p, err := audit.DataOf[audit.Pin](e)
-		if err == nil {
+		if err == nil && p.Finding == "" {
 			h.pins[p.Tool] = pinned{p.Definition, p.Text, rec.Position}
 		}
 		return err

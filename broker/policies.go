@@ -192,26 +192,6 @@ func (b *Broker) recordSet(ctx context.Context, digest string, files []policy.Fi
 
 func control() about { return about{domain: audit.OwnDomain, topic: audit.TopicControl} }
 
-// Pin records the definitions of tools that are new or have changed, so that they
-// are known while their upstream is down and can be shown years later. Call it with
-// each change of the catalogue.
-func (b *Broker) Pin(ctx context.Context, ts []*tools.Tool) error {
-	b.reload.Lock()
-	defer b.reload.Unlock()
-	for _, t := range ts {
-		if b.pins[t.Name()] == t.Digest {
-			continue
-		}
-		p := audit.NewPayload(audit.PayloadDefinition, t.Raw)
-		data := audit.Pin{Tool: t.Name(), Definition: t.Digest, Text: p.Commitment()}
-		if err := b.write(ctx, audit.ToolPinned, control(), data, p); err != nil {
-			return fmt.Errorf("pin tool: %w", err)
-		}
-		b.pins[t.Name()] = t.Digest
-	}
-	return nil
-}
-
 // seed makes the tools known that the log remembers. A definition that is not there
 // any more, or is not what was recorded, is left out: its tool is pinned anew.
 func (b *Broker) seed(ctx context.Context, pins map[string]pinned) error {
@@ -229,7 +209,7 @@ func (b *Broker) seed(ctx context.Context, pins map[string]pinned) error {
 		}
 		upstream, _, _ := strings.Cut(name, ".")
 		known[upstream] = append(known[upstream], p.Body)
-		b.pins[name] = pin.digest
+		b.pins.trust(name, pin.digest, p.Body)
 	}
 	for _, upstream := range slices.Sorted(maps.Keys(known)) {
 		if err := b.cfg.Catalogue.Seed(upstream, known[upstream]); err != nil {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -82,7 +83,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	r := &Rig{Dir: o.Dir, Log: log, ended: make(chan struct{})}
 	r.Policies, err = broker.NewPolicies(Files(o.Policies), policy.Options{})
 	must(tb, err)
-	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.Policies.Review})
+	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.review})
 	for name, u := range o.Upstreams {
 		must(tb, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
 	}
@@ -146,6 +147,15 @@ func (r *Rig) run(ctx context.Context, tb testing.TB, cancel func(), o Options, 
 		}
 	})
 	tb.Cleanup(r.stop)
+}
+
+// review is what the server has of it.
+func (r *Rig) review(ts []*tools.Tool) map[string]string {
+	found := r.Policies.Review(ts)
+	if r.Broker != nil {
+		maps.Copy(found, r.Untrusted(ts))
+	}
+	return found
 }
 
 // Stop ends the broker in good order: running calls end, held calls stay held.

@@ -83,7 +83,7 @@ func TestDefaults(t *testing.T) {
 			Retention: config.Duration{Duration: config.Year}, PayloadRetention: config.Duration{Duration: 90 * config.Day}, Partitions: 4,
 		}},
 		Upstreams: map[string]config.Upstream{"u": {
-			Domain: "d", Command: []string{"x"}, Concurrency: 64,
+			Domain: "d", Command: []string{"x"}, Trust: config.TrustFirstUse, Concurrency: 64,
 			Timeout: config.Duration{Duration: time.Minute},
 		}},
 		Holds: config.Holds{Wait: config.Duration{Duration: 45 * time.Second}, Expires: config.Duration{Duration: 15 * time.Minute}, MaxOpen: 100},

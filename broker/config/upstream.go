@@ -30,6 +30,11 @@ type Upstream struct {
 	// name: "Refund {amount} of {payment}". See package sentence.
 	Sentences map[string]string `yaml:"sentences"`
 
+	// Trust says how far the definitions of its tools are believed: first_use, the
+	// default (at first sight, a change is quarantined), reviewed (quarantined until a
+	// person has reviewed them) or any.
+	Trust string `yaml:"trust"`
+
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
 	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
 }
@@ -77,6 +82,13 @@ const (
 	KindBuiltin      // a package of Deed
 )
 
+// The values of Trust.
+const (
+	TrustFirstUse = "first_use"
+	TrustReviewed = "reviewed"
+	TrustAny      = "any"
+)
+
 // The packages that Builtin can name.
 const (
 	BuiltinFiles  = "files"  // a directory, opened as a root that cannot be left
@@ -102,6 +114,7 @@ func (u *Upstream) Kind() Kind {
 }
 
 func (u *Upstream) setDefaults() {
+	u.Trust = TrustFirstUse
 	u.Timeout = Duration{DefaultTimeout}
 	u.Concurrency = DefaultConcurrency
 }

@@ -29,6 +29,11 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
+	switch u.Trust {
+	case TrustFirstUse, TrustReviewed, TrustAny:
+	default:
+		v.fail(child(key, "trust"), "%q is not known; write %s, %s or %s", u.Trust, TrustFirstUse, TrustReviewed, TrustAny)
+	}
 	v.positive(child(key, "timeout"), u.Timeout)
 	v.atLeastOne(child(key, "concurrency"), u.Concurrency)
 }

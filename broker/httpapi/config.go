@@ -39,6 +39,8 @@ type Broker interface {
 	EndGrant(ctx context.Context, by *agents.Identity, id, reason string) error
 	Grants(viewer *agents.Identity) []grants.Grant
 	Cancel(ctx context.Context, id *agents.Identity, callID, reason string) (calls.Call, error)
+	Definition(ctx context.Context, viewer *agents.Identity, name string) (broker.Review, error)
+	ApproveDefinition(ctx context.Context, id *agents.Identity, name, digest string) error
 	Reconcile(ctx context.Context, id *agents.Identity, c calls.Call, happened bool, note string) error
 	Revoke(ctx context.Context, by *agents.Identity, e denylist.Entry) (broker.Revocation, error)
 	Lift(ctx context.Context, by *agents.Identity, id, reason string) error

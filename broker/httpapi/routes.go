@@ -62,6 +62,8 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/revocations", a.known(a.revoke)},
 		{http.MethodDelete, "/v1/revocations/{id}", a.known(a.liftRevocation)},
 		{http.MethodGet, "/v1/tools", a.known(a.listTools)},
+		{http.MethodGet, "/v1/tools/{name}/definition", a.known(a.showDefinition)},
+		{http.MethodPost, "/v1/tools/{name}/definition", a.known(a.approveDefinition)},
 		{http.MethodGet, "/v1/policy", a.known(a.showPolicy)},
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},

@@ -151,7 +151,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 	s.broker, err = broker.Open(ctx, broker.Config{
 		Fencer: fencer, Spool: kept,
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
-		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies,
+		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
 		Sentences: sentences(s.cfg),
 		HoldWait:  s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
 		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,

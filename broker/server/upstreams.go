@@ -29,7 +29,7 @@ func (s *Server) openTools(ctx context.Context) error {
 		return err
 	}
 	s.registry = tools.NewRegistry(tools.RegistryOptions{
-		Logger: s.opt.Logger, Review: s.policies.Review, OnChange: s.onToolsChanged,
+		Logger: s.opt.Logger, Review: s.review, OnChange: s.onToolsChanged,
 		OnNotice: func(upstream string, n tools.Notice) { s.notice(upstream, n) },
 	})
 	if s.keepers, err = newKeepers(s.cfg); err != nil {
@@ -46,6 +46,30 @@ func (s *Server) openTools(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// review finds the tools that cannot be called: those that policies do not fit, and those whose
+// definitions a person has to look at first.
+func (s *Server) review(ts []*tools.Tool) map[string]string {
+	found := s.policies.Review(ts)
+	if s.broker != nil {
+		maps.Copy(found, s.broker.Untrusted(ts))
+	}
+	return found
+}
+
+// trust is how far the definitions of each upstream are believed.
+func trust(cfg *config.Config) map[string]broker.Trust {
+	all := map[string]broker.Trust{}
+	for name, u := range cfg.Upstreams {
+		switch {
+		case u.Kind() == config.KindBuiltin, u.Trust == config.TrustAny:
+			all[name] = broker.TrustAny
+		case u.Trust == config.TrustReviewed:
+			all[name] = broker.TrustReviewed
+		}
+	}
+	return all
 }
 
 func policyOptions(cfg *config.Config) policy.Options {

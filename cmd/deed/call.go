@@ -216,6 +216,7 @@ still be denied for its arguments; one that is not listed always is.`,
 		defer func() { _ = mcp.Close() }() // there is no session to end
 		return env.listTools(cmd.Context(), mcp)
 	}
+	c.AddCommand(newReviewCommand(env))
 	return c
 }
 

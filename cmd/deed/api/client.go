@@ -104,6 +104,18 @@ func (c *Client) Reconcile(ctx context.Context, id string, happened bool, note s
 	return d, c.do(ctx, http.MethodPost, callPath(id)+"/reconciliation", nil, httpapi.Finding{Happened: &happened, Note: note}, &d)
 }
 
+// Definition shows a tool's definition beside the one that is trusted.
+func (c *Client) Definition(ctx context.Context, tool string) (httpapi.Definition, error) {
+	var d httpapi.Definition
+	return d, c.do(ctx, http.MethodGet, "/v1/tools/"+url.PathEscape(tool)+"/definition", nil, nil, &d)
+}
+
+// ApproveDefinition trusts a tool's definition, by the digest of what was shown.
+func (c *Client) ApproveDefinition(ctx context.Context, tool, digest string) (httpapi.Definition, error) {
+	var d httpapi.Definition
+	return d, c.do(ctx, http.MethodPost, "/v1/tools/"+url.PathEscape(tool)+"/definition", nil, httpapi.DefinitionReview{Digest: digest}, &d)
+}
+
 // Grant approves a held call, and calls like it in advance.
 func (c *Client) Grant(ctx context.Context, r httpapi.GrantRequest) (httpapi.Grant, error) {
 	var g httpapi.Grant
