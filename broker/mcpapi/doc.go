@@ -17,6 +17,28 @@
 //     others, which must arrive as they were sent: definitions keep every schema
 //     keyword, results every member. An answer follows the notifications of its call.
 //
+//   - Resources, prompts, completion and subscriptions are actions beside an upstream's
+//     tools (read_resource, get_prompt, complete, subscribe_resource): decided,
+//     recorded and forwarded like calls of these. At /mcp a resource's URI begins with the
+//     upstream's name and a plus sign, and prompts are named like tools.
+//   - What an upstream asks in the middle of a call (elicitation, sampling, roots)
+//     reaches who called: as a request on the call's stream in the revisions with sessions, by
+//     several round trips since 2026-07-28, whatever the upstream itself speaks.
+//
+// # Held calls
+//
+// A client learns of a held call in the best way that it understands:
+//
+//	client                               what it gets
+//	2026-07-28, elicitation by URL       input_required at once: the call's card in the console;
+//	                                     sent again with the requestState it waits for the outcome
+//	2026-07-28, elicitation by forms     the same as a form without fields, with the card's URL in the text
+//	older, elicitation by URL            the card is shown while the call waits
+//	with a progress token                progress, for as long as the request stays open
+//	any                                  then a pending answer; deed__await, or the same call again, gives the outcome
+//
+// The requestState is authenticated, and good only for the identity and the call that it was given to.
+//
 // The broker behind it decides and records everything; even a call of a tool
 // that does not exist reaches it, so that the refusal is on record.
 package mcpapi

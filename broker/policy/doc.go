@@ -48,6 +48,10 @@
 //	  }
 //	};
 //
+// What MCP has beside tools is an action of the same group, named by what it does:
+// payments.read_resource and payments.subscribe_resource with the input uri, payments.get_prompt
+// with name and arguments, payments.complete. An upstream's own tool of such a name takes its place.
+//
 // An agent on its own is a chain without a user. What a tool's annotations leave
 // out is the worst that MCP lets one assume.
 //

@@ -2,6 +2,12 @@
 // ([NewStdio]) and servers over Streamable HTTP ([NewHTTP]), of every protocol
 // revision that mcp-go speaks.
 //
+// All of MCP that a server declares is offered: its tools, and as operations beside
+// them resources, prompts, completion and subscriptions. A server may ask whoever
+// called it something in the middle of a call. One of the old revisions asks over HTTP on the
+// stream of that call; over stdio nothing says which call it is about, and only the caller
+// of the only call that runs is asked.
+//
 // Definitions, arguments and results are forwarded raw; what a server sends is never
 // decoded and encoded again. Of a caller nothing is forwarded but the arguments and the
 // trace: no token, and no _meta of its own. A server declares what it likes, but it
