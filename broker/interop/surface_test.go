@@ -116,7 +116,6 @@ func (s *stack) until(t *testing.T, tool string, n int) []recorded {
 // Each generation of clients before each generation of servers: a question reaches
 // who called, the answer the tool, and all of it is one call.
 func TestQuestionsCrossGenerations(t *testing.T) {
-	t.Parallel()
 	s := start(t, fixtures(t), guarded)
 	for _, version := range []string{legacy, modern} {
 		for _, upstream := range []string{"fixture", "older"} {
@@ -158,7 +157,6 @@ func TestQuestionsCrossGenerations(t *testing.T) {
 
 // Resources and prompts are permitted, refused and recorded like calls of tools, and keep their own names.
 func TestResourcesAndPromptsAreGoverned(t *testing.T) {
-	t.Parallel()
 	s := start(t, fixtures(t), guarded)
 	for _, version := range []string{legacy, modern} {
 		t.Run(version, func(t *testing.T) {

@@ -8,11 +8,14 @@
 //
 //   - Nothing is read before the caller is authenticated. Requests of foreign web
 //     pages are refused, and bodies are bounded.
+//
 //   - A body is decoded once, strictly: a member that is named twice, or that differs
 //     from one of the protocol's only in case, is refused rather than guessed at, and
 //     so are headers that say other than the body.
+//
 //   - A session belongs to the identity and the path that opened it, and only a
 //     session can cancel its own calls.
+//
 //   - tools/list and tools/call are answered here, because they carry the bytes of
 //     others, which must arrive as they were sent: definitions keep every schema
 //     keyword, results every member. An answer follows the notifications of its call.
@@ -21,6 +24,7 @@
 //     tools (read_resource, get_prompt, complete, subscribe_resource): decided,
 //     recorded and forwarded like calls of these. At /mcp a resource's URI begins with the
 //     upstream's name and a plus sign, and prompts are named like tools.
+//
 //   - What an upstream asks in the middle of a call (elicitation, sampling, roots)
 //     reaches who called: as a request on the call's stream in the revisions with sessions, by
 //     several round trips since 2026-07-28, whatever the upstream itself speaks.
