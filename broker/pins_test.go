@@ -24,7 +24,7 @@ permit (principal in Role::"lead", action == Action::"review", resource);
 func TestChangedDefinitionsWaitForAReview(t *testing.T) {
 	t.Parallel()
 	f := toolstest.NewFake()
-	o := brokertest.Options{Dir: t.TempDir(), Policies: reviewers, Upstreams: map[string]tools.Upstream{"up": f}}
+	o := brokertest.Options{Wary: true, Dir: t.TempDir(), Policies: reviewers, Upstreams: map[string]tools.Upstream{"up": f}}
 	r := brokertest.Start(t, o)
 	agent, lead := brokertest.Through(brokertest.Person("alice"), "copilot"), brokertest.Person("bob", "lead")
 	call := func() error {

@@ -31,6 +31,7 @@ type Options struct {
 	Dir       string                    // of the log; a fresh one if empty
 	Policies  string                    // Cedar
 	Upstreams map[string]tools.Upstream // by name; each is in the domain of its name
+	Wary      bool                      // whether definitions that change are quarantined
 	Timeout   time.Duration             // of a call to an upstream
 	HoldWait  time.Duration
 	AckWait   time.Duration
@@ -91,8 +92,14 @@ func Start(tb testing.TB, o Options) *Rig {
 	must(tb, os.MkdirAll(keys, 0o700))
 	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
 	must(tb, err)
+	trust := map[string]broker.Trust{}
+	for name := range o.Upstreams {
+		if !o.Wary {
+			trust[name] = broker.TrustAny
+		}
+	}
 	cfg := broker.Config{
-		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies,
+		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool,
 	}
 	if o.Session != nil {
