@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/dpop"
 	"github.com/deedbroker/deed/agents/reach"
 )
@@ -65,6 +67,9 @@ type Config struct {
 	Client *http.Client
 	// Proofs are the bounds on DPoP proofs.
 	Proofs dpop.Config
+	// Withdrawn hears of tokens that verified, and that their issuer, when asked, says are
+	// not in force any more; may be nil. It may be told of one more than once.
+	Withdrawn func(ctx context.Context, id *agents.Identity)
 	// Logger hears of trouble with providers and of changed keys; may be nil.
 	Logger *slog.Logger
 }

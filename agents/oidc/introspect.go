@@ -123,12 +123,21 @@ func (v *Verifier) ask(ctx context.Context, e *entry, token string) (*entry, *ag
 		r := *known.refused
 		return nil, &r
 	}
-	if _, rejection := e.issuer.asks.about(ctx, token, e.digest); rejection != nil {
+	if rejection := v.askAgain(ctx, e, token); rejection != nil {
 		return nil, v.refuseFor(e.issuer, e.digest, rejection)
 	}
 	fresh := *e
 	fresh.asked, fresh.token = time.Now(), token
 	return &fresh, nil
+}
+
+// askAgain asks the issuer about a token that verified. That it was withdrawn is told.
+func (v *Verifier) askAgain(ctx context.Context, e *entry, token string) *agents.Rejection {
+	_, rejection := e.issuer.asks.about(ctx, token, e.digest)
+	if rejection != nil && rejection.Kind == agents.Inactive && v.config.Withdrawn != nil {
+		v.config.Withdrawn(ctx, e.identity)
+	}
+	return rejection
 }
 
 // refuseFor remembers for a moment that an issuer does not know or want a token.
@@ -201,7 +210,7 @@ func (v *Verifier) InForce(ctx context.Context, id *agents.Identity) error {
 	if e == nil || e.token == "" || e.issuer.asks == nil {
 		return nil
 	}
-	if _, rejection := e.issuer.asks.about(ctx, e.token, e.digest); rejection != nil {
+	if rejection := v.askAgain(ctx, e, e.token); rejection != nil {
 		rejection.Issuer = e.issuer.URL
 		return rejection
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/denylist"
 	"github.com/deedbroker/deed/agents/oidc"
 )
 
@@ -78,6 +81,24 @@ func (s *swappable) run(ctx context.Context) error {
 		}
 	}
 }
+
+// viaIntrospection is the channel of what issuers say when they are asked about a token.
+const viaIntrospection = "introspection"
+
+// withdrawn has every replica refuse a token that its issuer does not want any more, and
+// ends what is under way with it.
+func (s *Server) withdrawn(ctx context.Context, id *agents.Identity) {
+	err := s.broker.Signal(context.WithoutCancel(ctx), denylist.Entry{
+		Kind: denylist.Token, Issuer: id.Issuer, Value: id.TokenDigest, Until: id.Expires.Add(untilSurelyOver),
+		Reason: "its issuer says, when asked, that it is not in force",
+	}, viaIntrospection)
+	if err != nil {
+		s.opt.Logger.LogAttrs(ctx, slog.LevelError, "token withdrawn by its issuer is refused here, and not yet elsewhere", slog.Any("error", err))
+	}
+}
+
+// untilSurelyOver is how long after its end a token may be taken for good by a clock that differs.
+const untilSurelyOver = 5 * time.Minute
 
 // inForce asks the issuer behind an identity once more. Nothing is released before there
 // is a verifier.

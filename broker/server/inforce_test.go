@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,10 @@ upstreams:
 			t.Fatalf("%d %s", status, body)
 		}
 		for end := time.Now().Add(patience); call.State != "closed" && time.Now().Before(end); read() {
+		}
+		_, revoked := s.get(t, "/v1/revocations", bob)
+		if told := strings.Contains(revoked, `"via":"introspection"`); withdrawn && !told {
+			t.Errorf("the other replicas are not told: %s", revoked)
 		}
 		if ran := call.Code == "ok"; call.State != "closed" || ran == withdrawn {
 			t.Errorf("withdrawn %t: %+v", withdrawn, call)

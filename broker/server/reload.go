@@ -14,7 +14,7 @@ import (
 // and agents). What needs a restart is named in a warning. On an error nothing of it
 // is in force.
 func (s *Server) Reload(ctx context.Context, cfg *config.Config) error {
-	verifier, err := newVerifier(cfg, s.opt.Logger)
+	verifier, err := s.newVerifier(cfg)
 	if err != nil {
 		return fmt.Errorf("reload: %w", err)
 	}

@@ -161,7 +161,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 }
 
 func (s *Server) openIdentity(context.Context) error {
-	v, err := newVerifier(s.cfg, s.opt.Logger)
+	v, err := s.newVerifier(s.cfg)
 	if err != nil {
 		return err
 	}
@@ -169,8 +169,10 @@ func (s *Server) openIdentity(context.Context) error {
 	return nil
 }
 
-func newVerifier(cfg *config.Config, logger *slog.Logger) (*oidc.Verifier, error) {
-	return oidc.New(Verification(cfg, logger))
+func (s *Server) newVerifier(cfg *config.Config) (*oidc.Verifier, error) {
+	c := Verification(cfg, s.opt.Logger)
+	c.Withdrawn = s.withdrawn
+	return oidc.New(c)
 }
 
 // Verification is how tokens are verified by a configuration.
