@@ -1,12 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -118,6 +120,24 @@ func (s *Server) Reject(ctx context.Context, r *agents.Rejection) { s.broker.Rej
 // VerifierKey is the public key that the log's checkpoints are signed with.
 func (s *Server) VerifierKey() string { return s.key.Verifier().String() }
 
+// publishKey leaves the verifier key beside the log, for whoever copies it to where the
+// operator cannot change it.
+func (s *Server) publishKey() error {
+	path := filepath.Join(s.cfg.Data, KnownPubKey)
+	key := []byte(s.VerifierKey() + "\n")
+	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, key) { //nolint:gosec // in the data directory
+		return nil
+	}
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = os.WriteFile(path, key, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("publish verifier key: %w", err)
+	}
+	return nil
+}
+
 func (s *Server) source() string { return "deed://" + s.cfg.Tenant + "/" + s.opt.Replica }
 
 func (s *Server) openLog(ctx context.Context) error {
@@ -127,6 +147,9 @@ func (s *Server) openLog(ctx context.Context) error {
 	}
 	s.closers = append(s.closers, s.log.Close)
 	if s.key, err = seal.LoadOrCreateKey(s.keyFile(), s.cfg.Tenant); err != nil {
+		return err
+	}
+	if err := s.publishKey(); err != nil {
 		return err
 	}
 	turn, _ := s.log.(seal.Turn) // a log of one writer needs none
