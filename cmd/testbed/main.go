@@ -110,10 +110,14 @@ type testsFailed struct{ code int } //nolint:errname // says what happened
 
 func (f *testsFailed) Error() string { return fmt.Sprintf("go test exited with code %d", f.code) }
 
+// limit is how long the tests of one package may take: those that kill servers, and wait
+// until these are back, are slow on a busy machine.
+const limit = "30m"
+
 // testArgs adds what is after -- to go test's arguments, and all packages if it
 // names none.
 func testArgs(args []string) []string {
-	all := []string{"test", "-race"}
+	all := []string{"test", "-race", "-timeout", limit}
 	if len(args) > 0 {
 		all = append(all, args[1:]...)
 	}

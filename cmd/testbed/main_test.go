@@ -10,10 +10,10 @@ import (
 func TestArgsOfGoTest(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ args, want []string }{
-		{nil, []string{"test", "-race", "./..."}},
-		{[]string{"--"}, []string{"test", "-race", "./..."}},
-		{[]string{"--", "-run", "Flow", "-v"}, []string{"test", "-race", "-run", "Flow", "-v", "./..."}},
-		{[]string{"--", "-count=1", "./broker/..."}, []string{"test", "-race", "-count=1", "./broker/..."}},
+		{nil, []string{"test", "-race", "-timeout", "30m", "./..."}},
+		{[]string{"--"}, []string{"test", "-race", "-timeout", "30m", "./..."}},
+		{[]string{"--", "-run", "Flow", "-v"}, []string{"test", "-race", "-timeout", "30m", "-run", "Flow", "-v", "./..."}},
+		{[]string{"--", "-count=1", "./broker/..."}, []string{"test", "-race", "-timeout", "30m", "-count=1", "./broker/..."}},
 	} {
 		if diff := cmp.Diff(tt.want, testArgs(tt.args)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.args, diff)
