@@ -25,16 +25,16 @@ func TestTheBrokersVerifierUnderstandsEveryKindOfToken(t *testing.T) {
 		chain     []agents.Actor
 	}{
 		{"a person", demo.TokenRequest{User: "bob"}, "bob", []string{"lead"}, nil},
-		{"an agent for a person", demo.TokenRequest{User: "alice", Agents: []string{"copilot"}}, "alice", []string{"support"}, []agents.Actor{{ID: "copilot", Roles: assistant}}},
+		{"an agent for a person", demo.TokenRequest{User: "alice", Agents: []string{"copilot"}}, "alice", []string{"support"}, []agents.Actor{{ID: "copilot", Roles: assistant, Registered: true}}},
 		{
 			"an agent for an agent for a person",
 			demo.TokenRequest{User: "alice", Agents: []string{"copilot", "sub-agent"}},
 			"alice",
 			[]string{"support"},
-			[]agents.Actor{{ID: "sub-agent", Roles: assistant}, {ID: "copilot", Roles: assistant}},
+			[]agents.Actor{{ID: "sub-agent", Roles: assistant, Registered: true}, {ID: "copilot", Roles: assistant, Registered: true}},
 		},
-		{"the other agent for a person", demo.TokenRequest{User: "carol", Agents: []string{"sub-agent"}}, "carol", []string{"auditor"}, []agents.Actor{{ID: "sub-agent", Roles: assistant}}},
-		{"an agent on its own", demo.TokenRequest{Agents: []string{"copilot"}}, "", nil, []agents.Actor{{ID: "copilot", Roles: assistant}}},
+		{"the other agent for a person", demo.TokenRequest{User: "carol", Agents: []string{"sub-agent"}}, "carol", []string{"auditor"}, []agents.Actor{{ID: "sub-agent", Roles: assistant, Registered: true}}},
+		{"an agent on its own", demo.TokenRequest{Agents: []string{"copilot"}}, "", nil, []agents.Actor{{ID: "copilot", Roles: assistant, Registered: true}}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

@@ -98,28 +98,62 @@ func (l *Log) newReader(ctx context.Context, o pulsar.ReaderOptions) (pulsar.Rea
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", o.Topic, err)
 	}
-	return &patient{Reader: r}, nil
+	return newPatient(r), nil
 }
 
-// patient is a reader that is not closed while it is being asked for the end of its
-// topic: the client would never answer.
+// lastWord is how long a reader that is to be closed may still say where its topic ends.
+const lastWord = time.Second
+
+// patient is a reader that can be closed while it is being asked for the end of its
+// topic. If it is, the client never answers, and whoever asked is left behind there.
 type patient struct {
 	pulsar.Reader
 	asking sync.RWMutex
+	closed chan struct{}
+	once   sync.Once
 }
+
+func newPatient(r pulsar.Reader) *patient { return &patient{Reader: r, closed: make(chan struct{})} }
 
 // GetLastMessageID implements pulsar.Reader.
 func (p *patient) GetLastMessageID() (pulsar.MessageID, error) {
-	p.asking.RLock()
-	defer p.asking.RUnlock()
-	return p.Reader.GetLastMessageID()
+	type answer struct {
+		id  pulsar.MessageID
+		err error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		p.asking.RLock()
+		defer p.asking.RUnlock()
+		id, err := p.Reader.GetLastMessageID()
+		answered <- answer{id, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.id, a.err
+	case <-p.closed:
+		return nil, errClosed
+	}
 }
 
 // Close implements pulsar.Reader.
 func (p *patient) Close() {
-	p.asking.Lock()
-	defer p.asking.Unlock()
-	p.Reader.Close()
+	p.once.Do(func() {
+		quiet := make(chan struct{})
+		go func() {
+			p.asking.Lock()
+			defer p.asking.Unlock()
+			close(quiet)
+		}()
+		late := time.NewTimer(lastWord)
+		defer late.Stop()
+		select {
+		case <-quiet:
+		case <-late.C:
+		}
+		close(p.closed)
+		p.Reader.Close()
+	})
 }
 
 func (l *Log) partitionsOf(ctx context.Context, topic string) ([]string, error) {

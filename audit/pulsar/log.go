@@ -243,10 +243,12 @@ func (l *Log) Close() error {
 			v.close()
 		}
 		l.follows.Wait()
-		var errs []error
-		for _, p := range l.logs {
-			errs = append(errs, p.close())
+		var closing sync.WaitGroup // a reader whose broker is away takes its time
+		errs := make([]error, len(l.logs))
+		for i, p := range l.logs {
+			closing.Go(func() { errs[i] = p.close() })
 		}
+		closing.Wait()
 		if l.client != nil {
 			l.client.Close()
 		}

@@ -18,9 +18,15 @@ var (
 )
 
 // TestMain looks for what is left running. The client leaves a goroutine behind when a
-// topic is terminated under its producer.
+// topic is terminated under its producer, and when a reader is closed whose broker is
+// away while it is asked for the end of its topic.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/apache/pulsar-client-go/pulsar.(*partitionProducer).runEventsLoop.func1"))
+	const client = "github.com/apache/pulsar-client-go/pulsar."
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction(client+"(*partitionProducer).runEventsLoop.func1"),
+		goleak.IgnoreAnyFunction(client+"(*partitionConsumer).getLastMessageIDAndMarkDeletePosition.func1"),
+		goleak.IgnoreAnyFunction("github.com/deedbroker/deed/audit/pulsar.(*patient).Close.func1.1"),
+	)
 }
 
 // TestSuite gives each test, by its directory, a tenant of its own.

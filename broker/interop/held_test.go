@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"path"
@@ -184,6 +185,11 @@ func (s *stack) call(t *testing.T, c *client.Client, tool string, arguments map[
 	r.Params.Name, r.Params.Arguments = tool, arguments
 	r.Params.Meta = &mcp.Meta{ProgressToken: "token-" + tool}
 	result, err := c.CallTool(t.Context(), r)
+	if errors.Is(err, context.Canceled) && t.Context().Err() == nil {
+		// mcp-go's client can end its own request while it still answers a question in
+		// it. The call made again is the same call, and gets its outcome.
+		result, err = c.CallTool(t.Context(), r)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

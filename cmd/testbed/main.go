@@ -87,7 +87,20 @@ func test(ctx context.Context, args []string, stdout, stderr io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", testArgs(args)...) //nolint:gosec // arguments of whoever runs the testbed
+	flags, patterns := split(args)
+	packages, err := list(ctx, patterns, stderr)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs(flags, packages) {
+		err = errors.Join(err, goTest(ctx, run, env, stdout, stderr))
+	}
+	return err
+}
+
+// goTest runs go test once, with the environment of the tests.
+func goTest(ctx context.Context, args []string, env provision.Env, stdout, stderr io.Writer) error {
+	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // arguments of whoever runs the testbed
 	cmd.Env = append(os.Environ(), need.Require+"=all")
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
@@ -95,40 +108,19 @@ func test(ctx context.Context, args []string, stdout, stderr io.Writer) (err err
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	if _, err := fmt.Fprintln(stderr, "testbed: go", strings.Join(cmd.Args[1:], " ")); err != nil {
+	if err := cmd.Run(); err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
+			return &testsFailed{code: exit.ExitCode()}
+		}
 		return err
 	}
-	err = cmd.Run()
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
-		return &testsFailed{code: exit.ExitCode()}
-	}
-	return err
+	return nil
 }
 
 // testsFailed is go test's own verdict; it has printed why.
 type testsFailed struct{ code int } //nolint:errname // says what happened
 
 func (f *testsFailed) Error() string { return fmt.Sprintf("go test exited with code %d", f.code) }
-
-// limit is how long the tests of one package may take: those that kill servers, and wait
-// until these are back, are slow on a busy machine.
-const limit = "30m"
-
-// testArgs adds what is after -- to go test's arguments, and all packages if it
-// names none.
-func testArgs(args []string) []string {
-	all := []string{"test", "-race", "-timeout", limit}
-	if len(args) > 0 {
-		all = append(all, args[1:]...)
-	}
-	isPackage := func(arg string) bool {
-		return strings.HasPrefix(arg, "./") || strings.HasPrefix(arg, "github.com/deedbroker/deed")
-	}
-	if !slices.ContainsFunc(all, isPackage) {
-		all = append(all, "./...")
-	}
-	return all
-}
 
 func printEnv(ctx context.Context, stdout, stderr io.Writer) error {
 	env, err := provision.All(ctx, stderr)

@@ -1,32 +1,39 @@
 package main
 
 import (
-	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestArgsOfGoTest(t *testing.T) {
+func TestFlagsAndPackagesAreToldApart(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ args, want []string }{
-		{nil, []string{"test", "-race", "-timeout", "30m", "./..."}},
-		{[]string{"--"}, []string{"test", "-race", "-timeout", "30m", "./..."}},
-		{[]string{"--", "-run", "Flow", "-v"}, []string{"test", "-race", "-timeout", "30m", "-run", "Flow", "-v", "./..."}},
-		{[]string{"--", "-count=1", "./broker/..."}, []string{"test", "-race", "-timeout", "30m", "-count=1", "./broker/..."}},
+	for _, tt := range []struct{ args, flags, patterns []string }{
+		{nil, nil, []string{"./..."}},
+		{[]string{"--"}, nil, []string{"./..."}},
+		{[]string{"--", "-run", "Flow", "-v"}, []string{"-run", "Flow", "-v"}, []string{"./..."}},
+		{[]string{"--", "-count=1", "./broker/..."}, []string{"-count=1"}, []string{"./broker/..."}},
 	} {
-		if diff := cmp.Diff(tt.want, testArgs(tt.args)); diff != "" {
+		flags, patterns := split(tt.args)
+		if diff := cmp.Diff([][]string{tt.flags, tt.patterns}, [][]string{flags, patterns}); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.args, diff)
 		}
 	}
 }
 
-func TestUnknownVerbsSayWhatIsKnown(t *testing.T) {
+func TestWhatRacesInTheClientRunsWithoutRace(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"tset"}, {"up", "extra"}, {"test", "-v"}, {"clean", "all"}, {"down", "now"}} {
-		var out bytes.Buffer
-		if err := run(t.Context(), args, &out, &out); err == nil || err.Error() != usage {
-			t.Errorf("%q: got %v", args, err)
+	const audit, pulsar = module + "/audit", module + "/audit/pulsar"
+	for _, tt := range []struct {
+		packages []string
+		want     [][]string
+	}{
+		{[]string{audit, pulsar}, [][]string{{"test", "-timeout", "30m", "-race", "-v", audit}, {"test", "-timeout", "30m", "-v", pulsar}}},
+		{[]string{audit}, [][]string{{"test", "-timeout", "30m", "-race", "-v", audit}}},
+		{[]string{pulsar}, [][]string{{"test", "-timeout", "30m", "-v", pulsar}}},
+	} {
+		if diff := cmp.Diff(tt.want, runs([]string{"-v"}, tt.packages)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", tt.packages, diff)
 		}
 	}
 }
