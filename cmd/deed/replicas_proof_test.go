@@ -25,9 +25,9 @@ import (
 // was closed, and that all brokers tell the same history. $DEED_TEST_CALLS says how many
 // calls; 20,000 take about ten minutes on two cores.
 func TestReplicasOnOnePulsar(t *testing.T) {
-	total := 1200
-	if n, err := strconv.Atoi(os.Getenv("DEED_TEST_CALLS")); err == nil {
-		total = n
+	total, err := strconv.Atoi(os.Getenv("DEED_TEST_CALLS"))
+	if err != nil {
+		t.Skip("it kills servers for minutes, and wants the machine for itself: set DEED_TEST_CALLS to how many calls to make, 1200 at least")
 	}
 	f := newFleet(t, 3)
 	l := newLoad(f, total)

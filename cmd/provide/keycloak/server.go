@@ -57,11 +57,16 @@ type Server struct {
 }
 
 // NewServer prepares a Keycloak that runs in dir, from the distribution at home.
-func NewServer(ctx context.Context, java, home, dir string) (*Server, error) {
+func NewServer(ctx context.Context, java, home, dir string) (_ *Server, err error) {
 	fail := func(err error) (*Server, error) { return nil, fmt.Errorf("prepare Keycloak in %s: %w", dir, err) }
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fail(err)
 	}
+	unlock, err := provide.Lock(ctx, filepath.Join(dir, "prepare.lock")) // tests that ask at the same time get the same
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	password, err := passwordOf(filepath.Join(dir, "password"))
 	if err != nil {
 		return fail(err)

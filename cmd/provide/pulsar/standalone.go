@@ -33,11 +33,16 @@ const BrokerPort = "{broker-port}"
 
 // NewStandalone prepares a Pulsar in dir. The overrides are settings of Pulsar's
 // configuration.
-func NewStandalone(ctx context.Context, d *Distribution, dir string, overrides map[string]string) (*Standalone, error) {
+func NewStandalone(ctx context.Context, d *Distribution, dir string, overrides map[string]string) (_ *Standalone, err error) {
 	fail := func(err error) (*Standalone, error) { return nil, fmt.Errorf("prepare Pulsar in %s: %w", dir, err) }
 	if err := os.MkdirAll(filepath.Join(dir, "logs"), 0o700); err != nil {
 		return fail(err)
 	}
+	unlock, err := provide.Lock(ctx, filepath.Join(dir, "prepare.lock")) // tests that ask at the same time get the same
+	if err != nil {
+		return fail(err)
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
 	keys, err := NewKeys(filepath.Join(dir, "keys"))
 	if err != nil {
 		return fail(err)
