@@ -82,10 +82,17 @@ func (b *Broker) barredFrom(op string, id *agents.Identity) error {
 	return nil
 }
 
-// foldPast reads an event of control that concerns revocations, grants or keys.
+// foldControl reads an event of control that concerns revocations, grants or keys. It
+// reports the revocation that came into force by it.
+func (b *Broker) foldControl(e audit.Event) (entry denylist.Entry, added bool, err error) {
+	entry, added, err = b.denied.fold(e, time.Now())
+	return entry, added, errors.Join(err, b.granted.fold(e), b.statements.fold(e))
+}
+
+// foldPast is foldControl where nothing is to be enforced: it has been.
 func (b *Broker) foldPast(e audit.Event) error {
-	_, _, err := b.denied.fold(e, time.Now())
-	return errors.Join(err, b.granted.fold(e), b.statements.fold(e))
+	_, _, err := b.foldControl(e)
+	return err
 }
 
 // observeControl folds one record of control.
@@ -95,8 +102,8 @@ func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
 		b.strange(ctx, rec, err)
 		return
 	}
-	entry, added, err := b.denied.fold(e, time.Now())
-	if err = errors.Join(err, b.granted.fold(e), b.statements.fold(e)); err != nil {
+	entry, added, err := b.foldControl(e)
+	if err != nil {
 		b.strange(ctx, rec, err)
 	}
 	if added {

@@ -34,20 +34,21 @@ func (g *granted) wait() <-chan struct{} {
 	return g.changed
 }
 
-// awaitGrants waits until what was just acknowledged has been folded here, or for as
-// long as a call waits for the log.
-func (b *Broker) awaitGrants(ctx context.Context, done func() bool) {
+// awaitFold waits until what was just acknowledged has been folded here, or for as long
+// as a call waits for the log. It reports whether it has been. Changed is asked before
+// done is, and closes when there is something new to ask for.
+func (b *Broker) awaitFold(ctx context.Context, changed func() <-chan struct{}, done func() bool) bool {
 	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
 	for {
-		changed := b.granted.wait()
+		news := changed()
 		if done() {
-			return
+			return true
 		}
 		select {
-		case <-changed:
+		case <-news:
 		case <-ctx.Done():
-			return
+			return false
 		}
 	}
 }

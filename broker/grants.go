@@ -62,7 +62,7 @@ func (b *Broker) Grant(ctx context.Context, r GrantRequest) (grants.Grant, error
 	if err != nil {
 		return grants.Grant{}, notRecorded(op, "grant", err)
 	}
-	b.awaitGrants(ctx, func() bool { _, known := b.granted.book.Get(e.ID); return known })
+	b.awaitFold(ctx, b.granted.wait, func() bool { _, known := b.granted.book.Get(e.ID); return known })
 	b.work.Go(func() {
 		b.useGrants(b.live, h)
 		for _, open := range b.holds.list() {
@@ -134,7 +134,7 @@ func (b *Broker) EndGrant(ctx context.Context, by *agents.Identity, id, reason s
 	if err := b.write(ctx, audit.GrantEnded, control(), end); err != nil {
 		return notRecorded(op, "end of the grant", err)
 	}
-	b.awaitGrants(ctx, func() bool { g, ok := b.granted.book.Get(id); return !ok || g.Ended != nil })
+	b.awaitFold(ctx, b.granted.wait, func() bool { g, ok := b.granted.book.Get(id); return !ok || g.Ended != nil })
 	return nil
 }
 
@@ -198,7 +198,7 @@ func (b *Broker) useGrant(ctx context.Context, h *hold, c calls.Call, g grants.G
 		return err
 	}
 	counts := func() bool { now, _ := b.granted.book.Get(g.ID); return now.UsedFor(c.ID, use.Digest) }
-	b.awaitGrants(ctx, func() bool { now, ok := b.granted.book.Get(g.ID); return !ok || now.Left(time.Now()) == 0 || counts() })
+	b.awaitFold(ctx, b.granted.wait, func() bool { now, ok := b.granted.book.Get(g.ID); return !ok || now.Left(time.Now()) == 0 || counts() })
 	if !counts() {
 		return nil // others were first
 	}

@@ -231,19 +231,8 @@ func notRecorded(op, what string, err error) error {
 // awaitDenied waits until what was just acknowledged has been folded here, or for as
 // long as a call waits for the log: it is in force wherever it is read.
 func (b *Broker) awaitDenied(ctx context.Context, done func() bool) {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
-	defer cancel()
-	for {
-		changed := b.denied.list.Changed()
-		if done() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a revocation is on record and not read back yet")
-			return
-		}
+	if !b.awaitFold(ctx, b.denied.list.Changed, done) {
+		b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a revocation is on record and not read back yet")
 	}
 }
 
