@@ -36,7 +36,10 @@ type Intent struct {
 	Client         string     `json:"client,omitempty"`   // what the client calls itself, unverified
 	Protocol       string     `json:"protocol,omitempty"` // MCP revision
 	IdempotencyKey string     `json:"idempotency_key,omitempty"`
-	Statement      string     `json:"-"` // stands in the envelope of each event of the call
+	// Justification is why the agent says that it makes the call. Nobody has verified it, and
+	// the call digest knows nothing of it.
+	Justification *Commitment `json:"justification,omitempty"`
+	Statement     string      `json:"-"` // stands in the envelope of each event of the call
 }
 
 // Effect is what a decision comes to.

@@ -13,6 +13,8 @@ const (
 	PayloadOutput     = "output"
 	PayloadPolicy     = "policy"
 	PayloadDefinition = "definition"
+	// PayloadJustification is why an agent says that it makes a call: a JSON string.
+	PayloadJustification = "justification"
 )
 
 // SaltBytes is the length of a payload's salt.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -27,7 +28,7 @@ type call struct {
 	domain string
 	tool   *tools.Tool
 	args   tools.Arguments
-	stored audit.Payload // the arguments
+	stored []audit.Payload // the arguments, and why they are asked for
 	intent audit.Intent
 	key    callKey
 	trace  string
@@ -169,13 +170,31 @@ func (b *Broker) resolve(c *call) *refusal {
 	if c.args, err = tools.ParseArguments(c.req.Arguments); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
-	c.stored = audit.NewPayload(audit.PayloadArguments, c.args.Canonical)
-	c.intent.Arguments = c.stored.Commitment()
+	args := audit.NewPayload(audit.PayloadArguments, c.args.Canonical)
+	c.stored, c.intent.Arguments = append(c.stored, args), args.Commitment()
+	if err := c.justify(); err != nil {
+		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: "the justification is not text", err: err}
+	}
 	c.intent.Digest = audit.CallDigest(c.intent)
 	c.key = keyOf(c.intent, c.args.Canonical)
 	if err := t.Validate(c.args); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
+	return nil
+}
+
+// justify keeps why the agent says that it makes the call.
+func (c *call) justify() error {
+	if c.req.Justification == "" {
+		return nil
+	}
+	text, err := jsontext.AppendQuote(nil, c.req.Justification)
+	if err != nil {
+		return fmt.Errorf("encode justification: %w", err)
+	}
+	p := audit.NewPayload(audit.PayloadJustification, text)
+	commitment := p.Commitment()
+	c.stored, c.intent.Justification = append(c.stored, p), &commitment
 	return nil
 }
 
@@ -213,13 +232,9 @@ func refusalOfLookup(err error) *refusal {
 // refuse records a call that never became an intent, and says so to its caller.
 func (b *Broker) refuse(ctx context.Context, c *call, r *refusal) error {
 	out := audit.Outcome{Code: r.code, Reason: clip(r.public, maxReason), Decision: r.decision, Request: &c.intent}
-	var payloads []audit.Payload
-	if c.stored.Salt != nil {
-		payloads = append(payloads, c.stored)
-	}
 	c.intent.Statement = b.state(c.id, &c.intent)
 	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision}
-	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, payloads...); err != nil {
+	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, c.stored...); err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "refusal not recorded", slog.String("call_id", c.id), slog.Any("error", err))
 		return unavailable(fail.Op, c.id, err)
 	}
@@ -258,7 +273,7 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 	}
 	recording, span := b.cfg.Tracer.Start(ctx, "record intent")
 	sent := time.Now()
-	err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored)
+	err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored...)
 	span.End()
 	if err == nil && elapsed(sent) > b.cfg.AckWait+lateBy { // this process was stopped meanwhile
 		err = fmt.Errorf("%w: it is too late to run the call", audit.ErrUncertain)

@@ -39,7 +39,12 @@ func (b *Broker) authorise(c *call) *refusal {
 // decide asks the active policies about one call at this moment. A call that is
 // permitted counts from then on, unless it has no id: the question is what would be.
 func (b *Broker) decide(callID string, t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) (audit.Decision, error) {
-	return b.recalled(callID, t, args, policy.Request{
+	return b.recalled(callID, t, args, requestFor(t, args, who, votes), who)
+}
+
+// requestFor is what the policies are asked about a call at this moment.
+func requestFor(t *tools.Tool, args tools.Arguments, who audit.Identity, votes policy.Approvals) policy.Request {
+	return policy.Request{
 		Tool:         t.Name(),
 		Links:        policy.LinksOf(who),
 		Input:        args.Value,
@@ -49,7 +54,7 @@ func (b *Broker) decide(callID string, t *tools.Tool, args tools.Arguments, who 
 		TokenExpires: who.Expires,
 		Now:          time.Now().UTC(),
 		Approvals:    votes,
-	}, who)
+	}
 }
 
 func refusalOfPolicy(err error) *refusal {

@@ -29,6 +29,8 @@ type hold struct {
 	call      calls.Call          // guarded by mu
 	changed   chan struct{}       // guarded by mu: closed and replaced at each change
 	args      json.RawMessage     // guarded by mu: canonical; nil if they stand only in the log
+	said      *string             // guarded by mu: the agent's justification; nil until it was read
+	quorum    quorum              // guarded by mu
 	weighed   int                 // guarded by mu: of the votes, how many have been acted on
 	deciding  bool                // guarded by mu: consider is at work
 	again     bool                // guarded by mu: consider must look once more

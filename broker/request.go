@@ -22,6 +22,7 @@ type Request struct {
 	Protocol       string // MCP revision
 	IdempotencyKey string
 	TraceParent    string // W3C, of the caller's span
+	Justification  string // why the agent says that it makes the call; unverified, bounded by the edge
 
 	// Subject is the caller's token, for upstreams that exchange it. It is kept for as long
 	// as the request is open, and travels to no upstream.

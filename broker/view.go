@@ -22,8 +22,13 @@ type HeldCall struct {
 	Arguments json.RawMessage // exactly as they will run; nil if they have been erased
 	Asked     json.RawMessage // as the caller made them, if they have been edited since
 	Sentence  sentence.Sentence
-	MayVote   bool   // this viewer, now
-	WhyNot    string // in words, if not
+	// Justification is why the agent says that it makes the call: unverified, and empty if
+	// it gave none or it has been erased.
+	Justification string
+	Annotations   tools.Annotations // of the tool, if its definition is still that of the intent
+	Quorum        int               // the least number of approvals that lifts the hold, by the policies of now; 0 if that is not known
+	MayVote       bool              // this viewer, now
+	WhyNot        string            // in words, if not
 }
 
 // Pending lists the held calls that the viewer may decide or read, the earliest deadline first.
@@ -62,6 +67,11 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 	}
 	v.Sentence = b.sentence(c, v.Arguments)
+	b.illuminate(&v, h)
+	var unsaid error
+	if v.Justification, unsaid = b.justification(ctx, h, c); unsaid != nil && !errors.Is(unsaid, audit.ErrErased) {
+		err = errors.Join(err, unsaid)
+	}
 	switch {
 	case err == nil:
 	case !errors.Is(err, audit.ErrErased):

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	keyIdempotency = "dev.deed/idempotency_key"
-	awaitTool      = "deed__await"
+	keyIdempotency   = "dev.deed/idempotency_key"
+	keyJustification = "dev.deed/justification"
+	awaitTool        = "deed__await"
 )
 
 // errHeaders marks a refusal for headers that repeat arguments: the tool's schema
@@ -42,6 +43,9 @@ type CallOptions struct {
 	// IdempotencyKey makes a repeat of the call give the first one's outcome; at most
 	// 128 bytes.
 	IdempotencyKey string
+	// Justification is why the agent makes the call, for the people who may have to decide
+	// on it; at most 1000 bytes.
+	Justification string
 }
 
 // Call calls a tool, named upstream.tool or by its wire name, with a JSON object as
@@ -120,6 +124,9 @@ func (c *Client) call(ctx context.Context, wire string, arguments json.RawMessag
 		}
 		if o.IdempotencyKey != "" {
 			meta[keyIdempotency] = o.IdempotencyKey
+		}
+		if o.Justification != "" {
+			meta[keyJustification] = o.Justification
 		}
 		params, err := json.Marshal(callParams{wire, arguments, meta})
 		return params, c.paramHeaders(wire, params), err

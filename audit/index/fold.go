@@ -33,6 +33,8 @@ type entry struct {
 	call   calls.Call
 	events []storedEntry // the first MaxEvents
 	tally  string        // the outcome that it is counted under; "" if it is not counted
+	fate   string        // the same for precedents
+	beats  int           // how many of its beats are counted
 	opened audit.Cursor  // after the record that opened it, if that was in this batch
 
 	fresh bool // not in the file
@@ -161,6 +163,9 @@ func (f *folder) store(ctx context.Context, w *writer, batch []item, touched []*
 		}
 	}
 	if err := w.storeTallies(); err != nil {
+		return fmt.Errorf("count calls: %w", err)
+	}
+	if err := errors.Join(w.storePulse(at.newest), w.storePrecedents()); err != nil {
 		return fmt.Errorf("count calls: %w", err)
 	}
 	return w.place(at)

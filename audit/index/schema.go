@@ -5,7 +5,7 @@ package index
 // file is then built again.
 const (
 	applicationID = 0x44656578
-	schemaVersion = 3
+	schemaVersion = 4
 )
 
 // The rows of calls are numbered in the order in which the log opened them: that
@@ -15,6 +15,8 @@ const (
 //   - words finds calls by number: it has the words of a call, and a token for each of
 //     its facets. It keeps no copy of them. Its tokens are made in Go (see [document]).
 //   - tally counts calls by agent, so that nobody has to count them again.
+//   - pulse counts what happened by the minute and by the hour: see [beatsOf].
+//   - precedents counts held calls by what became of them.
 //   - place is one row: how far the log was read.
 var schema = [...]string{
 	`CREATE TABLE calls (
@@ -30,6 +32,15 @@ var schema = [...]string{
 		agent TEXT NOT NULL, domain TEXT NOT NULL, principal TEXT NOT NULL, tool TEXT NOT NULL, outcome TEXT NOT NULL,
 		calls INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
 		PRIMARY KEY (agent, domain, principal, tool, outcome)
+	) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE pulse (
+		unit INTEGER NOT NULL, bucket INTEGER NOT NULL, domain TEXT NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL,
+		PRIMARY KEY (unit, bucket, domain, kind)
+	) STRICT, WITHOUT ROWID`,
+	`CREATE TABLE precedents (
+		principal TEXT NOT NULL, agent TEXT NOT NULL, tool TEXT NOT NULL, domain TEXT NOT NULL, day INTEGER NOT NULL, fate TEXT NOT NULL,
+		calls INTEGER NOT NULL,
+		PRIMARY KEY (principal, agent, tool, domain, day, fate)
 	) STRICT, WITHOUT ROWID`,
 	`CREATE VIRTUAL TABLE words USING fts5(
 		text, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '` + joiners + facetMark + `'"

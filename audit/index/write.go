@@ -24,10 +24,15 @@ type writer struct {
 	begin, commit, rollback               *direct.Stmt
 	end, find, create, update             *direct.Stmt
 	addNewWords, addWordsAgain, count, at *direct.Stmt
+	addPulse, dropPulse, addPrecedent     *direct.Stmt
 
 	next    int64                 // the number of the next call
 	words   words                 // of the call that is being stored
-	tallies map[tallyKey]*tallied // what the transaction changes
+	tallies map[tallyKey]*tallied // what the transaction changes, as do these:
+	pulses  map[pulseKey]int64
+	pruned  int64 // the hour in which old minutes were dropped last
+
+	precedents map[precedentKey]int64
 }
 
 // tallyKey is what calls are counted by, and tallied is how the count changes.
@@ -42,7 +47,7 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 	if err != nil {
 		return nil, damage(err)
 	}
-	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}}
+	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}, pulses: map[pulseKey]int64{}, precedents: map[precedentKey]int64{}}
 	if err := prepareFile(ctx, c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -61,6 +66,9 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 		{&w.addWordsAgain, `INSERT OR REPLACE INTO words(rowid, text) VALUES (?, ?)`},
 		{&w.count, `INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 			calls = calls + excluded.calls, first = min(first, excluded.first), last = max(last, excluded.last)`},
+		{&w.addPulse, `INSERT INTO pulse VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`},
+		{&w.dropPulse, `DELETE FROM pulse WHERE unit = ? AND bucket < ?`},
+		{&w.addPrecedent, `INSERT INTO precedents VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`},
 		{&w.at, `UPDATE place SET cursor = ?, records = ?, newest = ?, before = ?, last = ?, digest = ?`},
 	} {
 		if *s.to, err = c.Prepare(ctx, s.query); err != nil {
@@ -84,6 +92,8 @@ func (w *writer) transact(f func(*writer) error) error {
 		return err
 	}
 	clear(w.tallies)
+	clear(w.pulses)
+	clear(w.precedents)
 	end, err := w.end.Ints()
 	if err == nil {
 		w.next = end[0] + 1
@@ -134,7 +144,7 @@ func (w *writer) load(id string) (*entry, error) {
 	if err := errors.Join(json.Unmarshal(folded, &e.call), json.Unmarshal(events, &e.events)); err != nil {
 		return nil, &unusableError{err}
 	}
-	e.tally = talliedUnder(&e.call)
+	e.tally, e.fate, e.beats = talliedUnder(&e.call), fateOf(&e.call), len(beatsOf(&e.call))
 	return e, nil
 }
 
@@ -163,6 +173,8 @@ func (w *writer) store(e *entry, arguments []byte) error {
 		return err
 	}
 	w.tally(e)
+	w.pulse(e)
+	w.precedent(e)
 	return w.addWords(e, arguments)
 }
 

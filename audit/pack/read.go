@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -157,7 +158,7 @@ func (p *Pack) Payload(ctx context.Context, at audit.Position, name string) (aud
 		p.payloads[at.Log] = l
 	}
 	got, err := l.find(ctx, at.Index, name)
-	if errors.Is(err, audit.ErrNotFound) && !p.manifest.Payloads && (name == audit.PayloadArguments || name == audit.PayloadOutput) {
+	if errors.Is(err, audit.ErrNotFound) && !p.manifest.Payloads && slices.Contains(payloadNames(true), name) && !slices.Contains(payloadNames(false), name) {
 		err = verify.ErrWithheld
 	}
 	if err != nil {

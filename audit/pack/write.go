@@ -144,7 +144,7 @@ func copyPayloads(ctx context.Context, w io.Writer, history History, part Part, 
 // payloadNames are the payloads that a pack takes, in order.
 func payloadNames(all bool) []string {
 	if all {
-		return []string{audit.PayloadArguments, audit.PayloadDefinition, audit.PayloadOutput, audit.PayloadPolicy}
+		return []string{audit.PayloadArguments, audit.PayloadDefinition, audit.PayloadJustification, audit.PayloadOutput, audit.PayloadPolicy}
 	}
 	return []string{audit.PayloadDefinition, audit.PayloadPolicy}
 }

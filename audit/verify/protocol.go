@@ -67,7 +67,7 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 	p.v.statement(r, e, call)
 	switch {
 	case e.Type == audit.CallIntent:
-		p.v.payload(ctx, r.Position, audit.PayloadArguments, call.Intent.Arguments, call.ID)
+		p.asked(ctx, r, call.Intent, call.ID)
 	case counted:
 		p.payloads(ctx, r, e, call)
 	default:
@@ -118,10 +118,18 @@ func (p *protocol) payloads(ctx context.Context, r audit.Record, e audit.Event, 
 		}
 	}
 	if out.Request != nil {
-		p.v.payload(ctx, r.Position, audit.PayloadArguments, out.Request.Arguments, e.Subject)
+		p.asked(ctx, r, *out.Request, e.Subject)
 	}
 	if out.Output != nil {
 		p.v.payload(ctx, r.Position, audit.PayloadOutput, *out.Output, e.Subject)
+	}
+}
+
+// asked checks what a call was asked for with.
+func (p *protocol) asked(ctx context.Context, r audit.Record, in audit.Intent, call string) {
+	p.v.payload(ctx, r.Position, audit.PayloadArguments, in.Arguments, call)
+	if in.Justification != nil {
+		p.v.payload(ctx, r.Position, audit.PayloadJustification, *in.Justification, call)
 	}
 }
 

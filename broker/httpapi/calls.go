@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/deedbroker/deed/audit"
@@ -125,8 +126,10 @@ func (a *api) fold(ctx context.Context, records []audit.Record) calls.Call {
 func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
 	if f.held != nil {
-		d.MayVote, d.WhyNot = f.held.MayVote, f.held.WhyNot
-		d.Arguments, d.Asked, d.Sentence = jsontext.Value(f.held.Arguments), jsontext.Value(f.held.Asked), sentenceOf(*f.held)
+		d.put(*f.held)
+	}
+	if f.call.State == calls.Held {
+		a.precede(ctx, &d.HeldCall)
 	}
 	if !v.mayRead(broker.SubjectOf(f.call)) {
 		return d
@@ -135,6 +138,9 @@ func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 		commitment, at := f.call.Arguments()
 		d.Arguments, d.Erased.Arguments = a.payload(ctx, at, audit.PayloadArguments, &commitment)
 		d.ArgumentsErased = d.Erased.Arguments
+	}
+	if d.Justification == "" {
+		d.Justification = a.justification(ctx, f.call)
 	}
 	if len(f.call.Edits) > 0 && d.Asked == nil {
 		d.Asked, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
@@ -146,6 +152,18 @@ func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 		}
 	}
 	return d
+}
+
+// justification is what the log has of why the agent says that it makes the call.
+func (a *api) justification(ctx context.Context, c calls.Call) (text string) {
+	said, _ := a.payload(ctx, c.Opening.At, audit.PayloadJustification, c.Intent.Justification)
+	if said == nil {
+		return ""
+	}
+	if err := json.Unmarshal(said, &text); err != nil {
+		a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "justification is not text", slog.String("position", c.Opening.At.String()))
+	}
+	return text
 }
 
 // payload is what an event commits to, if it is still there.

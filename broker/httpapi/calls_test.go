@@ -303,11 +303,11 @@ func TestToolsAndPolicy(t *testing.T) {
 	t.Parallel()
 	r := start(t)
 	mine := get[httpapi.List[httpapi.Tool]](r, "alice", "/v1/tools")
-	if len(mine.Items) != 5 || mine.Items[0].Name != "desk.echo" || mine.Items[0].WireName != "desk__echo" || !mine.Items[0].Visible || len(mine.Items[0].InputSchema) == 0 {
+	if len(mine.Items) != 6 || mine.Items[0].Name != "desk.echo" || mine.Items[0].WireName != "desk__echo" || !mine.Items[0].Visible || len(mine.Items[0].InputSchema) == 0 {
 		t.Errorf("alice's tools = %+v", mine)
 	}
 	theirs := get[httpapi.List[httpapi.Tool]](r, "carol", "/v1/tools")
-	if len(theirs.Items) != 5 || theirs.Items[0].Visible {
+	if len(theirs.Items) != 6 || theirs.Items[0].Visible {
 		t.Errorf("carol's tools = %+v", theirs)
 	}
 	if none := get[httpapi.List[httpapi.Tool]](r, "erin", "/v1/tools"); len(none.Items) != 0 {

@@ -55,6 +55,7 @@ type Broker interface {
 type History interface {
 	Search(ctx context.Context, q index.Query) (index.Page, error)
 	Call(ctx context.Context, id string) (index.History, error)
+	Precedents(ctx context.Context, since time.Time, kinds []index.Alike) (map[index.Alike]index.Precedents, error)
 	Agents(ctx context.Context, domains ...string) ([]index.Agent, error)
 }
 

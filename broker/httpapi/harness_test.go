@@ -40,6 +40,9 @@ forbid (principal, action == Action::"desk.echo", resource) when { context.input
 forbid (principal, action == Action::"desk.echo", resource)
 when { context.input.text like "ask*" } unless { context.approvals.count >= 1 };
 
+@id("two-leads") @approvers("lead") @reason("This cannot be undone.")
+forbid (principal, action == Action::"desk.wipe", resource) unless { context.approvals.count >= 2 };
+
 permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke"], resource);
 permit (principal in Role::"auditor", action == Action::"read", resource in Domain::"desk");
 permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
@@ -106,9 +109,12 @@ func start(t *testing.T) *rig {
 // startWithin gives each request so much time.
 func startWithin(t *testing.T, timeout time.Duration) *rig {
 	t.Helper()
+	desk := toolstest.NewFake()
+	desk.Handle([]byte(`{"name":"wipe","inputSchema":{"type":"object"},"annotations":{"destructiveHint":true,"idempotentHint":false}}`),
+		func(context.Context, tools.Call) (tools.Answer, error) { return toolstest.Text("wiped"), nil })
 	r := &rig{t: t, Rig: brokertest.Start(t, brokertest.Options{
 		Policies: policies, HoldWait: 10 * time.Millisecond,
-		Upstreams: map[string]tools.Upstream{"desk": toolstest.NewFake()},
+		Upstreams: map[string]tools.Upstream{"desk": desk},
 	})}
 	logger := slog.New(slog.DiscardHandler)
 	var err error

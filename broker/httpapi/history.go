@@ -103,6 +103,11 @@ func (a *api) listHeld(w http.ResponseWriter, r *http.Request, v *viewer, p *par
 	if err != nil {
 		return err
 	}
+	shown := make([]*HeldCall, len(list.Items))
+	for i := range list.Items {
+		shown[i] = &list.Items[i]
+	}
+	a.precede(r.Context(), shown...)
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
 }

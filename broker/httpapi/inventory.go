@@ -149,12 +149,15 @@ func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error
 }
 
 func toolOf(t *tools.Tool, visible bool) Tool {
-	hints := t.Annotations
 	return Tool{
 		Name: t.Name(), WireName: t.WireName(), Upstream: t.Upstream, Domain: t.Domain, Title: t.Title, Description: t.Description,
 		Digest: t.Digest, Finding: t.Finding, InputSchema: jsontext.Value(t.InputSchema), Visible: visible,
-		Annotations: Annotations{ReadOnly: hints.ReadOnly, Destructive: hints.Destructive, Idempotent: hints.Idempotent, OpenWorld: hints.OpenWorld},
+		Annotations: annotationsOf(t.Annotations),
 	}
+}
+
+func annotationsOf(a tools.Annotations) Annotations {
+	return Annotations{ReadOnly: a.ReadOnly, Destructive: a.Destructive, Idempotent: a.Idempotent, OpenWorld: a.OpenWorld}
 }
 
 // Policy is what is in force.

@@ -32,8 +32,9 @@ type CallSummary struct {
 	Effect     string    `json:"effect,omitempty"`     // allow, deny or hold
 	Approvers  []string  `json:"approvers"`            // the roles that the hold waits for
 	Votes      []Vote    `json:"votes"`
-	Expires    time.Time `json:"expires,omitzero"` // of the hold
-	Trace      string    `json:"trace,omitempty"`  // W3C traceparent
+	Expires    time.Time `json:"expires,omitzero"`  // of the hold
+	Trace      string    `json:"trace,omitempty"`   // W3C traceparent
+	Session    string    `json:"session,omitempty"` // of the caller at the identity provider
 }
 
 // Vote is an approval that counts.
@@ -75,6 +76,12 @@ type HeldCall struct {
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
 	Client          string         `json:"client,omitempty"` // what the client calls itself
+
+	Justification string      `json:"justification,omitempty"` // why the agent says that it makes the call; nobody has verified it
+	Annotations   Annotations `json:"annotations"`
+	Quorum        Quorum      `json:"quorum"`
+	Precedents    *Precedents `json:"precedents,omitempty"` // while the call is held
+	Alike         string      `json:"alike"`                // the same for held calls that can be decided together
 }
 
 // CallDetail is all that is known of a call.
@@ -172,6 +179,7 @@ func summarize(c calls.Call) CallSummary {
 		Opened: utc(c.Opening.Time), Closed: utc(c.Closing.Time), DurationMS: c.Outcome.Millis,
 		Policies: []string{}, Effect: string(d.Effect), Approvers: append([]string{}, c.Approvers()...),
 		Votes: []Vote{}, Expires: utc(c.Deadline()), Trace: c.Opening.Trace,
+		Session: c.Intent.Identity.Session,
 	}
 	for _, a := range c.Intent.Identity.Chain {
 		s.Chain = append(s.Chain, a.ID)
@@ -209,16 +217,23 @@ func describe(c calls.Call) HeldCall {
 
 		CallSummary: summarize(c), Digest: c.Digest(), Definition: c.Intent.Definition,
 		Reasons: append([]audit.Reason{}, decisionOf(c).Reasons...), Client: c.Intent.Client,
+		Alike: alikeKey(c), Quorum: quorumOf(broker.HeldCall{Call: c}),
 	}
 }
 
 // held is a held call as the broker shows it to one viewer.
 func held(h broker.HeldCall) HeldCall {
 	v := describe(h.Call)
-	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
-	v.Arguments, v.ArgumentsErased = jsontext.Value(h.Arguments), h.Arguments == nil
-	v.Asked, v.Sentence = jsontext.Value(h.Asked), sentenceOf(h)
+	v.ArgumentsErased = h.Arguments == nil
+	v.put(h)
 	return v
+}
+
+// put adds what the broker says of a held call to one who may decide on it.
+func (v *HeldCall) put(h broker.HeldCall) {
+	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
+	v.Arguments, v.Asked, v.Sentence = jsontext.Value(h.Arguments), jsontext.Value(h.Asked), sentenceOf(h)
+	v.Justification, v.Annotations, v.Quorum = h.Justification, annotationsOf(h.Annotations), quorumOf(h)
 }
 
 func sentenceOf(h broker.HeldCall) *Sentence {

@@ -196,11 +196,11 @@ func (v *invocation) request() broker.Request {
 	req := broker.Request{
 		Identity: v.in.identity, Subject: subject(v.r), Tool: v.name, Method: v.method, Arguments: v.arguments,
 		Client: m.meta.client.String(), Protocol: m.meta.version,
-		IdempotencyKey: m.meta.idempotencyKey,
-		TraceParent:    validTraceParent(m.meta.traceParent),
-		LogLevel:       v.n.level,
-		LacksScopes:    v.lacks,
-		NoWait:         v.heldAsks(),
+		IdempotencyKey: m.meta.idempotencyKey, Justification: m.meta.justification,
+		TraceParent: validTraceParent(m.meta.traceParent),
+		LogLevel:    v.n.level,
+		LacksScopes: v.lacks,
+		NoWait:      v.heldAsks(),
 	}
 	if req.TraceParent == "" {
 		req.TraceParent = validTraceParent(v.r.Header.Get("Traceparent"))

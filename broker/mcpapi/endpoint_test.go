@@ -100,6 +100,7 @@ func TestCallReachesTheBrokerAsSent(t *testing.T) {
 				r.Params.Meta = mcp.NewMetaFromMap(map[string]any{
 					"traceparent":              "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 					"dev.deed/idempotency_key": "once",
+					"dev.deed/justification":   "the customer asked \u202etwice",
 				})
 				result, err := c.CallTool(t.Context(), r)
 				if err != nil {
@@ -110,7 +111,7 @@ func TestCallReachesTheBrokerAsSent(t *testing.T) {
 				}
 				got := s.caller.requests()[0]
 				if got.Identity.Principal != "alice" || got.Tool != "files.echo" || got.Protocol != version || got.Client != "tester/2" ||
-					got.IdempotencyKey != "once" || got.TraceParent != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
+					got.IdempotencyKey != "once" || got.Justification != "the customer asked \u202etwice" || got.TraceParent != "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" {
 					t.Errorf("request %+v", got)
 				}
 				if want := `12345678901234567890`; !bytes.Contains(got.Arguments, []byte(want)) {

@@ -271,6 +271,8 @@ func TestAmbiguousBodiesAreRefused(t *testing.T) {
 		{"another jsonrpc", `{"jsonrpc":"1.0","id":1,"method":"ping"}`, -32600},
 		{"params in an array", `{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}`, -32600},
 		{"a long idempotency key", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"dev.deed/idempotency_key":"` + strings.Repeat("k", 129) + `"}}}`, -32602},
+		{"a long justification", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"dev.deed/justification":"` + strings.Repeat("k", 1001) + `"}}}`, -32602},
+		{"a justification that is no text", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"dev.deed/justification":7}}}`, -32600},
 	} {
 		got := s.send(t, "/mcp", c.body, "Mcp-Session-Id", session)
 		var failed struct {

@@ -56,9 +56,16 @@ type meta struct {
 	progressToken  jsontext.Value
 	traceParent    string
 	idempotencyKey string
+	justification  string
 }
 
-const keyIdempotency = "dev.deed/idempotency_key"
+// What the broker reads of a request's _meta beside what is MCP's.
+const (
+	keyIdempotency   = "dev.deed/idempotency_key"
+	keyJustification = "dev.deed/justification" // why the agent makes the call, for those who decide on it
+
+	maxJustification = 1000 // bytes
+)
 
 // fault is why a message is refused before anything is done with it.
 type fault struct {

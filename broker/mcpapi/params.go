@@ -81,6 +81,10 @@ func (r *reader) meta(m *meta) error {
 			if m.idempotencyKey, err = r.text(); err == nil && (m.idempotencyKey == "" || len(m.idempotencyKey) > maxText) {
 				err = invalidParams(keyIdempotency + " must have 1 to 128 bytes")
 			}
+		case keyJustification:
+			if m.justification, err = r.text(); err == nil && len(m.justification) > maxJustification {
+				err = invalidParams(keyJustification + " must have at most 1000 bytes")
+			}
 		default:
 			err = r.dec.SkipValue()
 		}

@@ -20,6 +20,7 @@ type Set struct {
 	quarantined []string
 	counters    []Counter
 	none, top   cedar.Value            // context.approvals when nobody, and when everyone has approved
+	roles       []string               // that the policies mention
 	tools       map[string]*plan       // by upstream.tool
 	people      map[string]*peoplePlan // by action
 
@@ -49,11 +50,12 @@ type peoplePlan struct {
 }
 
 func (c *compilation) set() *Set {
+	roles := c.everyRole()
 	s := &Set{
-		digest: Digest(c.files), schema: c.checker.text, hold: c.DefaultHold,
+		roles: roles, digest: Digest(c.files), schema: c.checker.text, hold: c.DefaultHold,
 		rules: c.rules, quarantined: c.quarantined, counters: c.counters,
 		none:  approvalsRecord(Approvals{}),
-		top:   approvalsRecord(Approvals{Count: TopApprovals, Roles: c.everyRole()}),
+		top:   approvalsRecord(Approvals{Count: TopApprovals, Roles: roles}),
 		tools: make(map[string]*plan, len(c.tools)), people: map[string]*peoplePlan{},
 		seen: map[string][]string{},
 	}

@@ -18,7 +18,7 @@ import (
 const maxArguments = 4 << 20
 
 func newCallCommand(env *environment) *cobra.Command {
-	var arguments, key string
+	var arguments, key, why string
 	var agents []string
 	var wait time.Duration
 	c := &cobra.Command{
@@ -36,6 +36,7 @@ tool's result as it came, or the error with its kind and reasons.`,
 	flags := c.Flags()
 	flags.StringVar(&arguments, "args", "{}", "the arguments: a `JSON` object, @file, or - for stdin")
 	flags.StringVar(&key, "idempotency-key", "", "repeating the call with this `key` gives the first one's outcome")
+	flags.StringVar(&why, "justification", "", "why the call is made, for those who may have to decide on it: a `text`")
 	flags.StringArrayVar(&agents, "agent", nil, "an `agent` of the demo that acts for --as; may be repeated")
 	flags.DurationVar(&wait, "wait", 0, "how long to wait for people, beyond the broker's own time")
 	await := flags.String("await", "", "pick up the outcome of a pending `call`, in place of calling a tool")
@@ -67,7 +68,7 @@ tool's result as it came, or the error with its kind and reasons.`,
 		if *await != "" {
 			result, err = mcp.Await(cmd.Context(), *await, waiting)
 		} else {
-			result, err = mcp.Call(cmd.Context(), args[0], raw, client.CallOptions{IdempotencyKey: key, Waiting: waiting})
+			result, err = mcp.Call(cmd.Context(), args[0], raw, client.CallOptions{IdempotencyKey: key, Justification: why, Waiting: waiting})
 		}
 		if err != nil {
 			return env.refused(err)

@@ -131,6 +131,12 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	for _, r := range h.Reasons {
 		e.printf("held by   %s: %s\n", plain(r.Policy), plain(r.Text))
 	}
+	if h.Justification != "" {
+		e.printf("because   %s (says the agent; nobody has verified it)\n", plain(h.Justification))
+	}
+	if p := h.Precedents; p != nil {
+		e.printf("before    in %d days %d approved, %d denied, %d expired of the like\n", p.Days, p.Approved, p.Denied, p.Expired)
+	}
 	if h.State == "held" {
 		e.printf("waits for %s\n", firstOf(plain(strings.Join(h.Approvers, " or ")), "whoever may approve"))
 	}
