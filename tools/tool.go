@@ -45,7 +45,7 @@ func (t *Tool) Validate(a Arguments) error {
 	return nil
 }
 
-// Call runs the tool; c.Tool and c.Method are filled in. It waits for one of the
+// Call runs the tool; c.Tool, c.Method and c.Definition are filled in. It waits for one of the
 // upstream's slots and at most the upstream's time limit, which does not pass
 // while the caller is asked something. Its error is an [*RPCError] or wraps
 // [ErrNotSent] or [ErrUncertain], as [Upstream] says; running out of time wraps
@@ -73,7 +73,7 @@ func (t *Tool) Call(ctx context.Context, c Call) (Answer, error) {
 	if !t.current() {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ErrChanged)
 	}
-	c.Tool, c.Method = t.Definition.Name, t.Method
+	c.Tool, c.Method, c.Definition = t.Definition.Name, t.Method, t.Digest
 	return t.entry.call(ctx, c)
 }
 

@@ -53,6 +53,7 @@ type Upstream interface {
 type Call struct {
 	ID          string // the broker's call id
 	Tool        string // by the upstream's own name
+	Definition  string // the digest of the definition that was decided on; empty: whatever it is
 	Method      string // the MCP method: [MethodCall], or that of an operation whose params the arguments are
 	Arguments   json.RawMessage
 	TraceParent string

@@ -136,7 +136,7 @@ func TestUpstreamKinds(t *testing.T) {
 	}
 	want := map[string]config.Kind{
 		"files": config.KindBuiltin, "ledger": config.KindBuiltin,
-		"git": config.KindCommand, "payments": config.KindHTTP,
+		"git": config.KindCommand, "payments": config.KindHTTP, "crm": config.KindOpenAPI,
 	}
 	got := map[string]config.Kind{}
 	for name, u := range c.Upstreams {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 )
@@ -100,6 +101,9 @@ func (c *Config) complete(dir string) error {
 	}
 	c.completeDomains()
 	for name, u := range c.Upstreams {
+		if !strings.Contains(u.OpenAPI, "://") {
+			u.OpenAPI = under(dir, u.OpenAPI)
+		}
 		switch {
 		case u.Dir != "":
 			u.Dir = under(dir, u.Dir)

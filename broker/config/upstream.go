@@ -1,7 +1,7 @@
 package config
 
-// Upstream is what stands behind tools: exactly one of Command, URL, Builtin (and
-// OpenAPI, which this version refuses) says which kind; see [Upstream.Kind].
+// Upstream is what stands behind tools: exactly one of Command, URL, OpenAPI and Builtin
+// says which kind; see [Upstream.Kind].
 type Upstream struct {
 	Domain string `yaml:"domain"`
 
@@ -19,7 +19,12 @@ type Upstream struct {
 	// Command runs.
 	Dir string `yaml:"dir"`
 
-	OpenAPI string `yaml:"openapi"`
+	OpenAPI string `yaml:"openapi"` // URL or path of an HTTP service's OpenAPI 3 document
+	// BaseURL is where that service is; left out, where the document says, if it is the
+	// host that the document is at.
+	BaseURL string `yaml:"base_url"`
+	// Operations selects those of the document that become tools; left out, all.
+	Operations Operations `yaml:"operations"`
 
 	// Scopes are those that a token must have to call any of the tools; ToolScopes more,
 	// by the tool's own name.
@@ -37,6 +42,21 @@ type Upstream struct {
 
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
 	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
+}
+
+// Operations selects operations of an OpenAPI document: those that any of Include matches, or
+// all if it is empty, but none that any of Exclude matches.
+type Operations struct {
+	Include []OperationMatch `yaml:"include"`
+	Exclude []OperationMatch `yaml:"exclude"`
+}
+
+// OperationMatch matches an operation for which all that it says is so.
+type OperationMatch struct {
+	ID     string `yaml:"id"`     // operationId; * stands for anything
+	Tag    string `yaml:"tag"`    // one of its tags
+	Method string `yaml:"method"` // GET, POST, …
+	Path   string `yaml:"path"`   // as in the document; * stands for anything in a segment, /** for all below
 }
 
 // Auth says how the broker proves itself to an HTTP upstream: never with the
@@ -80,6 +100,7 @@ const (
 	KindCommand      // a child process that speaks MCP over stdio
 	KindHTTP         // an MCP server over Streamable HTTP
 	KindBuiltin      // a package of Deed
+	KindOpenAPI      // an HTTP service with an OpenAPI document
 )
 
 // The values of Trust.
@@ -107,7 +128,10 @@ func (u *Upstream) Kind() Kind {
 	if u.Builtin != "" {
 		kinds = append(kinds, KindBuiltin)
 	}
-	if len(kinds) != 1 || u.OpenAPI != "" {
+	if u.OpenAPI != "" {
+		kinds = append(kinds, KindOpenAPI)
+	}
+	if len(kinds) != 1 {
 		return KindUnknown
 	}
 	return kinds[0]

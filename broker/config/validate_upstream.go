@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -48,10 +49,6 @@ func (v *validation) sentences(key string, sentences map[string]string) {
 
 // kind checks that the upstream says exactly once how it is reached, and how.
 func (v *validation) kind(key string, u *Upstream) bool {
-	if u.OpenAPI != "" {
-		v.fail(child(key, "openapi"), "is not supported by this build yet; put an MCP server before the API and use url or command")
-		return false
-	}
 	switch u.Kind() {
 	case KindCommand:
 		if u.Command[0] == "" {
@@ -61,11 +58,37 @@ func (v *validation) kind(key string, u *Upstream) bool {
 		v.webURL(child(key, "url"), u.URL)
 	case KindBuiltin:
 		v.builtin(key, u)
+	case KindOpenAPI:
+		v.openAPI(key, u)
 	case KindUnknown:
-		v.fail(key, "needs exactly one of command, url and builtin")
+		v.fail(key, "needs exactly one of command, url, openapi and builtin")
 		return false
 	}
 	return true
+}
+
+func (v *validation) openAPI(key string, u *Upstream) {
+	if strings.Contains(u.OpenAPI, "://") {
+		v.webURL(child(key, "openapi"), u.OpenAPI)
+	}
+	if u.BaseURL != "" {
+		v.webURL(child(key, "base_url"), u.BaseURL)
+	}
+	for list, matches := range map[string][]OperationMatch{"include": u.Operations.Include, "exclude": u.Operations.Exclude} {
+		at := child(child(key, "operations"), list)
+		for i, m := range matches {
+			_, badID := path.Match(m.ID, "")
+			_, badPath := path.Match(m.Path, "")
+			switch {
+			case m == (OperationMatch{}):
+				v.fail(item(at, i), "says nothing; write id, tag, method or path")
+			case badID != nil || badPath != nil:
+				v.fail(item(at, i), "has a pattern that is none; * stands for anything")
+			case m.Path != "" && !strings.HasPrefix(m.Path, "/"):
+				v.fail(item(at, i), "has a path that does not begin with a slash")
+			}
+		}
+	}
 }
 
 func (v *validation) builtin(key string, u *Upstream) {
@@ -90,8 +113,10 @@ func (v *validation) belongs(key string, u *Upstream) {
 		where string
 	}{
 		{"env", len(u.Env) > 0, []Kind{KindCommand}, "command"},
-		{"headers", len(u.Headers) > 0, []Kind{KindHTTP}, "url"},
-		{"auth", u.Auth != nil, []Kind{KindHTTP}, "url"},
+		{"headers", len(u.Headers) > 0, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
+		{"auth", u.Auth != nil, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
+		{"base_url", u.BaseURL != "", []Kind{KindOpenAPI}, "openapi"},
+		{"operations", len(u.Operations.Include)+len(u.Operations.Exclude) > 0, []Kind{KindOpenAPI}, "openapi"},
 		{"dir", u.Dir != "", []Kind{KindCommand, KindBuiltin}, "command or builtin"},
 	} {
 		if k.given && kind != k.kinds[0] && kind != k.kinds[len(k.kinds)-1] {

@@ -14,8 +14,10 @@ import (
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 	"github.com/deedbroker/deed/tools/files"
 	"github.com/deedbroker/deed/tools/ledger"
+	"github.com/deedbroker/deed/tools/openapi"
 	"github.com/deedbroker/deed/tools/upstream"
 )
 
@@ -112,29 +114,59 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 		return s.httpUpstream(ctx, u)
 	case config.KindBuiltin:
 		return s.builtin(ctx, u)
+	case config.KindOpenAPI:
+		return s.serviceUpstream(ctx, name, u)
 	case config.KindUnknown:
 	}
-	return nil, fmt.Errorf("it is neither a command, a url nor a builtin")
+	return nil, fmt.Errorf("it is neither a command, a url, an openapi nor a builtin")
 }
 
 func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Upstream, error) {
-	headers := map[string]string{}
-	for name, value := range u.Headers {
-		text, err := value.Resolve()
-		if err != nil {
-			return nil, fmt.Errorf("header %s: %w", name, err)
-		}
-		headers[name] = text
-	}
-	shown, err := s.keepers.source(ctx, u.Auth)
+	headers, shown, err := s.shown(ctx, u)
 	if err != nil {
-		return nil, fmt.Errorf("auth: %w", err)
+		return nil, err
 	}
 	c := upstream.HTTPConfig{URL: u.URL, Headers: headers, Credentials: shown, MaxAnswer: int(s.cfg.Limits.Answer)}
 	if u.Auth != nil {
 		c.CredentialHeader = u.Auth.Header
 	}
 	return upstream.NewHTTP(c)
+}
+
+// serviceUpstream is that of a service with an OpenAPI document.
+func (s *Server) serviceUpstream(ctx context.Context, name string, u config.Upstream) (tools.Upstream, error) {
+	headers, shown, err := s.shown(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	c := openapi.Config{
+		Document: u.OpenAPI, Base: u.BaseURL, Headers: headers, Credentials: shown, MaxAnswer: int(s.cfg.Limits.Answer),
+		Logger: s.opt.Logger.With(slog.String("upstream", name)),
+	}
+	if u.Auth != nil {
+		c.CredentialHeader = u.Auth.Header
+	}
+	for _, m := range u.Operations.Include {
+		c.Operations.Include = append(c.Operations.Include, openapi.Match(m))
+	}
+	for _, m := range u.Operations.Exclude {
+		c.Operations.Exclude = append(c.Operations.Exclude, openapi.Match(m))
+	}
+	return openapi.New(c)
+}
+
+// shown is what an upstream over HTTP is shown of the broker.
+func (s *Server) shown(ctx context.Context, u config.Upstream) (headers map[string]string, source credentials.Source, err error) {
+	headers = map[string]string{}
+	for name, value := range u.Headers {
+		if headers[name], err = value.Resolve(); err != nil {
+			return nil, nil, fmt.Errorf("header %s: %w", name, err)
+		}
+	}
+	if source, err = s.keepers.source(ctx, u.Auth); err != nil {
+		return nil, nil, fmt.Errorf("auth: %w", err)
+	}
+	return headers, source, nil
 }
 
 func (s *Server) builtin(ctx context.Context, u config.Upstream) (tools.Upstream, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/deedbroker/deed/tools"
 	"github.com/deedbroker/deed/tools/credentials"
+	"github.com/deedbroker/deed/tools/web"
 )
 
 const maxMessage = 4096 // bytes of a server's error message
@@ -25,7 +26,6 @@ var (
 	errHalf         = errors.New("it took only half of a request")
 	errTerminated   = errors.New("the server has ended the session")
 	errForbidden    = errors.New("the server demands authorization")
-	errRedirected   = errors.New("the server redirects to another host")
 )
 
 // statusError is an HTTP status without a JSON-RPC answer.
@@ -47,8 +47,8 @@ func (s *session) failure(err error, sent bool) error {
 		return fmt.Errorf("%w: %w", tools.ErrNotSent, errTerminated)
 	case errors.Is(err, transport.ErrAuthorizationRequired):
 		return fmt.Errorf("%w: %w", tools.ErrNotSent, errForbidden)
-	case errors.Is(err, errRedirected):
-		return fmt.Errorf("%w: %w", tools.ErrNotSent, errRedirected)
+	case errors.Is(err, web.ErrRedirected):
+		return fmt.Errorf("%w: %w", tools.ErrNotSent, web.ErrRedirected)
 	case isStatus && status >= 400 && status < 500:
 		return fmt.Errorf("%w: %w", tools.ErrNotSent, status)
 	case isStatus:

@@ -10,6 +10,8 @@ import (
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools/web"
 )
 
 // shake connects over t and agrees on a protocol revision. The session's context
@@ -74,8 +76,8 @@ func handshakeFault(ctx context.Context, err error) error {
 		return status
 	case errors.Is(err, transport.ErrAuthorizationRequired):
 		return errForbidden
-	case errors.Is(err, errRedirected):
-		return errRedirected
+	case errors.Is(err, web.ErrRedirected):
+		return web.ErrRedirected
 	case errors.Is(err, transport.ErrLegacySSEServer), errors.Is(err, transport.ErrSessionTerminated):
 		return errors.New("there is no MCP server over Streamable HTTP at this URL")
 	default:

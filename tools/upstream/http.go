@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -18,12 +16,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/deedbroker/deed/tools/credentials"
-)
-
-const (
-	dialTimeout    = 10 * time.Second
-	maxConnections = 128 // to one server
-	maxRedirects   = 3
+	"github.com/deedbroker/deed/tools/web"
 )
 
 // HTTPConfig is an MCP server over Streamable HTTP.
@@ -48,9 +41,9 @@ type HTTPConfig struct {
 // NewHTTP returns an upstream that connects for each Run. Redirects lead nowhere but to
 // the same host.
 func NewHTTP(c HTTPConfig) (*Server, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || u.User != nil {
-		return nil, errors.New("configure HTTP upstream: the URL must be http or https, with a host and without user information")
+	u, err := web.Parse(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("configure HTTP upstream: %w", err)
 	}
 	if c.MaxAnswer < 0 || c.Refresh < 0 {
 		return nil, errors.New("configure HTTP upstream: limits cannot be negative")
@@ -94,13 +87,13 @@ func connectHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func()) 
 func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, bool, error) {
 	base := c.Transport
 	if base == nil {
-		base = standardTransport()
+		base = web.Transport()
 	}
 	s := newSession()
 	s.http = true
 	httpClient := &http.Client{
 		Transport:     &limitedTransport{base: c.authorized(base), most: c.MaxAnswer, s: s},
-		CheckRedirect: sameHost(u),
+		CheckRedirect: web.SameHost(u),
 	}
 	options := []transport.StreamableHTTPCOption{
 		transport.WithHTTPBasicClient(httpClient),
@@ -144,40 +137,13 @@ func (c HTTPConfig) authorized(base http.RoundTripper) http.RoundTripper {
 
 func legacyRevision(version string) bool { return !mcp.IsModernProtocol(version) }
 
-func standardTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   dialTimeout,
-		ExpectContinueTimeout: time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConns:          maxConnections,
-		MaxIdleConnsPerHost:   maxConnections,
-		ForceAttemptHTTP2:     true,
-	}
-}
-
-// sameHost allows a few redirects within the configured scheme and host: anywhere
-// else the credentials in the headers are not meant for.
-func sameHost(u *url.URL) func(*http.Request, []*http.Request) error {
-	return func(next *http.Request, before []*http.Request) error {
-		if next.URL.Scheme != u.Scheme || next.URL.Host != u.Host {
-			return errRedirected
-		}
-		if len(before) >= maxRedirects {
-			return fmt.Errorf("%w: more than %d times", errRedirected, maxRedirects)
-		}
-		return nil
-	}
-}
-
 // traced is a context in which an HTTP request notes whether it got a connection: until then
 // nothing of it can have been sent. What goes to a process counts as sent.
 func traced(ctx context.Context, http bool) (context.Context, *atomic.Bool) {
-	sent := &atomic.Bool{}
-	if !http {
-		sent.Store(true)
-		return ctx, sent
+	if http {
+		return web.Traced(ctx)
 	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent.Store(true) }}), sent
+	sent := &atomic.Bool{}
+	sent.Store(true)
+	return ctx, sent
 }
