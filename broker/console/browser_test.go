@@ -3,15 +3,13 @@ package console_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/deedbroker/deed/cmd/testbed/need"
@@ -43,6 +41,10 @@ func openBrowser(t *testing.T) *browser {
 	t.Cleanup(cancel)
 	b := &browser{t: t, ctx: ctx}
 	messages := chromedp.Console(ctx)
+	_, err := chromedp.Call(ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: `addEventListener('securitypolicyviolation', (e) => console.error('violates', e.violatedDirective, e.blockedURI, e.sample))`,
+	})
+	must(t, err)
 	b.do(chromedp.Navigate("about:blank"))
 	var group sync.WaitGroup
 	group.Go(func() {
@@ -142,31 +144,11 @@ func (b *browser) rest() {
 	b.until("performance.now() - window.restFrom > 450")
 }
 
-// picture saves what the page looks like, where DEED_TEST_PICTURES says; it proves nothing.
-func (b *browser) picture(name string) {
-	b.t.Helper()
-	dir := os.Getenv("DEED_TEST_PICTURES")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	must(b.t, err)
-	must(b.t, os.WriteFile(filepath.Join(dir, name+".png"), png, 0o600))
-}
-
-func (b *browser) scheme(scheme string) {
-	b.t.Helper()
-	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
-	})
-	must(b.t, err)
-}
-
 // login goes through the demo issuer's page like a person.
 func (b *browser) login(s *stack, name string) {
 	b.t.Helper()
 	b.do(chromedp.Navigate(s.url+"/"), chromedp.WaitVisible("#log-in"))
-	b.picture("login")
+	b.look("login")
 	b.do(chromedp.Click("#log-in"), chromedp.WaitVisible(`//a[text()="`+name+`"]`), chromedp.Click(`//a[text()="`+name+`"]`))
 	b.until("document.querySelector('#who')?.innerText.startsWith('" + name + "')")
 	b.live()
@@ -191,14 +173,14 @@ func TestAPersonDecidesWithTheKeyboard(t *testing.T) {
 	h, err := s.rig.Held(t.Context(), bob(t, s), first)
 	must(t, err)
 	b.sees(h.Intent.Digest)
-	b.picture("inbox")
+	b.look("inbox")
 	b.rest()
 	b.press("j")
 	b.until("document.activeElement.tagName === 'ARTICLE'")
 	b.press("y") // without a question there is nothing to confirm
 	b.press("a")
 	b.sees("with exactly the arguments above?")
-	b.picture("approve")
+	b.look("approve")
 	if got := ask[string](b, "document.activeElement.tagName"); got == "BUTTON" {
 		t.Error("a button has the focus: Enter would approve")
 	}
@@ -218,7 +200,7 @@ func TestAPersonDecidesWithTheKeyboard(t *testing.T) {
 	b.rest()
 	b.do(chromedp.Click(`[data-call="` + second + `"] .question:not([hidden]) button[type=submit]`)) // without a reason: nothing
 	b.do(chromedp.SendKeys(`[data-call="`+second+`"] .question:not([hidden]) textarea`, "Ask for the receipt first."))
-	b.picture("deny")
+	b.look("deny")
 	b.do(chromedp.Click(`[data-call="` + second + `"] .question:not([hidden]) button[type=submit]`))
 	b.sees("Denied by bob")
 	_, err = s.rig.Await(t.Context(), copilot, second, nil)
@@ -270,15 +252,15 @@ func TestThePageResumesAfterARestart(t *testing.T) {
 	if err := s.call("secret"); err == nil {
 		t.Fatal("a secret was let through")
 	}
-	s.serve(listen(t, strings.TrimPrefix(s.url, "http://")))
+	s.serve(listen(t, s.address()))
 	b.live()
 	b.until("document.querySelectorAll('.feed li').length === 7")
 	b.sees("Secrets stay here")
-	b.picture("live")
+	b.look("live")
 
 	s.stop()
 	s.newConsole() // another process: it knows nobody
-	s.serve(listen(t, strings.TrimPrefix(s.url, "http://")))
+	s.serve(listen(t, s.address()))
 	b.do(chromedp.WaitVisible("#log-in"))
 	b.do(chromedp.Click("#log-in"), chromedp.WaitVisible(`//a[text()="bob"]`), chromedp.Click(`//a[text()="bob"]`))
 	b.live()
@@ -300,14 +282,7 @@ func TestACallsPageTellsItsStory(t *testing.T) {
 	for _, step := range []string{"Recorded before anything was done", "by bob", "Released to run", "Answered", "payments/calls@"} {
 		b.sees(step)
 	}
-	b.picture("call")
-	b.scheme("dark")
-	b.picture("call-dark")
-	b.do(chromedp.EmulateViewport(320, 700))
-	b.picture("call-phone")
-	if ask[bool](b, "document.documentElement.scrollWidth > 320") {
-		t.Error("the page is wider than a phone")
-	}
+	b.look("call")
 	b.do(chromedp.Click(`form[action="/logout"] button`))
 	b.do(chromedp.WaitVisible("#log-in"))
 }

@@ -38,7 +38,7 @@ func TestAPersonChangesWhatAnAgentAskedFor(t *testing.T) {
 		return text.dispatchEvent(new Event('input'));
 	})()`, card))
 	b.sees(`"amount": 99.50`)
-	b.picture("edit")
+	b.look("edit")
 	b.rest()
 	b.do(chromedp.Click(card + ` form.neutral:not([hidden]) button[type=submit]`))
 	b.sees("integer") // the tool takes whole amounts only: nothing was changed
@@ -54,7 +54,7 @@ func TestAPersonChangesWhatAnAgentAskedFor(t *testing.T) {
 	other.sees("bob changed the arguments")
 	other.until("document.querySelector('.question:not([hidden])') === null")
 	other.sees(`"amount": 900`)
-	other.picture("edited")
+	other.look("edited")
 	other.press("y") // of a question that is gone
 	other.rest()
 	other.do(chromedp.Focus(card))
@@ -95,7 +95,7 @@ func TestAPersonApprovesCallsInAdvance(t *testing.T) {
 	})()`, card))
 	b.do(chromedp.Click(card + ` form.neutral:not([hidden]) button:not([type=submit]):not(.quiet)`))
 	b.sees("calls alike in the last 30 days")
-	b.picture("grant")
+	b.look("grant")
 	b.rest()
 	b.do(chromedp.Click(card + ` form.neutral:not([hidden]) button[type=submit]`))
 	b.sees("Approved by bob")
@@ -116,7 +116,7 @@ func TestAPersonApprovesCallsInAdvance(t *testing.T) {
 	b.do(chromedp.Navigate(s.url + "/#/grants"))
 	b.sees("/amount is at most 150")
 	b.sees("3 of 5 left")
-	b.picture("grants")
+	b.look("grants")
 	b.do(chromedp.Click(`.grants .deny`))
 	b.sees("taken back by bob")
 }
@@ -147,7 +147,7 @@ func TestAPersonStopsAnAgent(t *testing.T) {
 	b.sees("Stopped now")
 	b.sees("It does not stop by itself.")
 	b.until("document.querySelector('[data-agent=copilot] .chip')?.innerText === 'stopped'")
-	b.picture("agents")
+	b.look("agents")
 	b.do(chromedp.Click(`[data-revocation] > .actions > button`), chromedp.SendKeys(`[data-revocation] form input`, "mended"))
 	b.do(chromedp.Click(`[data-revocation] form button[type=submit]`))
 	b.until("document.querySelector('[data-revocation]') === null")

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -57,8 +58,8 @@ type stack struct {
 	verifier *oidc.Verifier
 	index    *index.Index
 	sealer   *seal.Sealer
-	broker   httpapi.Broker // what the API shows; the rig's unless a test stands in between
-	stop     func()         // the edges: listener, stream
+	between  func(http.Handler) http.Handler // stands between the page and the API, but for its stream
+	stop     func()                          // the edges: listener, stream
 }
 
 func start(t *testing.T) *stack {
@@ -71,7 +72,7 @@ func start(t *testing.T) *stack {
 	s := &stack{t: t, rig: brokertest.Start(t, brokertest.Options{
 		Policies: policies, HoldWait: time.Millisecond, Upstreams: map[string]tools.Upstream{"payments": fake},
 	})}
-	s.broker = s.rig.Broker
+	s.between = func(api http.Handler) http.Handler { return api }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var group sync.WaitGroup
 	t.Cleanup(func() {
@@ -150,13 +151,14 @@ func (s *stack) serve(listener net.Listener) {
 	})
 	must(s.t, err)
 	api, err := httpapi.New(httpapi.Config{
-		Broker: s.broker, History: s.index, Log: s.rig.Log, Sealer: s.sealer, Catalogue: s.rig.Registry, Policies: s.rig.Policies,
+		Broker: s.rig.Broker, History: s.index, Log: s.rig.Log, Sealer: s.sealer, Catalogue: s.rig.Registry, Policies: s.rig.Policies,
 		Domains: func() []string { return []string{"payments"} }, Auth: auth, Stream: hub, Metrics: http.NotFoundHandler(), Logger: logger,
 	})
 	must(s.t, err)
 	mux := http.NewServeMux()
 	mux.Handle("/", s.console)
-	mux.Handle("/v1/", api)
+	mux.Handle("/v1/", s.between(api))
+	mux.Handle("/v1/stream", api)
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.t.Context()))
 	var group sync.WaitGroup
@@ -178,6 +180,9 @@ func (s *stack) serve(listener net.Listener) {
 		group.Wait()
 	})
 }
+
+// address is where the edges listen.
+func (s *stack) address() string { return strings.TrimPrefix(s.url, "http://") }
 
 // hold makes a call that is held.
 func (s *stack) hold(amount int, note string) string {

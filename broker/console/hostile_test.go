@@ -1,111 +1,134 @@
 package console_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
+	"time"
 
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
-	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/denylist"
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker"
 )
 
-// hostile are texts that have run, or moved things, in pages that took them for more than text.
-var hostile = []string{
-	`<script>hurt()</script>`, `<img src=x onerror=hurt()>`, `<svg onload=hurt()>`, `<svg><script>hurt()</script></svg>`,
-	`"><script>hurt()</script>`, `'><img src=x onerror=hurt()>`, `</pre><script>hurt()</script>`, `</textarea><script>hurt()</script>`,
-	`</title><script>hurt()</script>`, `<iframe srcdoc="<script>parent.hurt()</script>">`, `<iframe src=javascript:hurt()>`, `<a href=javascript:hurt()>click</a>`,
-	`javascript:hurt()`, `[x](javascript:hurt())`, `<math><mtext><style><img src=x onerror=hurt()>`, `<details open ontoggle=hurt()>`,
-	`<input autofocus onfocus=hurt()>`, `<video><source onerror=hurt()>`, `<body onload=hurt()>`, `<base href=//evil.example>`,
-	`<meta http-equiv=refresh content="0;url=//evil.example">`, `<form action=//evil.example><button>Approve</button>`, `<link rel=stylesheet href=//evil.example/x.css>`,
-	`<style>*{display:none}</style>`, `{{constructor.constructor('hurt()')()}}`, `${hurt()}`, `<!--<img src="--><img src=x onerror=hurt()>`,
-	`<template><script>hurt()</script></template>`, `<noscript><p title="</noscript><img src=x onerror=hurt()>">`, `\u003cscript\u003ehurt()\u003c/script\u003e`,
-	`__proto__`, `constructor`, `data:text/html,<script>hurt()</script>`, `" onmouseover="hurt()" x="`, `' style='position:fixed;inset:0`,
-}
-
-// shown replaces what a held call is called and why it is held, as if tools and
-// policies were the attacker's.
-type shown struct {
-	*broker.Broker
-	names map[string]string
-}
-
-func (s shown) dress(h broker.HeldCall) broker.HeldCall {
-	text := s.names[h.ID]
-	h.Intent.Tool, h.Intent.Client = text, text
-	h.Intent.Identity.Principal = text
-	for i := range h.Intent.Identity.Chain {
-		h.Intent.Identity.Chain[i].ID = text
+// harm is what the page must never have: elements and attributes that it does not make,
+// links and sources that leave it.
+const harm = `(() => {
+	const own = /^(a|article|aside|bdi|body|button|circle|code|dd|details|dialog|div|dl|dt|em|figcaption|figure|footer|form|g|h1|h2|h3|header|img|input|kbd|label|li|line|main|nav|noscript|ol|option|output|p|path|pre|rect|section|select|small|span|strong|summary|svg|table|tbody|td|text|textarea|tfoot|th|thead|time|title|tr|ul)$/;
+	const odd = [];
+	for (const e of document.querySelectorAll('body *')) {
+		if (!own.test(e.localName)) odd.push(e.outerHTML);
+		for (const a of e.attributes) {
+			const leaves = a.name === 'href' ? !/^(#\/|#main$|\/login(\?|$))/.test(a.value) : a.name === 'src' ? !/^\/assets\//.test(a.value) : a.name === 'action' && a.value !== '/logout';
+			if (leaves || /^(on.*|style|srcdoc|formaction|target|ping|srcset|xlink:href|contenteditable|autofocus|popover)$/.test(a.name)) odd.push(a.name + '=' + a.value);
+		}
 	}
-	for i := range h.Intent.Decision.Reasons {
-		h.Intent.Decision.Reasons[i].Policy, h.Intent.Decision.Reasons[i].Text, h.Intent.Decision.Reasons[i].Link = text, text, text
+	if (window.harmed) odd.push('something ran');
+	if (document.querySelectorAll('script:not([src^="/assets/"]), base, link:not([href^="/assets/"]), meta[http-equiv]').length > 0) odd.push('the head was changed');
+	for (const r of performance.getEntriesByType('resource')) if (!r.name.startsWith(location.origin + '/')) odd.push('asked for ' + r.name);
+	return odd.map((o) => o.slice(0, 200));
+})()`
+
+// harmless checks the page as it is now.
+func (b *browser) harmless(where string) {
+	b.t.Helper()
+	for _, odd := range ask[[]string](b, harm) {
+		b.t.Errorf("%s: %s", where, odd)
 	}
-	h.MayVote, h.WhyNot = false, text
-	return h
 }
 
-func (s shown) Pending(ctx context.Context, viewer *agents.Identity) []broker.HeldCall {
-	list := s.Broker.Pending(ctx, viewer)
-	for i := range list {
-		intent := &list[i].Intent // a deep enough copy: what it holds is shared with the broker
-		intent.Identity.Chain = slices.Clone(intent.Identity.Chain)
-		intent.Decision.Reasons = slices.Clone(intent.Decision.Reasons)
-		list[i] = s.dress(list[i])
-	}
-	return list
+// shows waits until the page has each of the texts somewhere.
+func (b *browser) shows(texts []string) {
+	b.t.Helper()
+	list, err := json.Marshal(texts)
+	must(b.t, err)
+	b.until(fmt.Sprintf("%s.every((t) => document.querySelector('main').textContent.includes(t))", list))
 }
 
+// Each text that an agent, a tool, a person or a provider could have written is, on each
+// page, a text that would run if the page took it for markup.
 func TestWhatStrangersWriteIsText(t *testing.T) {
 	t.Parallel()
 	s, b := start(t), openBrowser(t)
-	names := map[string]string{}
-	for i, text := range hostile {
-		names[s.hold(200+i, text)] = text
-	}
+	texts := hostile(t)
+	p := &poison{texts: texts}
 	s.stop()
-	s.broker = shown{Broker: s.rig.Broker, names: names}
-	s.serve(listen(t, strings.TrimPrefix(s.url, "http://")))
+	s.between = p.between
+	s.serve(listen(t, s.address()))
+	_, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{
+		Source: "window.hurt = () => { window.harmed = true }",
+	})
+	must(t, err)
 	b.login(s, "bob")
-	b.until(fmt.Sprintf("document.querySelectorAll('.card').length === %d", len(hostile)))
-	ask[bool](b, "window.hurt = () => { window.harmed = true }, true")
 
-	for id, text := range names {
-		card := fmt.Sprintf(`document.querySelector('[data-call="%s"]')`, id)
-		for _, place := range []string{"h2", ".parties", ".who small", ".policy", ".reason", ".reasons small"} {
-			if got := ask[string](b, card+fmt.Sprintf(".querySelector(%q).textContent", place)); !strings.Contains(got, text) {
-				t.Errorf("%s of the card shows %q, want %q", place, got, text)
-			}
-		}
-		quoted, err := json.Marshal(text)
-		must(t, err)
-		raw := strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(string(quoted))
-		if strings.Contains(text, `\u`) { // escapes that are text stay as they are
-			raw = string(quoted)
-		}
-		if got := ask[string](b, card+".querySelector('.json').textContent"); !strings.Contains(got, raw) {
-			t.Errorf("arguments show %s, want %s", got, raw)
+	one := s.hold(201, "an honest note")
+	for i, text := range texts { // these come by the stream, which nothing stands before
+		_, err := s.rig.Call(t.Context(), broker.Request{Identity: copilot, Tool: "payments." + text, Arguments: []byte(`{}`), Client: text})
+		if i == 0 && broker.AsError(err).Kind != broker.Denied && broker.AsError(err).Kind != broker.NotFound {
+			t.Fatalf("a tool that is none: %v", err)
 		}
 	}
-	const foreign = `document.querySelectorAll('main script, main iframe, main svg, main style, main link, main meta, main base, main video, main template, main img, main details, main [style], main [onerror], main [onload]').length`
-	if n := ask[int](b, foreign); n != 0 {
-		t.Errorf("%d elements that the page does not make", n)
+	granted := s.hold(202, "granted")
+	h, err := s.rig.Held(t.Context(), bob(t, s), granted)
+	must(t, err)
+	_, err = s.rig.Grant(t.Context(), broker.GrantRequest{
+		Identity: bob(t, s), CallID: granted, Digest: h.Digest(), Uses: 5, Until: time.Now().Add(time.Hour), Reason: "a busy day",
+		Where: []audit.Condition{{Field: "/amount", AtMost: "300"}, {Field: "/note", Equals: []byte(`"granted"`)}},
+	})
+	must(t, err)
+	_, err = s.rig.Revoke(t.Context(), bob(t, s), denylist.Entry{Kind: denylist.Agent, Value: "other", Reason: "it ran wild"})
+	must(t, err)
+	p.on.Store(true)
+	for _, each := range []struct {
+		path  string
+		texts []string
+	}{
+		{"/", plainly(texts)}, {"/live", []string{}}, {"/grants", plainly(texts)}, {"/agents", plainly(texts)}, {"/calls/" + one, []string{}},
+	} {
+		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+"/#"+each.path))
+		b.live()
+		b.shows(each.texts)
+		b.harmless(each.path)
 	}
-	if ask[bool](b, "Boolean(window.harmed)") {
-		t.Error("something ran")
-	}
-	if n := ask[int](b, `[...document.querySelectorAll('main a')].filter(a => !a.getAttribute('href').startsWith('#/')).length`); n != 0 {
-		t.Errorf("%d links that leave the page", n)
-	}
-	b.picture("hostile")
+	b.do(chromedp.Navigate(s.url + "/#/"))
+	b.until(fmt.Sprintf("document.querySelectorAll('.card').length === %d", len(texts)))
+	b.harmless("the inbox again")
+	b.everyQuestion()
+	b.harmless("every question of many cards")
+}
 
+// everyQuestion opens the questions of many cards, one kind after the other.
+func (b *browser) everyQuestion() {
+	b.t.Helper()
+	b.rest()
+	for _, label := range []string{"Approve…", "Deny…", "Change…", "Allow more like it…"} {
+		n := ask[int](b, fmt.Sprintf(`(() => {
+			const buttons = [...document.querySelectorAll('.card button:not([hidden])')].filter((b) => b.textContent === %q && !b.closest('[hidden]'));
+			buttons.filter((_, i) => i %% 10 === 0).forEach((b) => b.click()); // each lays the page out anew
+			return document.querySelectorAll('.question:not([hidden])').length;
+		})()`, label))
+		if n == 0 {
+			b.t.Errorf("no card asks %q", label)
+		}
+		b.harmless(label)
+		b.rest()
+		ask[bool](b, `[...document.querySelectorAll('.question:not([hidden]) button.quiet')].forEach((b) => b.textContent === 'Back' && b.click()), true`)
+		b.rest()
+	}
+}
+
+// What cannot be seen, or looks like something else, is made visible.
+func TestWhatCannotBeSeenIsShown(t *testing.T) {
+	t.Parallel()
+	s, b := start(t), openBrowser(t)
+	b.login(s, "bob")
 	id := s.hold(9000, "\u202egpj.exe \u001b[31mred\u200b pаypal")
 	b.do(chromedp.Navigate(s.url + "/#/calls/" + id))
 	for _, made := range []string{"U+202E RLO", `\u001b`, "U+200B ZWSP", "U+0430"} {
 		b.sees(made)
 	}
-	b.picture("invisible")
+	b.look("invisible")
 }

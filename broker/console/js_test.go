@@ -22,3 +22,12 @@ func TestModules(t *testing.T) {
 		t.Fatalf("node --test: %v\n%s", err, out)
 	}
 }
+
+// TestTypes has the compiler check what the modules say of their types.
+func TestTypes(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), need.Env(t, need.Node), need.Env(t, need.TypeScript), "-p", "jstest/tsconfig.json").CombinedOutput()
+	if err != nil {
+		t.Errorf("tsc: %v\n%s", err, out)
+	}
+}

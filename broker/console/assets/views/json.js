@@ -13,7 +13,7 @@ const ESCAPED = /\\u00[01][0-9a-f]|\\u007f/gi;
  * @param {string} label what it is, for those who do not see it
  */
 export function jsonView(text, label) {
-  const pre = h('pre', { class: 'json', tabindex: 0, role: 'region', 'aria-label': label });
+  const pre = h('pre', { class: 'json', tabindex: 0, role: 'group', 'aria-label': label });
   const element = h('div', { class: 'json-view' }, pre);
   const folded = fold(text);
   fill(pre, folded ?? text);
