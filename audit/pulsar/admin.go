@@ -8,14 +8,26 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/pulsar/hosts"
 )
 
 // admin asks Pulsar's admin API.
 type admin struct {
 	url  string
 	http *http.Client
+}
+
+func newAdmin(url string, c *credentials) (*admin, error) {
+	client := c.http()
+	base, whichever, err := hosts.New(url, client.Transport)
+	if err != nil {
+		return nil, fmt.Errorf("admin API of Pulsar: %w", err)
+	}
+	client.Transport = whichever
+	return &admin{url: base, http: client}, nil
 }
 
 // maxAnswer bounds an answer of the admin API.
@@ -33,30 +45,39 @@ func (e *StatusError) Error() string {
 }
 
 // do asks one question; the answer's JSON, if there is any, is decoded into answer.
-func (a *admin) do(ctx context.Context, method, path string, answer any) (err error) {
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(a.url, "/")+"/admin/v2/"+path, nil)
+func (a *admin) do(ctx context.Context, method, path string, answer any) error {
+	_, err := a.ask(ctx, method, path, answer)
+	return err
+}
+
+// ask is do; it also returns what time it is for whoever answers.
+func (a *admin) ask(ctx context.Context, method, path string, answer any) (now time.Time, err error) {
+	req, err := http.NewRequestWithContext(ctx, method, a.url+"/admin/v2/"+path, nil)
 	if err != nil {
-		return err
+		return now, err
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("%w: %w", audit.ErrUnavailable, err)
+		return now, fmt.Errorf("%w: %w", audit.ErrUnavailable, err)
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("%w: %w", audit.ErrUnavailable, err)
+		return now, fmt.Errorf("%w: %w", audit.ErrUnavailable, err)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices {
-		return refusal(&StatusError{Method: method, Path: path, Status: resp.StatusCode, Reason: reasonIn(body)})
+		return now, refusal(&StatusError{Method: method, Path: path, Status: resp.StatusCode, Reason: reasonIn(body)})
+	}
+	if now, err = http.ParseTime(resp.Header.Get("Date")); err != nil {
+		now = time.Now() // it does not say
 	}
 	if answer == nil {
-		return nil
+		return now, nil
 	}
 	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
+		return now, fmt.Errorf("%s %s: %w", method, path, err)
 	}
-	return nil
+	return now, nil
 }
 
 // refusal says what a status means for whoever wants to use the log.
@@ -86,7 +107,8 @@ func (p place) path() string { return strings.Replace(p.name, "://", "/", 1) }
 
 // stats is what a role that may use a topic may also know of it.
 type stats struct {
-	Deduplication string `json:"deduplicationStatus"`
+	Deduplication string      `json:"deduplicationStatus"`
+	Publishers    []publisher `json:"publishers"`
 }
 
 // checkDeduplication refuses a topic on which events could be stored twice, or

@@ -50,24 +50,25 @@ func (f *feed) current() (pulsar.Reader, messageID) {
 // the topic has none that is unread. Only a feed that has taken another reader gives
 // messages again that it has given before: the last one.
 func (f *feed) next(ctx context.Context) (m received, some bool, err error) {
-	r, last := f.current()
-	m, some, err = f.hear(ctx, r, quietTime)
-	if some || err != nil {
-		return m, some, err
-	}
-	end, there, err := f.log.lastMessage(ctx, r)
-	if err == nil && (!there || !last.before(end)) {
-		return received{}, false, nil
-	}
-	if err == nil {
-		if m, some, err = f.hear(ctx, r, comeTime); some || err != nil {
+	for { // Pulsar may be away: then that is tried again and again
+		r, last := f.current()
+		m, some, err = f.hear(ctx, r, quietTime)
+		if some || err != nil {
 			return m, some, err
 		}
+		end, there, err := f.log.lastMessage(ctx, r)
+		if err == nil && (!there || !last.before(end)) {
+			return received{}, false, nil
+		}
+		if err == nil {
+			if m, some, err = f.hear(ctx, r, comeTime); some || err != nil {
+				return m, some, err
+			}
+		}
+		if err := f.renew(ctx, r); err != nil && (ctx.Err() != nil || f.log.isClosed()) {
+			return received{}, false, err
+		}
 	}
-	if err := f.renew(ctx, r); err != nil && (ctx.Err() != nil || f.log.isClosed()) {
-		return received{}, false, err
-	}
-	return f.next(ctx) // Pulsar may be away: then that is tried again and again
 }
 
 // hear waits for a message for a while.
@@ -84,7 +85,7 @@ func (f *feed) hear(ctx context.Context, r pulsar.Reader, wait time.Duration) (r
 		return heard, true, nil
 	case ctx.Err() != nil:
 		return received{}, false, ctx.Err()
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), f.isReplaced(r):
 		return received{}, false, nil
 	default:
 		return received{}, false, fmt.Errorf("read %s: %w", f.options.Topic, meaning(err))
@@ -114,6 +115,12 @@ func (f *feed) renew(ctx context.Context, old pulsar.Reader) error {
 		old.Close()
 	}
 	return nil
+}
+
+// isReplaced reports whether whoever asked for the end has taken another reader.
+func (f *feed) isReplaced(r pulsar.Reader) bool {
+	now, _ := f.current()
+	return now != r
 }
 
 // end is the last message that the topic has now; none if it is empty.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,8 +25,9 @@ type fence struct {
 	once    sync.Once
 }
 
-// Fence implements [audit.Fencer]. A replica lives while it has its producers; one whose
-// connection broke has Options.Courtesy to come back.
+// Fence implements [audit.Fencer]. A replica lives while it has its producers. One whose
+// connection broke has Options.Courtesy to come back, and more where Pulsar itself was
+// away: see awaitAbsence.
 func (l *Log) Fence(ctx context.Context, source string) (audit.Fence, error) {
 	f, err := l.fence(ctx, source)
 	if err != nil {
@@ -43,19 +43,8 @@ func (l *Log) fence(ctx context.Context, source string) (*fence, error) {
 	case !strings.HasPrefix(source, "deed://"+l.options.Tenant+"/") || source == l.options.source():
 		return nil, fmt.Errorf("%w: no other replica of this log", audit.ErrAlive)
 	}
-	f, err := l.takePlace(ctx, source)
-	if err != nil {
+	if err := l.awaitAbsence(ctx, source); err != nil {
 		return nil, err
-	}
-	if err := f.Close(); err != nil { // so that it can come back
-		return nil, err
-	}
-	t := time.NewTimer(l.options.Courtesy)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
 	}
 	return l.takePlace(ctx, source)
 }
@@ -64,13 +53,10 @@ func (l *Log) fence(ctx context.Context, source string) (*fence, error) {
 // others: two who try meet there.
 func (l *Log) takePlace(ctx context.Context, source string) (_ *fence, err error) {
 	f := &fence{log: l, name: source, writers: map[*partition]*writer{}}
-	var calls []*partition
+	calls := l.callPartitions()
 	held := newLease()
-	for _, p := range l.logs {
-		if p.place.topic == audit.TopicCalls {
-			calls = append(calls, p)
-			f.writers[p] = newWriter(p, source, held)
-		}
+	for _, p := range calls {
+		f.writers[p] = newWriter(p, source, held)
 	}
 	defer func() {
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 
 var (
 	_ audit.Log      = (*Log)(nil)
+	_ audit.Storer   = (*Log)(nil)
 	_ audit.Payloads = (*Log)(nil)
 )
 
@@ -86,7 +87,9 @@ func open(ctx context.Context, o Options, parts func(*Log, context.Context) erro
 	if err != nil {
 		return nil, err
 	}
-	l.admin = &admin{url: o.Admin, http: credentials.http()}
+	if l.admin, err = newAdmin(o.Admin, credentials); err != nil {
+		return nil, err
+	}
 	if l.client, err = newClient(o, credentials); err != nil {
 		return nil, meaning(err)
 	}

@@ -27,7 +27,7 @@ type Options struct {
 	URL string // pulsar://host:port or pulsar+ssl://host:port
 	// Listener is which of Pulsar's advertised listeners to be sent to; empty for its own.
 	Listener string
-	Admin    string // http://host:port or https://host:port
+	Admin    string // http://host:port or https://host:port, or more hosts with commas between them
 	Auth     Auth
 	Tenant   string
 	// Domains whose calls are kept; the broker's own is always among them.
@@ -45,7 +45,8 @@ type Options struct {
 	// OpenWait bounds each step of opening that waits for Pulsar. Zero means DefaultOpenWait.
 	OpenWait time.Duration
 	// Courtesy is how long another replica whose connection was lost may take to come
-	// back before its place is taken. Zero means DefaultCourtesy.
+	// back before its place is taken; where this one's was lost too, since Pulsar was
+	// away, four times as long. Zero means DefaultCourtesy.
 	Courtesy time.Duration
 
 	Logger *slog.Logger

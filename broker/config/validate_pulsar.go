@@ -12,7 +12,7 @@ const MaxPartitions = 64
 func (v *validation) pulsar(p *Pulsar, domains map[string]Domain) {
 	v.serviceURL("log.pulsar.url", p.URL)
 	if p.Admin != "" {
-		v.webURL("log.pulsar.admin", p.Admin)
+		v.webURLs("log.pulsar.admin", p.Admin)
 	}
 	v.pulsarAuth(p.Auth)
 	v.pulsarRole("log.pulsar.role", p.Role)
@@ -68,6 +68,17 @@ func (v *validation) serviceURL(key, text string) {
 			return
 		case scheme == "pulsar" && !isLoopback(u.Hostname()):
 			v.fail(key, "is in the clear to another machine; use pulsar+ssl")
+			return
+		}
+	}
+}
+
+// webURLs checks https://host:port[,host:port…].
+func (v *validation) webURLs(key, text string) {
+	scheme, hosts, _ := strings.Cut(text, "://")
+	for host := range strings.SplitSeq(hosts, ",") {
+		before := len(v.problems)
+		if v.webURL(key, scheme+"://"+host); len(v.problems) > before {
 			return
 		}
 	}

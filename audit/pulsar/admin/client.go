@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/apache/pulsar-client-go/pulsaradmin/pkg/rest"
+
+	"github.com/deedbroker/deed/audit/pulsar/hosts"
 )
 
 // Errors of the admin API that have a remedy. Each is wrapped with what Pulsar said.
@@ -30,7 +31,7 @@ const maxReason = 300
 
 // Options say where a cluster is and who asks.
 type Options struct {
-	URL string // of the admin API
+	URL string // of the admin API; of several hosts, as hosts.Split takes them
 	// Token returns the bearer token of the next request, or "" for none. It is asked
 	// each time, so that a token that was renewed is used.
 	Token     func() (string, error)
@@ -42,23 +43,24 @@ type Client struct{ rest *rest.Client }
 
 // New makes a client. It connects to nothing yet.
 func New(o Options) (*Client, error) {
-	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("admin API of Pulsar: %q is not an http(s) URL", o.URL)
-	}
 	transport := o.Transport
 	if transport == nil {
 		transport = http.DefaultTransport
 	}
+	base, whichever, err := hosts.New(o.URL, transport)
+	if err != nil {
+		return nil, fmt.Errorf("admin API of Pulsar: %w", err)
+	}
+	scheme, _, _ := strings.Cut(base, "://")
 	return &Client{&rest.Client{
-		ServiceURL: o.URL, VersionInfo: "deed",
+		ServiceURL: base, VersionInfo: "deed",
 		HTTPClient: &http.Client{
 			Timeout:   requestTime,
-			Transport: &bearer{next: transport, token: o.Token},
+			Transport: &bearer{next: whichever, token: o.Token},
 			// A broker that doesn't own the topic redirects to the one that does. Go leaves
 			// the token out when the host changes, and the bearer adds it again: that is
 			// meant for hosts of the cluster alone, which Pulsar names itself.
-			CheckRedirect: sameScheme(u.Scheme),
+			CheckRedirect: sameScheme(scheme),
 		},
 	}}, nil
 }
