@@ -29,7 +29,21 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrErased: the payload was there and has been erased; its commitment stands.
 	ErrErased = errors.New("payload erased")
+	// ErrLost is an ErrErased: the payload never came to be stored, since whoever
+	// wrote the event died before the log had acknowledged both. Nothing was done
+	// upon it.
+	ErrLost error = lost{}
 )
+
+type lost struct{}
+
+// Error implements error.
+func (lost) Error() string {
+	return "payload lost: its writer died before the log acknowledged it"
+}
+
+// Is makes it an ErrErased.
+func (lost) Is(target error) bool { return target == ErrErased }
 
 // Log is the durable, ordered record of what agents did.
 //
@@ -50,6 +64,12 @@ type Log interface {
 	// Follow is Read that goes on with new records as they become durable, until
 	// ctx is done: then it ends without an error.
 	Follow(ctx context.Context, from Cursor) iter.Seq2[Record, error]
+}
+
+// Storer is a [Log] that knows later where an event stands than that it is durable.
+type Storer interface {
+	// Store is [Log.Append] for those who need not know where the event stands.
+	Store(ctx context.Context, e Event) error
 }
 
 // Payloads gives back what was stored beside an event.

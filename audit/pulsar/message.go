@@ -68,7 +68,7 @@ type received struct {
 func (r received) entry(mismatches []audit.Mismatch) *entry {
 	return &entry{
 		index: r.index, id: r.id, at: r.at, body: r.Payload(),
-		payloads: r.Properties()[propertyCount] != "", mismatches: mismatches,
+		run: r.Properties()[propertyRun], payloads: r.Properties()[propertyCount] != "", mismatches: mismatches,
 	}
 }
 

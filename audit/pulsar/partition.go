@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
 	"golang.org/x/mod/sumdb/tlog"
@@ -23,9 +24,10 @@ type partition struct {
 	writer     *writer
 
 	mu     sync.Mutex
-	places map[string]*writer // guarded by mu: in the names of others, by these
-	feed   *feed              // guarded by mu: the tail's
-	broken error              // guarded by mu: why it follows no more
+	places map[string]*writer   // guarded by mu: in the names of others, by these
+	feed   *feed                // guarded by mu: the tail's
+	broken error                // guarded by mu: why it follows no more
+	ends   map[string]time.Time // guarded by mu: the tail's newest message of each run
 }
 
 // openTail starts to read after the records that the tree has. Where the topic is not
@@ -159,6 +161,7 @@ func (p *partition) take(check *checker, batch []received) error {
 		if w := p.writerOf(m.ProducerName()); w != nil {
 			w.met(m.Properties()[propertyRun], event.ID, e.id, e.index)
 		}
+		p.heard(e)
 		entries = append(entries, e)
 	}
 	p.ring.add(entries)

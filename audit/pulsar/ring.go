@@ -14,6 +14,7 @@ type entry struct {
 	id         messageID
 	at         time.Time
 	body       []byte
+	run        string
 	payloads   bool // it says that it has some
 	mismatches []audit.Mismatch
 }

@@ -95,6 +95,8 @@ func (v *verifier) payload(ctx context.Context, at audit.Position, name string, 
 	}
 	p, err := v.source.Payload(ctx, at, name)
 	switch {
+	case errors.Is(err, audit.ErrLost):
+		v.report.Lost++
 	case errors.Is(err, audit.ErrErased):
 		v.report.Erased++
 	case errors.Is(err, ErrWithheld):

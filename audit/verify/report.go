@@ -121,6 +121,7 @@ type Report struct {
 	OpenCalls   int64 `json:"open_calls"`
 	Payloads    int64 `json:"payloads"`   // that are what their events commit to
 	Erased      int64 `json:"erased"`     // payloads
+	Lost        int64 `json:"lost"`       // payloads whose writers died before the log acknowledged them
 	Statements  int64 `json:"statements"` // of who makes a call, that hold
 	Withheld    int64 `json:"withheld"`   // payloads
 	Checkpoints int64 `json:"checkpoints"`

@@ -209,8 +209,8 @@ func (e *environment) printReport(path string, r *verify.Report) {
 		t.row(plain(l.Log), fmt.Sprint(l.Size), fmt.Sprint(l.Sealed), fmt.Sprint(l.Checkpoints), when(l.LastCheckpoint, time.Now()))
 	}
 	t.flush()
-	e.printf("%d records, %d calls (%d open), %d payloads (%d erased), %d checkpoints in %s\n",
-		r.Records, r.Calls, r.OpenCalls, r.Payloads, r.Erased, r.Checkpoints, r.Duration.Round(time.Millisecond))
+	e.printf("%d records, %d calls (%d open), %d payloads (%d erased%s), %d checkpoints in %s\n",
+		r.Records, r.Calls, r.OpenCalls, r.Payloads, r.Erased, lost(r.Lost), r.Checkpoints, r.Duration.Round(time.Millisecond))
 	for _, k := range r.Keys {
 		e.printf("signed by %s\n", plain(k.String()))
 	}
@@ -222,4 +222,12 @@ func (e *environment) printReport(path string, r *verify.Report) {
 		return
 	}
 	e.printf("NOT verified: %d findings in %s\n", int64(len(r.Findings))+r.Omitted, plain(path))
+}
+
+// lost tells of payloads whose writers died before they were stored.
+func lost(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %d lost with brokers that died", n)
 }
