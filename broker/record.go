@@ -98,7 +98,7 @@ func (b *Broker) appendTo(ctx context.Context, to appender, e audit.Event) error
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)
 	defer cancel()
 	start := time.Now()
-	_, err := to.Append(ctx, e)
+	err := store(ctx, to, e)
 	b.metrics.appended(ctx, e.Type, time.Since(start), err)
 	if errors.Is(err, audit.ErrFenced) {
 		b.halt()
@@ -107,6 +107,15 @@ func (b *Broker) appendTo(ctx context.Context, to appender, e audit.Event) error
 		return fmt.Errorf("record %s: %w", e.Type, err)
 	}
 	return nil
+}
+
+// store appends an event, wherever it may stand then.
+func store(ctx context.Context, to appender, e audit.Event) error {
+	if s, ok := to.(audit.Storer); ok {
+		return s.Store(ctx, e)
+	}
+	_, err := to.Append(ctx, e)
+	return err
 }
 
 // callOf says where events of a recorded call go.

@@ -21,29 +21,64 @@ func (l *Log) Append(ctx context.Context, e audit.Event) (audit.Position, error)
 	return p, nil
 }
 
+// Store implements [audit.Storer]: it does not wait until the event was read back, which
+// tells its index.
+func (l *Log) Store(ctx context.Context, e audit.Event) error {
+	s, p, kept, err := l.send(ctx, e)
+	if err == nil {
+		err = p.writer.stored(ctx, s)
+	}
+	if err == nil {
+		err = kept.await(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("append event: %w", err)
+	}
+	return nil
+}
+
 func (l *Log) append(ctx context.Context, e audit.Event) (audit.Position, error) {
-	body, err := e.Encode()
+	s, p, kept, err := l.send(ctx, e)
 	if err != nil {
 		return audit.Position{}, err
+	}
+	index, err := p.writer.await(ctx, s)
+	if err != nil {
+		return audit.Position{}, err
+	}
+	if err := kept.await(ctx); err != nil {
+		return audit.Position{}, err
+	}
+	return audit.Position{Log: p.place.log, Index: index}, nil
+}
+
+// send has an event and its payloads sent, as far as they may be.
+func (l *Log) send(ctx context.Context, e audit.Event) (*sending, *partition, *keeping, error) {
+	fail := func(err error) (*sending, *partition, *keeping, error) { return nil, nil, nil, err }
+	body, err := e.Encode()
+	if err != nil {
+		return fail(err)
 	}
 	size := int64(len(body) + overhead)
 	for _, p := range e.Payloads {
 		if int64(len(p.Body)) > l.options.MaxPayloadBytes {
-			return audit.Position{}, fmt.Errorf("%w: payload %q has %d bytes, the limit is %d", audit.ErrTooLarge, p.Name, len(p.Body), l.options.MaxPayloadBytes)
+			return fail(fmt.Errorf("%w: payload %q has %d bytes, the limit is %d", audit.ErrTooLarge, p.Name, len(p.Body), l.options.MaxPayloadBytes))
 		}
 		size += int64(len(p.Body) + overhead)
 	}
 	if size > maxInFlight {
-		return audit.Position{}, fmt.Errorf("%w: %d bytes, the limit is %d", audit.ErrTooLarge, size, maxInFlight)
+		return fail(fmt.Errorf("%w: %d bytes, the limit is %d", audit.ErrTooLarge, size, maxInFlight))
 	}
 	topic := l.topics[e.LogName()]
 	if topic == nil {
-		return audit.Position{}, fmt.Errorf("%w: %w: %s", audit.ErrUnavailable, errNotServed, e.LogName())
+		return fail(fmt.Errorf("%w: %w: %s", audit.ErrUnavailable, errNotServed, e.LogName()))
 	}
 	if err := l.admit(ctx, size); err != nil {
-		return audit.Position{}, err
+		return fail(err)
 	}
-	return l.deliver(ctx, e, body, size, topic[route(keyOf(e), len(topic))])
+	p := topic[route(keyOf(e), len(topic))]
+	s, kept, err := l.deliver(ctx, e, body, size, p)
+	return s, p, kept, err
 }
 
 // admit waits for room for what is to be sent.
@@ -60,28 +95,18 @@ func (l *Log) admit(ctx context.Context, size int64) error {
 	return nil
 }
 
-// deliver sends event and payloads, and waits for both. The room that they take is
-// free again when Pulsar has answered, however long the caller waits.
-func (l *Log) deliver(ctx context.Context, e audit.Event, body []byte, size int64, p *partition) (audit.Position, error) {
+// deliver sends event and payloads at the same time. The room that they take is free
+// again when Pulsar has answered, however long the caller waits.
+func (l *Log) deliver(ctx context.Context, e audit.Event, body []byte, size int64, p *partition) (*sending, *keeping, error) {
 	own := int64(len(body) + overhead)
 	var kept *keeping
 	if len(e.Payloads) > 0 {
 		var err error
 		if kept, err = l.vaults[e.Domain].keep(ctx, e, func() { l.room.Release(size - own) }); err != nil {
 			l.room.Release(own)
-			return audit.Position{}, err
+			return nil, nil, err
 		}
 	}
 	s, err := p.writer.send(ctx, e, body, func() { l.room.Release(own) })
-	if err != nil {
-		return audit.Position{}, err
-	}
-	index, err := p.writer.await(ctx, s)
-	if err != nil {
-		return audit.Position{}, err
-	}
-	if err := kept.await(ctx); err != nil {
-		return audit.Position{}, err
-	}
-	return audit.Position{Log: p.place.log, Index: index}, nil
+	return s, kept, err
 }

@@ -32,8 +32,9 @@
 // envelope of its event as properties, and a run (one life of the producer) with a
 // number that counts up from 0 in it, so that a reader sees what is missing.
 //
-// [Log.Append] sends event and payloads at the same time and returns when both are
-// acknowledged. It waits no longer than its context: then the error is
+// [Log.Store] sends event and payloads at the same time and returns when both are
+// acknowledged; [Log.Append] also waits until the event was read back, which tells its
+// index. Neither waits longer than its context: then the error is
 // [audit.ErrUncertain], and the event may appear later. When acknowledgements stay
 // away, further events are refused at once.
 //

@@ -2,6 +2,7 @@ package pulsar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -199,7 +200,7 @@ func (l *Log) payload(ctx context.Context, at audit.Position, name string) (audi
 
 // sealed finds an encrypted payload and its event.
 func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (sealedPayload, audit.Event, error) {
-	record, _, err := l.entryAt(ctx, at)
+	record, p, err := l.entryAt(ctx, at)
 	if err != nil {
 		return sealedPayload{}, audit.Event{}, err
 	}
@@ -214,7 +215,11 @@ func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (seale
 	if v == nil {
 		return sealedPayload{}, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
 	}
-	all, err := v.finder[route(keyOf(event), len(v.places))].find(ctx, event.ID, record.at)
+	finder := v.finder[route(keyOf(event), len(v.places))]
+	all, err := finder.find(ctx, event.ID, record.at)
+	if errors.Is(err, audit.ErrNotFound) {
+		err = finder.absent(ctx, p, record)
+	}
 	if err != nil {
 		return sealedPayload{}, audit.Event{}, err
 	}

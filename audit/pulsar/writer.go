@@ -163,6 +163,9 @@ func (s *sending) isAnswered() bool {
 	}
 }
 
+// isPlaced reports whether Pulsar has said where the answered message stands.
+func (s *sending) isPlaced() bool { return s.id.ledger >= 0 && s.id.entry >= 0 }
+
 // usable says why no event can be sent now. Call it with mu held.
 func (w *writer) usable() error {
 	if w.lease.isLost() {
@@ -252,6 +255,30 @@ func (w *writer) met(run, event string, id messageID, index int64) {
 	}
 }
 
+// stored returns nil once the event is durable.
+func (w *writer) stored(ctx context.Context, s *sending) error {
+	select {
+	case <-s.acked:
+	case <-s.met:
+		return nil
+	case <-w.lease.lost:
+		if s.isMet() || s.isAnswered() && s.err == nil && s.isPlaced() {
+			return nil
+		}
+		return audit.ErrFenced
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", audit.ErrUncertain, ctx.Err())
+	}
+	switch {
+	case s.err != nil:
+		return uncertain(s.err)
+	case s.isPlaced(), s.isMet():
+		return nil
+	default: // the log is being closed
+		return fmt.Errorf("%w: Pulsar has it for a duplicate", audit.ErrUncertain)
+	}
+}
+
 // await returns the index of an event once it is stored.
 func (w *writer) await(ctx context.Context, s *sending) (int64, error) {
 	select {
@@ -269,7 +296,7 @@ func (w *writer) await(ctx context.Context, s *sending) (int64, error) {
 	if s.err != nil {
 		return 0, uncertain(s.err)
 	}
-	if s.id.ledger >= 0 && s.id.entry >= 0 {
+	if s.isPlaced() {
 		if index, ok := w.partition.tree.indexOf(s.id); ok {
 			return index, nil
 		}
