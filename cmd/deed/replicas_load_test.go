@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/deedbroker/deed/agents/client"
@@ -118,56 +117,4 @@ func (l *load) decide(ctx context.Context, random *rand.Rand, r *client.Result) 
 		rest(20 * time.Millisecond)
 	}
 	return nil, ctx.Err()
-}
-
-// trouble is what goes wrong while the load runs. Each is over before the next begins.
-type trouble struct {
-	what string
-	make func(*testing.T, *fleet, *rand.Rand)
-}
-
-func troubles() []trouble {
-	return []trouble{
-		{"a replica is killed, and started again at once", func(t *testing.T, f *fleet, random *rand.Rand) {
-			t.Helper()
-			r := f.replicas[random.IntN(len(f.replicas))]
-			r.process().kill(t)
-			f.start(t, r)
-			f.awaitReady(t, r)
-		}},
-		{"a replica is killed, and the others bury it", func(t *testing.T, f *fleet, random *rand.Rand) {
-			t.Helper()
-			r := f.replicas[random.IntN(len(f.replicas))]
-			r.process().kill(t)
-			rest(12 * time.Second)
-			f.start(t, r)
-			f.awaitReady(t, r)
-		}},
-		{"Pulsar is killed", func(t *testing.T, f *fleet, _ *rand.Rand) {
-			t.Helper()
-			if err := f.pulsar.Kill(t.Context()); err != nil {
-				t.Error(err)
-			}
-			rest(2 * time.Second)
-			if err := f.pulsar.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			for _, r := range f.replicas {
-				f.awaitReady(t, r)
-			}
-		}},
-		{"a replica is stopped, buried, and wakes up", func(t *testing.T, f *fleet, random *rand.Rand) {
-			t.Helper()
-			r := f.replicas[random.IntN(len(f.replicas))]
-			if err := r.process().cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-				t.Fatal(err)
-			}
-			rest(25 * time.Second)
-			if err := r.process().cmd.Process.Signal(syscall.SIGCONT); err != nil {
-				t.Fatal(err)
-			}
-			rest(5 * time.Second)
-			f.awaitReady(t, r)
-		}},
-	}
 }

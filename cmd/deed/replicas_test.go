@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -34,6 +35,9 @@ when { context.input.ask } unless { context.approvals.count >= 1 };
 permit (principal in Role::"lead", action in [Action::"approve", Action::"read", Action::"revoke"], resource);
 `
 
+// workTime is how long a call takes at least, so that whoever is killed leaves some open.
+const workTime = 20 * time.Millisecond
+
 // worker is an upstream that remembers what it did. It outlives the replicas.
 type worker struct {
 	mu   sync.Mutex
@@ -45,6 +49,7 @@ func (w *worker) start(t *testing.T) (url string) {
 	s := server.NewMCPServer("work", "1", server.WithToolCapabilities(true))
 	s.AddTool(mcp.NewTool("do", mcp.WithString("token", mcp.Required()), mcp.WithBoolean("ask", mcp.Required())),
 		func(_ context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			rest(workTime)
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.done[r.GetString("token", "")]++
@@ -75,6 +80,7 @@ type fleet struct {
 	key      *seal.Key
 	worker   *worker
 	replicas []*replicaProcess
+	mayEnd   map[*replicaProcess]bool // those whose place others may take, since they were stopped
 }
 
 // replicaProcess is a `deed serve`, as often as it is started.
@@ -84,7 +90,7 @@ type replicaProcess struct {
 	bob               *api.Client
 
 	mu  sync.Mutex
-	run *process // guarded by mu
+	run *process // guarded by mu; nil while it is to stay down
 }
 
 // keepAlive is how many seconds Pulsar and its clients are silent before the one asks
@@ -93,9 +99,16 @@ const keepAlive = "4"
 
 func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
-	f := &fleet{home: newHome(t), worker: &worker{done: map[string]int{}}}
-	f.pulsar = need.OwnPulsar(t, map[string]string{"keepAliveIntervalSeconds": keepAlive})
-	f.tenant = pulsartest.In(t, f.pulsar.URL(), f.pulsar.Admin(), f.pulsar.Keys, pulsartest.Layout{Domains: []string{"work"}, Partitions: 2})
+	p := need.OwnPulsar(t, map[string]string{"keepAliveIntervalSeconds": keepAlive})
+	f := newFleetOn(t, n, p.URL(), p.Admin(), p.Keys)
+	f.pulsar = p
+	return f
+}
+
+func newFleetOn(t *testing.T, n int, url, admin string, in keys.Keys) *fleet {
+	t.Helper()
+	f := &fleet{home: newHome(t), worker: &worker{done: map[string]int{}}, mayEnd: map[*replicaProcess]bool{}}
+	f.tenant = pulsartest.In(t, url, admin, in, pulsartest.Layout{Domains: []string{"work"}, Partitions: 2})
 	var addresses []string
 	for range n {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -134,7 +147,7 @@ agents: { copilot: { roles: [assistant] } }
 holds: { wait: 1s, max_open: 1000 }
 limits: { calls_per_agent: 100000/s }
 upstreams: { work: { domain: work, url: %s } }
-`, address, canonical, f.tenant.Name, name, f.pulsar.URL(), f.pulsar.Admin(), f.tenant.TokenFile, keyFile, f.issuer.URL, work)
+`, address, canonical, f.tenant.Name, name, url, admin, f.tenant.TokenFile, keyFile, f.issuer.URL, work)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -178,43 +191,81 @@ func (r *replicaProcess) process() *process {
 	return r.run
 }
 
-// awaitReady waits until a replica answers that it is ready; one that ended is started
-// again, as whatever supervises it would.
-func (f *fleet) awaitReady(t *testing.T, r *replicaProcess) {
+// end kills a replica, which stays down until it is started again.
+func (r *replicaProcess) end(t *testing.T) {
 	t.Helper()
-	limit := time.After(2 * patience)
-	said := ""
-	for {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/readyz", nil)
-		if err != nil {
-			t.Fatal(err)
+	run := r.process()
+	r.mu.Lock()
+	r.run = nil
+	r.mu.Unlock()
+	run.kill(t)
+}
+
+// supervise starts again what has ended by itself, as systemd or Kubernetes would. Only a
+// replica that was stopped for long may have: another has taken its place.
+func (f *fleet) supervise(t *testing.T) {
+	t.Helper()
+	for _, r := range f.replicas {
+		p := r.process()
+		if p == nil || !p.hasEnded() {
+			continue
 		}
-		response, err := new(http.Client).Do(request)
+		_ = p.ended() // why is what it said last
+		said := p.errs.String()
+		t.Logf("%s ended by itself: %s", r.name, said[max(0, len(said)-600):])
+		if !f.mayEnd[r] {
+			t.Errorf("%s lived, and ended", r.name)
+		}
+		delete(f.mayEnd, r)
+		f.start(t, r)
+	}
+}
+
+// rest lets time go by, and looks after the replicas meanwhile.
+func (f *fleet) rest(t *testing.T, d time.Duration) {
+	t.Helper()
+	for end := time.Now().Add(d); ; {
+		f.supervise(t)
+		left := time.Until(end)
+		if left <= 0 {
+			return
+		}
+		rest(min(left, 200*time.Millisecond))
+	}
+}
+
+// until waits for something that has to come true.
+func (f *fleet) until(t *testing.T, what string, is func() error) {
+	t.Helper()
+	for limit := time.Now().Add(2 * patience); ; f.rest(t, 200*time.Millisecond) {
+		err := is()
 		if err == nil {
-			text, _ := io.ReadAll(response.Body) // it says why not, if it does
-			_ = response.Body.Close()
-			said = string(text)
-			if response.StatusCode == http.StatusOK {
-				return
-			}
+			return
 		}
-		if r.process().hasEnded() {
-			t.Logf("%s ended by itself: %s", r.name, lastLine(r.process()))
-			f.start(t, r)
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-limit:
-			r.process().kill(t)
-			t.Fatalf("%s is not ready: %s\n%s", r.name, said, r.process().errs.String())
+		if time.Now().After(limit) {
+			t.Fatalf("%s: %v", what, err)
 		}
 	}
 }
 
-func lastLine(p *process) string {
-	_ = p.ended() // why is what it said last
-	text := p.errs.String()
-	return text[max(0, len(text)-600):]
+// awaitReady waits until a replica answers that it is ready.
+func (f *fleet) awaitReady(t *testing.T, r *replicaProcess) {
+	t.Helper()
+	f.until(t, r.name+" is ready", func() error {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.url+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := new(http.Client).Do(request)
+		if err != nil {
+			return err
+		}
+		text, err := io.ReadAll(response.Body)
+		if err = errors.Join(err, response.Body.Close()); err == nil && response.StatusCode != http.StatusOK {
+			err = errors.New(string(text))
+		}
+		return err
+	})
 }
 
 // hasEnded reports whether the process is gone. What it has said is read and dropped.
