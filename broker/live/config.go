@@ -51,7 +51,16 @@ type Policy interface {
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 }
 
-// Config is what a [Hub] needs. All but Start, Meter and Limits are required.
+// Status is how a replica is, as its viewers are told at first and with every ping: what
+// they see and find may be old.
+type Status struct {
+	Replica       string  `json:"replica"`
+	BehindRecords int64   `json:"behind_records"` // of the log that its history has not taken up
+	BehindSeconds float64 `json:"behind_seconds"` // for how long there have been such
+	LogAvailable  bool    `json:"log_available"`
+}
+
+// Config is what a [Hub] needs. All but Start, Status, Meter and Limits are required.
 type Config struct {
 	Log Log
 	// Start is where following begins: the end of the log as it was when the
@@ -70,6 +79,9 @@ type Config struct {
 	// hand. An error that wraps audit.ErrNotFound is tried again for a while, since
 	// whoever knows may lag behind the log.
 	Opening func(ctx context.Context, callID string) (broker.Subject, error)
+
+	// Status says how this replica is; nil if it tells nobody.
+	Status func(context.Context) Status
 
 	URL    string // canonical: scheme and host; an origin that is accepted
 	Logger *slog.Logger

@@ -10,6 +10,9 @@
 // record that it read is one that stands in the tail; there it joins. So it gets
 // every record after its cursor once, in the order of the log.
 //
+// With every ping a viewer is told how this replica is: how far its history is behind
+// the log, and whether the log is there ([Status]).
+//
 // What a viewer may read is asked for every record, and remembered until the
 // policies change. A record about a call whose tool is not known is withheld: what
 // cannot be decided is not shown.

@@ -217,6 +217,7 @@ type message struct {
 	Cursor   string          `json:"cursor"`
 	Position string          `json:"position"`
 	Live     bool            `json:"live"`
+	Status   *live.Status    `json:"status"`
 	Event    json.RawMessage `json:"event"`
 	Viewer   struct {
 		Principal string `json:"principal"`

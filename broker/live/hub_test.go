@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,25 @@ func TestAViewerGetsNewRecordsExactlyAsTheyAreStored(t *testing.T) {
 	stored := r.log.event(t, audittest.Intent(audittest.NewID(), `{}`))
 	if m := c.record(); !bytes.Equal(m.Event, stored.Stored) || m.Cursor != string(stored.Next) {
 		t.Errorf("record = %s at %s, want %s", m.Event, m.Cursor, stored.Stored)
+	}
+}
+
+func TestAViewerIsToldHowTheReplicaIs(t *testing.T) {
+	t.Parallel()
+	behind := atomic.Int64{}
+	r := start(t, func(c *live.Config) {
+		c.Limits.PingEvery = 20 * time.Millisecond
+		c.Status = func(context.Context) live.Status {
+			return live.Status{Replica: "a", BehindRecords: behind.Add(1), LogAvailable: true}
+		}
+	})
+	c := r.watch(t, "alice", "")
+	if hello := c.next(); hello.Status == nil || *hello.Status != (live.Status{Replica: "a", BehindRecords: 1, LogAvailable: true}) {
+		t.Errorf("hello says %+v", hello.Status)
+	}
+	c.next() // caught up
+	if m := c.next(); m.Type != "status" || m.Status.BehindRecords != 2 {
+		t.Errorf("then %+v", m)
 	}
 }
 

@@ -153,7 +153,8 @@ func (v *viewer) stream() error {
 		Viewer httpapi.WhoAmI `json:"viewer"`
 		Cursor string         `json:"cursor"`
 		Live   bool           `json:"live"`
-	}{"hello", httpapi.WhoIs(v.id), named(from), live}
+		Status *Status        `json:"status,omitempty"`
+	}{"hello", httpapi.WhoIs(v.id), named(from), live, v.status()}
 	if err := v.sendJSON(hello); err != nil {
 		return err
 	}
@@ -272,6 +273,9 @@ func (v *viewer) tend() error {
 		if err := v.ws.WriteControl(websocket.PingMessage, nil, now.Add(v.hub.cfg.Limits.WriteWait)); err != nil {
 			return fmt.Errorf("ping: %w", err)
 		}
+		if err := v.sendStatus(); err != nil {
+			return err
+		}
 	}
 	if v.told != v.at && now.Sub(v.toldAt) >= v.hub.cfg.Limits.CursorEvery {
 		return v.sendCursor("cursor")
@@ -312,6 +316,25 @@ func (v *viewer) recheck() error {
 		v.hub.cfg.Logger.LogAttrs(v.ctx, slog.LevelWarn, "viewer's credentials cannot be checked again", slog.Any("error", err))
 	}
 	return nil
+}
+
+// status is how the replica is, if it tells.
+func (v *viewer) status() *Status {
+	if v.hub.cfg.Status == nil {
+		return nil
+	}
+	return new(v.hub.cfg.Status(v.ctx))
+}
+
+func (v *viewer) sendStatus() error {
+	s := v.status()
+	if s == nil {
+		return nil
+	}
+	return v.sendJSON(struct {
+		Type   string  `json:"type"`
+		Status *Status `json:"status"`
+	}{"status", s})
 }
 
 // sendCursor tells the viewer where it is.

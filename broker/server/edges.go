@@ -119,7 +119,7 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	if s.hub, err = live.New(live.Config{
 		Log: s.log, Start: s.broker.Start(), Auth: auth, Policy: s.broker, Revocations: s.broker,
-		Epoch: func() any { return s.policies.Set() }, Opening: s.opening,
+		Epoch: func() any { return s.policies.Set() }, Opening: s.opening, Status: s.status,
 		URL: s.cfg.URL, Logger: s.opt.Logger, Meter: s.opt.Meter, Limits: live.Limits{MaxViewers: s.cfg.Limits.Viewers},
 	}); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/broker/live"
 )
 
 // maxBehind is how far the history may lag before readiness says so.
@@ -43,6 +44,16 @@ func (s *Server) checkHistory(ctx context.Context) error {
 		return fmt.Errorf("the history index is %s and %d records behind the log", lag.Behind.Round(time.Second), lag.Records)
 	}
 	return nil
+}
+
+// status is how this replica is, for those who watch. A history that does not know how
+// far it is behind says nothing of it.
+func (s *Server) status(ctx context.Context) live.Status {
+	st := live.Status{Replica: s.opt.Replica, LogAvailable: s.log.Health() == nil}
+	if lag, err := s.index.Behind(ctx); err == nil {
+		st.BehindRecords, st.BehindSeconds = max(lag.Records, 0), lag.Behind.Seconds()
+	}
+	return st
 }
 
 // checkIssuers fails when no issuer's tokens can be verified.
