@@ -74,7 +74,8 @@ func (w *worker) times() map[string]int {
 // fleet is several brokers on one Pulsar, with authorization on.
 type fleet struct {
 	home     home
-	pulsar   *keys.Standalone
+	pulsar   *keys.Standalone // or
+	cluster  *keys.Cluster
 	tenant   *pulsartest.Tenant
 	issuer   *agentstest.Issuer
 	key      *seal.Key

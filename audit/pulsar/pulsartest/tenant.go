@@ -20,6 +20,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/pulsar"
 	"github.com/deedbroker/deed/audit/pulsar/admin"
+	"github.com/deedbroker/deed/audit/pulsar/hosts"
 	"github.com/deedbroker/deed/audit/pulsar/topics"
 	"github.com/deedbroker/deed/cmd/provide"
 	keys "github.com/deedbroker/deed/cmd/provide/pulsar"
@@ -146,14 +147,18 @@ func (t *Tenant) ask(ctx context.Context, method, path string, body any) ([]byte
 		}
 		content = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, t.Admin+"/admin/v2/"+path, content)
+	base, whichever, err := hosts.New(t.Admin, http.DefaultTransport)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+"/admin/v2/"+path, content)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	req.Close = true
-	resp, err := new(http.Client).Do(req)
+	resp, err := (&http.Client{Transport: whichever}).Do(req)
 	if err != nil {
 		return nil, err
 	}

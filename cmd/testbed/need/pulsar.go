@@ -40,23 +40,51 @@ func Pulsar(tb testing.TB) SharedPulsar {
 // gone when the test is over.
 func OwnPulsar(tb testing.TB, overrides map[string]string) *pulsar.Standalone {
 	tb.Helper()
-	dir, err := os.MkdirTemp(servers(tb), "own-pulsar-") //nolint:usetesting // where the testbed finds what a killed process leaves
+	dir := ownDir(tb)
+	s := standalone(tb, dir, overrides)
+	endKilled(tb, s.Kill)
+	return s
+}
+
+// PulsarCluster starts a cluster whose nodes the test may kill. It is gone when the test
+// is over.
+func PulsarCluster(tb testing.TB) *pulsar.Cluster {
+	tb.Helper()
+	dir := ownDir(tb)
+	c, err := pulsar.NewCluster(tb.Context(), distribution(tb, dir), dir)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// The testbed looks for what is left in there, should this process be killed.
+	endKilled(tb, c.Kill)
+	if err := c.Start(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// ownDir is a directory in which the testbed finds what is left running, should this
+// process be killed.
+func ownDir(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp(servers(tb), "own-pulsar-") //nolint:usetesting // see above
+	if err != nil {
+		tb.Fatal(err)
+	}
 	tb.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
 			tb.Error(err)
 		}
 	})
-	s := standalone(tb, dir, overrides)
+	return dir
+}
+
+func endKilled(tb testing.TB, kill func(context.Context) error) {
+	tb.Helper()
 	tb.Cleanup(func() {
-		if err := s.Kill(context.WithoutCancel(tb.Context())); err != nil {
+		if err := kill(context.WithoutCancel(tb.Context())); err != nil {
 			tb.Errorf("kill Pulsar: %v", err)
 		}
 	})
-	return s
 }
 
 // servers is the directory of the servers, which stay from now on.
@@ -71,11 +99,7 @@ func servers(tb testing.TB) string {
 
 func standalone(tb testing.TB, dir string, overrides map[string]string) *pulsar.Standalone {
 	tb.Helper()
-	d, err := pulsar.Installed(tb.Context(), &provide.Cache{Dir: filepath.Dir(dir)}, Env(tb, PulsarHome))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s, err := pulsar.NewStandalone(tb.Context(), d, dir, overrides)
+	s, err := pulsar.NewStandalone(tb.Context(), distribution(tb, dir), dir, overrides)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -83,4 +107,13 @@ func standalone(tb testing.TB, dir string, overrides map[string]string) *pulsar.
 		tb.Fatal(err)
 	}
 	return s
+}
+
+func distribution(tb testing.TB, dir string) *pulsar.Distribution {
+	tb.Helper()
+	d, err := pulsar.Installed(tb.Context(), &provide.Cache{Dir: filepath.Dir(dir)}, Env(tb, PulsarHome))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return d
 }
