@@ -42,6 +42,18 @@ func (b *Broker) Pending(ctx context.Context, viewer *agents.Identity) []HeldCal
 	return list
 }
 
+// Waiting lists the same calls, without what has to be read for people to decide on them.
+func (b *Broker) Waiting(viewer *agents.Identity) []calls.Call {
+	var list []calls.Call
+	for _, h := range b.holds.list() {
+		c, _ := h.snapshot()
+		if b.mayVote(viewer, c).Effect == audit.Allow || b.permits(viewer, policy.ActionRead, resourceOf(c)).Effect == audit.Allow {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
 // Held is one held call, open or ended lately; NotFound if there is none that the viewer may see.
 func (b *Broker) Held(ctx context.Context, viewer *agents.Identity, callID string) (HeldCall, error) {
 	if h := b.holds.get(callID); h != nil {

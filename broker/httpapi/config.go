@@ -32,6 +32,7 @@ const (
 // read by [broker.AsError].
 type Broker interface {
 	Pending(ctx context.Context, viewer *agents.Identity) []broker.HeldCall
+	Waiting(viewer *agents.Identity) []calls.Call
 	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
 	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
 	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
@@ -55,6 +56,8 @@ type Broker interface {
 type History interface {
 	Search(ctx context.Context, q index.Query) (index.Page, error)
 	Call(ctx context.Context, id string) (index.History, error)
+	Overview(ctx context.Context, until time.Time, step time.Duration, n int, domains ...string) (index.Overview, error)
+	Behind(ctx context.Context) (index.Lag, error)
 	Precedents(ctx context.Context, since time.Time, kinds []index.Alike) (map[index.Alike]index.Precedents, error)
 	Agents(ctx context.Context, domains ...string) ([]index.Agent, error)
 }
@@ -91,7 +94,7 @@ type Check struct {
 	Advisory bool
 }
 
-// Config is what the API needs. All but Ready, MaxBody and Timeout are required.
+// Config is what the API needs. All but Agents, Spooled, Ready, MaxBody and Timeout are required.
 type Config struct {
 	Broker    Broker
 	History   History
@@ -100,6 +103,7 @@ type Config struct {
 	Catalogue Catalogue
 	Policies  Policies
 	Agents    func() map[string]RegisteredAgent // by their ids; may be nil
+	Spooled   func() int                        // how many outcomes wait for the log to be back; may be nil
 	Domains   func() []string                   // every domain that calls are recorded in; the broker's own is added
 
 	Auth    *Authenticator

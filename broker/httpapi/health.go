@@ -29,7 +29,16 @@ func alive(w http.ResponseWriter, _ *http.Request) {
 
 // ready serves GET /readyz.
 func (a *api) ready(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), checkWait)
+	ready := a.check(r.Context())
+	status := http.StatusOK
+	if !ready.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	write(w, status, mediaJSON, ready)
+}
+
+func (a *api) check(ctx context.Context) Readiness {
+	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	ready := Readiness{Ready: true, Checks: []CheckResult{}}
 	for _, c := range a.cfg.Ready {
@@ -40,9 +49,5 @@ func (a *api) ready(w http.ResponseWriter, r *http.Request) {
 		}
 		ready.Checks = append(ready.Checks, result)
 	}
-	status := http.StatusOK
-	if !ready.Ready {
-		status = http.StatusServiceUnavailable
-	}
-	write(w, status, mediaJSON, ready)
+	return ready
 }

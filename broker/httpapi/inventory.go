@@ -47,7 +47,7 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 		return fmt.Errorf("list agents: %w", err)
 	}
 	held := map[string]int64{}
-	for _, h := range a.cfg.Broker.Pending(r.Context(), v.id) {
+	for _, h := range a.cfg.Broker.Waiting(v.id) {
 		if chain := h.Intent.Identity.Chain; len(chain) > 0 && slices.Contains(readable, h.Domain) {
 			held[chain[0].ID]++
 		}

@@ -61,7 +61,10 @@ var (
 )
 
 var operations = map[string]operation{
-	"GET /v1/whoami":                     {summary: "Who the credentials stand for", answer: WhoAmI{}},
+	"GET /v1/whoami": {summary: "Who the credentials stand for", answer: WhoAmI{}},
+	"GET /v1/overview": {summary: "What happened lately in the domains that the viewer may read, as a whole and step by step, and how the log fares", query: []parameter{
+		{"window", "string", "1h, 6h, 24h (unless given), 7d or 30d"}, {"domain", "string", "only this one"},
+	}, answer: Overview{}},
 	"GET /v1/calls":                      {summary: "Calls that the viewer may read, the last opened first; a page can be shorter than asked for while next is there", query: filters, answer: List[CallSummary]{}, list: List[HeldCall]{}},
 	"GET /v1/calls/{id}":                 {summary: "All that is known of a call", answer: CallDetail{}},
 	"DELETE /v1/calls/{id}":              {summary: "Withdraw a held call of one's own", query: []parameter{{"reason", "string", "why"}}, answer: CallDetail{}},

@@ -48,6 +48,7 @@ func New(cfg Config) (http.Handler, error) {
 func (a *api) routes() []route {
 	return []route{
 		{http.MethodGet, "/v1/whoami", a.known(a.whoami)},
+		{http.MethodGet, "/v1/overview", a.known(a.showOverview)},
 		{http.MethodGet, "/v1/calls", a.known(a.listCalls)},
 		{http.MethodGet, "/v1/calls/{id}", a.known(a.showCall)},
 		{http.MethodDelete, "/v1/calls/{id}", a.known(a.cancelCall)},

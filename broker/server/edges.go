@@ -127,6 +127,7 @@ func (s *Server) openAPI(context.Context) error {
 	s.api, err = httpapi.New(httpapi.Config{
 		Broker: s.broker, History: s.index, Log: s.log, Sealer: s.sealer, Catalogue: s.registry, Policies: s.policies,
 		Agents:  s.registered,
+		Spooled: s.spooled,
 		Domains: func() []string { return slices.Sorted(maps.Keys(s.cfg.Domains)) },
 		Auth:    auth, Stream: s.hub, Metrics: s.opt.Metrics, Ready: s.checks(), Logger: s.opt.Logger,
 	})

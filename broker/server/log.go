@@ -71,6 +71,7 @@ func (s *Server) shared() (audit.Fencer, broker.Spool, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	s.spooled = kept.Len
 	return fencer, kept, s.watch(kept)
 }
 

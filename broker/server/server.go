@@ -62,6 +62,7 @@ type Server struct {
 	http     *http.Server
 
 	log      store
+	spooled  func() int // outcomes that wait for the log; nil if none ever do
 	index    *index.Index
 	sealer   *seal.Sealer
 	key      *seal.Key
