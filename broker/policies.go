@@ -92,9 +92,12 @@ func (p *Policies) Review(ts []*tools.Tool) map[string]string {
 	return quarantined
 }
 
-// check type-checks files against the tools known now, and gives the set that
+// Files are those in force.
+func (p *Policies) Files() []policy.File { return slices.Clone(p.active()) }
+
+// Check type-checks files against the tools known now, and gives the set that
 // would be. Nothing comes into force.
-func (p *Policies) check(files []policy.File) (*policy.Set, policy.Findings, error) {
+func (p *Policies) Check(files []policy.File) (*policy.Set, policy.Findings, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	set, found := policy.Compile(files, policyTools(p.tools), p.options)
@@ -132,7 +135,7 @@ func policyTools(ts []*tools.Tool) []policy.Tool {
 func (b *Broker) Activate(ctx context.Context, files []policy.File) (policy.Findings, error) {
 	b.reload.Lock()
 	defer b.reload.Unlock()
-	set, found, err := b.cfg.Policies.check(files)
+	set, found, err := b.cfg.Policies.Check(files)
 	if err != nil {
 		return found, err
 	}

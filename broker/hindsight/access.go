@@ -41,7 +41,7 @@ type used struct {
 // between two times: an access review.
 func Review(ctx context.Context, from History, set *policy.Set, o Options) ([]Access, error) {
 	all := map[string]*used{}
-	err := each(ctx, from, nil, func(c *calls.Call) error {
+	err := each(ctx, from, o.From, nil, func(c *calls.Call) error {
 		opened := c.Opening.Time
 		if opened.Before(o.Since) || (!o.Until.IsZero() && !opened.Before(o.Until)) {
 			return nil

@@ -60,12 +60,12 @@ func (f *folder) fold(r audit.Record) *calls.Call {
 	return nil
 }
 
-// each visits every call: those that ended in the order of their end, then those
+// each visits every call from begin on: those that ended in the order of their end, then those
 // that are open. Before, it tells of each event that permits or releases a call, and of
 // each that opens one, in the order of the history, if counted is not nil.
-func each(ctx context.Context, from History, counted func(*calls.Call, audit.Event) error, visit func(*calls.Call) error) error {
+func each(ctx context.Context, from History, begin audit.Cursor, counted func(*calls.Call, audit.Event) error, visit func(*calls.Call) error) error {
 	f := folder{open: map[string]*calls.Call{}, counted: counted}
-	for r, err := range from.Read(ctx, "") {
+	for r, err := range from.Read(ctx, begin) {
 		if err != nil {
 			return fmt.Errorf("read history: %w", err)
 		}
@@ -253,7 +253,7 @@ func Activations(ctx context.Context, from History) ([]Activation, error) {
 // Each visits the calls that were opened between two times: those that ended in the
 // order of their end, then those that are open.
 func Each(ctx context.Context, from History, o Options, visit func(*calls.Call) error) error {
-	return each(ctx, from, nil, func(c *calls.Call) error {
+	return each(ctx, from, o.From, nil, func(c *calls.Call) error {
 		if c.Opening.Time.Before(o.Since) || (!o.Until.IsZero() && !c.Opening.Time.Before(o.Until)) {
 			return nil
 		}

@@ -29,6 +29,12 @@ const (
 type Options struct {
 	Since, Until time.Time // when calls were opened; zero: whenever
 	Examples     int       // of each change; 0 for none
+
+	// From is where reading begins; without it, at the beginning. Calls that were opened
+	// before it are not there, nor do they count for what policies look back at.
+	From audit.Cursor
+	// Only are the calls that are decided again; nil for all.
+	Only func(*calls.Call) bool
 }
 
 // Report is what a draft would have done.
@@ -83,7 +89,7 @@ func Replay(ctx context.Context, from History, draft *policy.Set, o Options) (*R
 		PolicySet: draft.Digest(), Since: o.Since, Until: o.Until, Changes: []Change{}, Skipped: map[string]int{},
 	}}
 	counted := x.recall.counting(ctx, from, draft)
-	if err := each(ctx, from, counted, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
+	if err := each(ctx, from, o.From, counted, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
 		return nil, fmt.Errorf("replay policies: %w", err)
 	}
 	for _, c := range x.changes {
@@ -108,6 +114,9 @@ type replay struct {
 func (x *replay) call(ctx context.Context, c *calls.Call) error {
 	opened := c.Opening.Time
 	if opened.Before(x.options.Since) || (!x.options.Until.IsZero() && !opened.Before(x.options.Until)) {
+		return nil
+	}
+	if x.options.Only != nil && !x.options.Only(c) {
 		return nil
 	}
 	was, ok := fate(c)

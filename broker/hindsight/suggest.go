@@ -51,7 +51,7 @@ func Suggest(ctx context.Context, from History, inForce *policy.Set, o Options, 
 	seen := map[string]*observed{}
 	approvers := map[string]map[string]bool{} // by domain: their roles
 	total := 0
-	err := each(ctx, from, nil, func(c *calls.Call) error {
+	err := each(ctx, from, o.From, nil, func(c *calls.Call) error {
 		opened := c.Opening.Time
 		if opened.Before(o.Since) || (!o.Until.IsZero() && !opened.Before(o.Until)) || c.Opening.Type == audit.CallDenied {
 			return nil

@@ -314,7 +314,7 @@ func TestToolsAndPolicy(t *testing.T) {
 		t.Errorf("erin's tools = %+v", none)
 	}
 	p := get[httpapi.Policy](r, "bob", "/v1/policy")
-	if p.PolicySet != r.Policies.Set().Digest() || !cmp.Equal(p.Files, []string{"test.cedar"}) {
+	if p.PolicySet != r.Policies.Set().Digest() || !cmp.Equal([]string{p.Files[0].Name}, []string{"test.cedar"}) {
 		t.Errorf("bob's policy = %+v", p)
 	}
 	if p := get[httpapi.Policy](r, "erin", "/v1/policy"); p.PolicySet == "" || len(p.Files) != 0 {

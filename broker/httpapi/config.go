@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"iter"
 	"log/slog"
 	"net/http"
 	"time"
@@ -48,6 +49,7 @@ type Broker interface {
 	Revocations(viewer *agents.Identity) []broker.Revocation
 	StatementKeys() statement.JWKSet
 	RevocationOf(agent string) (broker.Revocation, bool)
+	Try(t broker.Trial) (broker.Verdict, error)
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
 }
@@ -57,6 +59,7 @@ type History interface {
 	Search(ctx context.Context, q index.Query) (index.Page, error)
 	Call(ctx context.Context, id string) (index.History, error)
 	Overview(ctx context.Context, until time.Time, step time.Duration, n int, domains ...string) (index.Overview, error)
+	Since(ctx context.Context, since time.Time, most int64) (index.Start, error)
 	Behind(ctx context.Context) (index.Lag, error)
 	Precedents(ctx context.Context, since time.Time, kinds []index.Alike) (map[index.Alike]index.Precedents, error)
 	Agents(ctx context.Context, domains ...string) ([]index.Agent, error)
@@ -66,6 +69,7 @@ type History interface {
 type Log interface {
 	audit.Payloads
 	Record(ctx context.Context, p audit.Position) (audit.Record, error)
+	Read(ctx context.Context, from audit.Cursor) iter.Seq2[audit.Record, error]
 	Sizes(ctx context.Context) (map[string]int64, error)
 	Hashes(ctx context.Context, log string) tlog.HashReader
 }
@@ -83,7 +87,9 @@ type Catalogue interface {
 // Policies are those in force; *broker.Policies is one.
 type Policies interface {
 	Set() *policy.Set
+	Files() []policy.File
 	Findings() policy.Findings
+	Check(files []policy.File) (*policy.Set, policy.Findings, error)
 }
 
 // Check is one thing that must be so before requests should come here.

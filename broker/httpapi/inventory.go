@@ -28,11 +28,15 @@ type Agent struct {
 	Registered bool      `json:"registered"` // the broker's configuration names it
 	Owner      string    `json:"owner"`      // who answers for it
 	Purpose    string    `json:"purpose"`
+	Roles      []string  `json:"roles"`      // that the configuration gives it
 	Revocation string    `json:"revocation"` // id of what stops it; empty if nothing does
 }
 
 // RegisteredAgent is what the configuration says of an agent.
-type RegisteredAgent struct{ Owner, Purpose string }
+type RegisteredAgent struct {
+	Owner, Purpose string
+	Roles          []string
+}
 
 // listAgents serves GET /v1/agents.
 func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) error {
@@ -80,6 +84,7 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 func (a *api) about(agent Agent, registered map[string]RegisteredAgent) Agent {
 	said, ok := registered[agent.Agent]
 	agent.Registered, agent.Owner, agent.Purpose = ok, said.Owner, said.Purpose
+	agent.Roles = append([]string{}, said.Roles...)
 	if r, stopped := a.cfg.Broker.RevocationOf(agent.Agent); stopped {
 		agent.Revocation = r.ID
 	}
@@ -158,28 +163,4 @@ func toolOf(t *tools.Tool, visible bool) Tool {
 
 func annotationsOf(a tools.Annotations) Annotations {
 	return Annotations{ReadOnly: a.ReadOnly, Destructive: a.Destructive, Idempotent: a.Idempotent, OpenWorld: a.OpenWorld}
-}
-
-// Policy is what is in force.
-type Policy struct {
-	PolicySet string   `json:"policy_set"` // digest
-	Files     []string `json:"files"`      // for those who may read the broker's own domain
-	Findings  []string `json:"findings"`   // likewise: what is odd about the policies, and tools that they do not fit
-}
-
-// showPolicy serves GET /v1/policy.
-func (a *api) showPolicy(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	if err := parse(r.URL.RawQuery).err; err != nil {
-		return err
-	}
-	set := a.cfg.Policies.Set()
-	p := Policy{PolicySet: set.Digest(), Files: []string{}, Findings: []string{}}
-	if v.mayReadDomain(audit.OwnDomain) {
-		p.Files = append(p.Files, set.Files()...)
-		for _, f := range a.cfg.Policies.Findings() {
-			p.Findings = append(p.Findings, f.String())
-		}
-	}
-	write(w, http.StatusOK, mediaJSON, p)
-	return nil
 }

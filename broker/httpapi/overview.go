@@ -135,13 +135,12 @@ func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisec
 // openNow counts the held calls of now, as the broker has them.
 func (a *api) openNow(v *viewer) (o Open) {
 	for _, c := range a.cfg.Broker.Waiting(v.id) {
-		switch {
-		case c.State == calls.Released:
+		if c.State != calls.Held {
 			o.Running++
-		case c.State == calls.Held:
-			if o.Held++; o.Next.IsZero() || c.Deadline().Before(o.Next) {
-				o.Next = utc(c.Deadline())
-			}
+			continue
+		}
+		if o.Held++; o.Next.IsZero() || c.Deadline().Before(o.Next) {
+			o.Next = utc(c.Deadline())
 		}
 	}
 	return o

@@ -7,13 +7,18 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/deedbroker/deed/broker"
 )
 
-// api is the state behind the handlers: none but its configuration.
-type api struct{ cfg Config }
+// api is the state behind the handlers: none but its configuration, and whether a draft
+// of the policies is being tried.
+type api struct {
+	cfg       Config
+	replaying sync.Mutex
+}
 
 // endpoint answers one authenticated request.
 type endpoint func(w http.ResponseWriter, r *http.Request, v *viewer) error
@@ -66,6 +71,8 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/tools/{name}/definition", a.known(a.showDefinition)},
 		{http.MethodPost, "/v1/tools/{name}/definition", a.known(a.approveDefinition)},
 		{http.MethodGet, "/v1/policy", a.known(a.showPolicy)},
+		{http.MethodPost, "/v1/policy/try", a.knownUpTo(maxDraft, a.tryPolicy)},
+		{http.MethodPost, "/v1/policy/replay", a.knownUpTo(maxDraft, a.replayPolicy)},
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},
 		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},
@@ -81,7 +88,10 @@ func (a *api) routes() []route {
 
 // known lets a request through to h once its caller is known, and turns what h
 // returns into a problem.
-func (a *api) known(h endpoint) http.Handler {
+func (a *api) known(h endpoint) http.Handler { return a.knownUpTo(a.cfg.MaxBody, h) }
+
+// knownUpTo is known for bodies of another size.
+func (a *api) knownUpTo(maxBody int64, h endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := a.cfg.Auth.Require(w, r)
 		if !ok {
@@ -91,7 +101,7 @@ func (a *api) known(h endpoint) http.Handler {
 		defer cancel()
 		defer a.hurry(w)()
 		r = r.WithContext(ctx)
-		r.Body = http.MaxBytesReader(w, r.Body, a.cfg.MaxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := h(w, r, &viewer{id: id, policy: a.cfg.Broker}); err != nil {
 			a.fail(w, r, err)
 		}

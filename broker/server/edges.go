@@ -87,7 +87,7 @@ func scopes(cfg *config.Config) mcpapi.Scopes {
 func (s *Server) registered() map[string]httpapi.RegisteredAgent {
 	all := map[string]httpapi.RegisteredAgent{}
 	for id, a := range *s.agents.Load() {
-		all[id] = httpapi.RegisteredAgent{Owner: a.Owner, Purpose: a.Purpose}
+		all[id] = httpapi.RegisteredAgent{Owner: a.Owner, Purpose: a.Purpose, Roles: a.Roles}
 	}
 	return all
 }
