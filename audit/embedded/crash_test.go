@@ -30,11 +30,14 @@ const (
 
 // runChild reports whether this process is the child; then it has done its work.
 func runChild() bool {
-	dir := os.Getenv(childDir)
+	work, dir := appendForever, os.Getenv(childDir)
+	if dir == "" {
+		work, dir = runReadOnly, os.Getenv(childReadOnly)
+	}
 	if dir == "" {
 		return false
 	}
-	if err := appendForever(dir); err != nil {
+	if err := work(dir); err != nil {
 		_, _ = fmt.Fprintln(os.Stdout, "error", err) // the parent reads it or is gone
 	}
 	return true

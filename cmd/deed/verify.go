@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -39,13 +40,14 @@ The exit code is 0 if nothing was found, 1 if something was, and 2 if there is n
 to check.`,
 		Example: `  deed verify
   deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…'
+  deed verify /mnt/copy-of-deed --key checkpoints.pub
   deed verify evidence.zip --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --pulsar pulsar+ssl://pulsar:6651 --tenant acme --token-file auditor.jwt --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --json | jq .findings`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := c.Flags()
-	flags.StringArrayVar(&keys, "key", nil, "a verifier `key` to trust; may be repeated")
+	flags.StringArrayVar(&keys, "key", nil, "a verifier `key` to trust, or the file that has it; may be repeated")
 	flags.StringArrayVar(&kept, "checkpoint", nil, "a `file` with a signed checkpoint that was kept elsewhere; may be repeated")
 	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
 	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
@@ -85,9 +87,12 @@ func (e *environment) historyOf(ctx context.Context, args []string, topics topic
 func parseKeys(texts []string) ([]seal.Verifier, error) {
 	var keys []seal.Verifier
 	for _, text := range texts {
+		if kept, err := readFile(text); err == nil {
+			text = strings.TrimSpace(string(kept))
+		}
 		k, err := seal.ParseVerifier(text)
 		if err != nil {
-			return nil, withHint(usage("--key is not a verifier key: %w", err), "it looks like deed/acme+1f8b2c3d+AZ…")
+			return nil, withHint(usage("--key is not a verifier key: %w", err), "it looks like deed/acme+1f8b2c3d+AZ…, or is a file with such a key")
 		}
 		keys = append(keys, k)
 	}
