@@ -24,9 +24,9 @@ const (
 )
 
 // VerifyLogout checks a logout token (OpenID Connect Back-Channel Logout 1.0 section
-// 2.6): of a configured issuer, for one of its people's clients, in its lifetime, of the
-// logout event, for a session or subject, without a nonce, and not used before. Its error is
-// an [*agents.Rejection].
+// 2.6): of a configured issuer, for one of its people's clients or an agent that is known (people
+// log in to some of these), in its lifetime, of the logout event, for a session or subject,
+// without a nonce, and not used before. Its error is an [*agents.Rejection].
 func (v *Verifier) VerifyLogout(ctx context.Context, token string) (*Logout, error) {
 	if len(token) > v.config.MaxTokenBytes {
 		return nil, refuse(agents.Malformed, "the token is larger than the limit")
@@ -54,10 +54,10 @@ func (v *Verifier) logout(ctx context.Context, i *issuer, token string, parsed *
 	if !slices.Contains(i.algorithms, parsed.algorithm) {
 		return nil, refuse(agents.BadAlgorithm, "the issuer is not configured for this algorithm")
 	}
-	forPeople := func(audience []string) bool {
-		return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(i.PeopleClients, a) })
+	known := func(audience []string) bool {
+		return slices.ContainsFunc(audience, func(a string) bool { return slices.Contains(i.PeopleClients, a) || i.isAgent(a) })
 	}
-	if _, rejection := v.checkSignedFor(ctx, i, token, parsed, forPeople); rejection != nil {
+	if _, rejection := v.checkSignedFor(ctx, i, token, parsed, known); rejection != nil {
 		return nil, rejection
 	}
 	c := parsed.claims

@@ -44,7 +44,7 @@ func TestALogoutAtTheIssuerStopsTheSessionAndItsAgents(t *testing.T) {
 	good := r.logoutClaims("l-1", agentstest.Claims{"sid": "s-1", "sub": "alice"})
 	for name, token := range map[string]string{
 		"another type":     r.issuer.TokenWith(agentstest.Claims{"typ": "at+jwt"}, good.With(agentstest.Claims{"jti": "a"})),
-		"another client":   r.issuer.TokenWith(typ, good.With(agentstest.Claims{"jti": "b", "aud": "copilot"})),
+		"a stranger's":     r.issuer.TokenWith(typ, good.With(agentstest.Claims{"jti": "b", "aud": "stranger"})),
 		"the API itself":   r.issuer.TokenWith(typ, good.With(agentstest.Claims{"jti": "c", "aud": r.url() + "/mcp"})),
 		"with a nonce":     r.issuer.TokenWith(typ, good.With(agentstest.Claims{"jti": "d", "nonce": "n"})),
 		"another event":    r.issuer.TokenWith(typ, good.With(agentstest.Claims{"jti": "e", "events": map[string]any{"x": map[string]any{}}})),

@@ -1,6 +1,8 @@
 package keycloak_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"strings"
@@ -10,10 +12,16 @@ import (
 )
 
 // What Keycloak does not want any more the broker does not take any more, though the
-// token's signature and time are good.
+// token's signature and time are good: it hears of it when it asks, and tells every replica.
 func TestWhatKeycloakWithdrawsIsRefused(t *testing.T) {
 	t.Parallel()
-	r := serve(t)
+	r := prepare(t)
+	r.configure(t, map[string]string{"every: 10s": "every: 1s, opaque: true"})
+	r.start(t)
+	r.change(t, "/clients", "clientId", "deed-cli", func(client map[string]any) {
+		client["attributes"].(map[string]any)["backchannel.logout.url"] = "" // nobody tells the broker
+	})
+	bob := r.person(t, "bob", "deed-cli", "tools")
 	for _, c := range []struct {
 		name     string
 		withdraw func(t *testing.T, person, agent *login.Token)
@@ -53,6 +61,11 @@ func TestWhatKeycloakWithdrawsIsRefused(t *testing.T) {
 		if got.status != http.StatusUnauthorized || !strings.Contains(got.challenge, `error="invalid_token", error_description="the token is not in force any more`) {
 			t.Errorf("%s: %d %s", c.name, got.status, got.challenge)
 		}
+		digest := sha256.Sum256([]byte(agent.Access))
+		r.await(t, c.name+" and every replica is told", func() bool { return r.stopped(t, bob, "token", hex.EncodeToString(digest[:])) == "introspection" })
+	}
+	if status, header, _ := r.get(t, "/v1/whoami", "neither-a-JWT-nor-known-to-Keycloak"); status != http.StatusUnauthorized || !strings.Contains(header.Get("WWW-Authenticate"), "not in force any more") {
+		t.Errorf("an opaque token that Keycloak does not know: %d %v", status, header)
 	}
 }
 
@@ -85,12 +98,18 @@ func (r *rig) post(t *testing.T, path string, form url.Values, c *login.Client) 
 // enable switches a user or client, found by the value of a field, on or off.
 func (r *rig) enable(t *testing.T, kind, field, value string, enabled bool) {
 	t.Helper()
+	r.change(t, kind, field, value, func(found map[string]any) { found["enabled"] = enabled })
+}
+
+// change changes a user or client, found by the value of a field.
+func (r *rig) change(t *testing.T, kind, field, value string, change func(found map[string]any)) {
+	t.Helper()
 	var found []map[string]any
 	r.admin(t, http.MethodGet, kind+"?"+field+"="+url.QueryEscape(value), nil, &found)
 	if len(found) != 1 {
 		t.Fatalf("%d of %s", len(found), value)
 	}
-	found[0]["enabled"] = enabled
+	change(found[0])
 	r.admin(t, http.MethodPut, kind+"/"+found[0]["id"].(string), found[0], nil)
 }
 

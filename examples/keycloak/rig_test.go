@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,8 +38,16 @@ type rig struct {
 // serve imports the realm and starts the broker.
 func serve(t *testing.T) *rig {
 	t.Helper()
-	listen := freeAddress(t)
-	r := &rig{dir: t.TempDir(), url: "http://" + listen, http: http.Client{Timeout: patience}}
+	r := prepare(t)
+	r.configure(t, map[string]string{"every: 10s": "every: 1s"})
+	r.start(t)
+	return r
+}
+
+// prepare imports the realm.
+func prepare(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
 	r.realm = need.KeycloakRealm(t, "realm.json", r.url)
 	var err error
 	if r.binary, err = deedBinary(); err != nil {
@@ -52,12 +61,18 @@ func serve(t *testing.T) *rig {
 			t.Fatal(err)
 		}
 	}
-	r.copy(t, "policy/acme.cedar", nil)
-	r.copy(t, "deed.yaml", map[string]string{
-		"127.0.0.1:8642": listen, "http://127.0.0.1:8180/realms/deed": r.realm.Issuer, "every: 10s": "every: 1s", "wait: 45s": "wait: 1s",
-	})
-	r.start(t)
 	return r
+}
+
+// configure copies the example's configuration and policy, for this realm and broker and
+// with what else must be replaced.
+func (r *rig) configure(t *testing.T, replaced map[string]string) {
+	t.Helper()
+	all := map[string]string{"http://127.0.0.1:8180/realms/deed": r.realm.Issuer, "wait: 45s": "wait: 1s"}
+	maps.Copy(all, replaced)
+	all["127.0.0.1:8642"] = strings.TrimPrefix(r.url, "http://")
+	r.copy(t, "policy/acme.cedar", nil)
+	r.copy(t, "deed.yaml", all)
 }
 
 // copy copies a file of this directory, with what must be replaced at least once.
