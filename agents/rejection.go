@@ -31,6 +31,8 @@ const (
 	ForeignOrigin     Kind = "foreign_origin"     // a request of a web page, or by a name, that is not the broker's own
 	Widened           Kind = "widened_exchange"   // an exchange that asked for more than its subject token may do
 	InsufficientScope Kind = "insufficient_scope" // a good token that does not have what every request needs
+	NotAPerson        Kind = "not_a_person"       // a good token with an actor in it, where only people log in
+	NotYours          Kind = "not_yours"          // a good token, and a call, session, record or the like that is not its bearer's to use or see
 	ProviderTrouble   Kind = "provider_trouble"   // the issuer's keys or its word cannot be had now
 	Revoked           Kind = "revoked"            // it verifies, and its bearer has been stopped
 	TooMany           Kind = "too_many"           // more new tokens or proofs at once than are taken in
@@ -42,10 +44,16 @@ type Rejection struct { //nolint:errname // what happened to the token, as the l
 	Issuer string // only if it is a configured one
 	Err    error  // for the log; never holds any part of the token
 
-	// Of a token that verifies and whose bearer was revoked:
-	Identity   *Identity // the bearer
-	Revocation string    // what stops them, by its id
-	Barred     bool      // another token would not help either
+	Identity *Identity // the bearer, of a token that verifies
+
+	// Of one who was revoked:
+	Revocation string // what stops them, by its id
+	Barred     bool   // another token would not help either
+}
+
+// Foreign is the rejection of somebody who is known, and wants what is not theirs.
+func Foreign(id *Identity) *Rejection {
+	return &Rejection{Kind: NotYours, Issuer: id.Issuer, Identity: id}
 }
 
 // Error says the kind and the cause. It is for logs; answer clients with [Rejection.Public].

@@ -27,7 +27,11 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 		return nil, err
 	}
 	h := b.holds.get(callID)
-	if h == nil || h.caller != id.Key() {
+	foreign := h != nil && h.caller != id.Key()
+	if foreign {
+		b.Reject(ctx, agents.Foreign(id))
+	}
+	if h == nil || foreign {
 		return nil, &Error{
 			Kind: NotFound, Op: "await " + clip(callID, 64),
 			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end",

@@ -120,7 +120,11 @@ func (b *Broker) EndGrant(ctx context.Context, by *agents.Identity, id, reason s
 		return err
 	}
 	g, ok := b.granted.book.Get(id)
-	if !ok || !b.seesGrant(by, g) {
+	foreign := ok && !b.seesGrant(by, g)
+	if foreign {
+		b.Reject(ctx, agents.Foreign(by))
+	}
+	if !ok || foreign {
 		return &Error{Kind: NotFound, Op: op, Public: "no grant has this id"}
 	}
 	d := b.permits(by, policy.ActionGrant, resourceOfGrant(g))

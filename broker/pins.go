@@ -137,9 +137,13 @@ type Review struct {
 
 // Definition shows a person a tool's definition and the one trusted so far. It fails
 // with NotFound for tools that are not there, or that the viewer may not review.
-func (b *Broker) Definition(_ context.Context, viewer *agents.Identity, name string) (Review, error) {
+func (b *Broker) Definition(ctx context.Context, viewer *agents.Identity, name string) (Review, error) {
 	t := b.known(name)
-	if t == nil || b.permits(viewer, policy.ActionReview, policy.OnTool{Tool: name, Domain: t.Domain}).Effect != audit.Allow {
+	foreign := t != nil && b.permits(viewer, policy.ActionReview, policy.OnTool{Tool: name, Domain: t.Domain}).Effect != audit.Allow
+	if foreign {
+		b.Reject(ctx, agents.Foreign(viewer))
+	}
+	if t == nil || foreign {
 		return Review{}, &Error{Kind: NotFound, Op: "show definition", Public: "there is no tool of this name that you may review"}
 	}
 	before := b.pins.of(name)
@@ -160,7 +164,7 @@ func (b *Broker) ApproveDefinition(ctx context.Context, id *agents.Identity, nam
 		return &Error{Kind: NotFound, Op: op, Public: "there is no such tool"}
 	}
 	if d := b.permits(id, policy.ActionReview, policy.OnTool{Tool: name, Domain: t.Domain}); d.Effect != audit.Allow {
-		return &Error{Kind: Denied, Op: op, Public: denialText(d), Decision: &d}
+		return b.refuseControl(ctx, id, policy.ActionReview, name, d)
 	}
 	if t.Digest != digest {
 		return &Error{Kind: Conflict, Op: op, Public: "the definition is not the one that you were shown; look at it again"}

@@ -41,7 +41,8 @@ func newRejections() *rejections {
 	return &rejections{counts: map[rejected]*tally{}, last: map[rejected]time.Time{}}
 }
 
-// Reject counts a token that did not verify. It never waits for the log: a sample of
+// Reject counts a token that did not verify, or that was used for what is not its
+// bearer's. It never waits for the log: a sample of
 // each kind goes to the rejections topic every few seconds, with the count.
 func (b *Broker) Reject(ctx context.Context, r *agents.Rejection) {
 	b.metrics.rejected.Add(ctx, 1, metric.WithAttributes(attribute.String("kind", string(r.Kind))))

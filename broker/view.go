@@ -178,7 +178,7 @@ func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Cal
 	}
 	who := recorded(id)
 	if d := b.permits(id, policy.ActionReview, resourceOf(c)); d.Effect != audit.Allow {
-		return &Error{Kind: Denied, Op: op, CallID: c.ID, Public: denialText(d), Decision: &d}
+		return b.refuseControl(ctx, id, "reconcile", c.ID, d)
 	}
 	if c.State != calls.Closed || c.Closing.Type != audit.CallUnknown || c.Reconciled != nil {
 		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "only a call that ended as unknown, and was not reconciled yet, can be reconciled"}

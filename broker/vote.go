@@ -210,7 +210,11 @@ func (b *Broker) Cancel(ctx context.Context, id *agents.Identity, callID, reason
 		return calls.Call{}, err
 	}
 	h := b.holds.get(callID)
-	if h == nil || !mayCancel(id, h) {
+	foreign := h != nil && !mayCancel(id, h)
+	if foreign {
+		b.Reject(ctx, agents.Foreign(id))
+	}
+	if h == nil || foreign {
 		return calls.Call{}, &Error{Kind: NotFound, Op: op, Public: "no held call of yours has this id"}
 	}
 	c, _ := h.snapshot()

@@ -240,15 +240,21 @@ func (c *Console) identityOf(ctx context.Context, a attempt, access login.Secret
 		}
 		return nil, &loginError{http.StatusBadGateway, "The issuer's token cannot be checked now. Try again in a moment.", err}
 	}
+	refuse := func(kind agents.Kind) {
+		c.cfg.Reject(context.WithoutCancel(ctx), &agents.Rejection{Kind: kind, Issuer: id.Issuer, Identity: id})
+	}
 	switch {
 	case id.Issuer != a.Issuer:
+		refuse(agents.UnknownIssuer)
 		return nil, &loginError{http.StatusForbidden, "The token is of another issuer than the one that was asked.", nil}
 	case !id.Person():
+		refuse(agents.NotAPerson)
 		return nil, &loginError{
 			http.StatusForbidden, "Only people log in here, and the token that the issuer gave has an agent in it.",
 			fmt.Errorf("the token has a chain of %d actors", len(id.Chain)),
 		}
 	case !time.Now().Before(id.Expires):
+		refuse(agents.Expired)
 		return nil, &loginError{http.StatusForbidden, "The token that the issuer gave has expired already.", nil}
 	}
 	return id, nil
@@ -266,6 +272,7 @@ func (c *Console) refuseLogin(w http.ResponseWriter, r *http.Request, a attempt,
 // serveLogout ends the session of the browser that asks from the console's own page.
 func (c *Console) serveLogout(w http.ResponseWriter, r *http.Request) {
 	if err := c.origins.Check(r); err != nil || (r.Header.Get("Sec-Fetch-Site") == "" && r.Header.Get("Origin") == "") {
+		c.cfg.Reject(context.WithoutCancel(r.Context()), &agents.Rejection{Kind: agents.ForeignOrigin})
 		c.showProblem(w, http.StatusForbidden, "Only the console's own page can log you out.", "")
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,13 +225,18 @@ func TestOnlyPeopleOfTheIssuerThatWasAskedLogIn(t *testing.T) {
 	s := start(t)
 	agent, stranger, late := brokertest.Through(bob(t, s), "copilot"), brokertest.Person("bob"), bob(t, s)
 	late.Expires = time.Now().Add(-time.Second)
-	for says, id := range map[string]*agents.Identity{
-		"has an agent in it": agent, "another issuer": stranger, "has expired": late, "another audience": nil,
+	for says, c := range map[string]struct {
+		id   *agents.Identity
+		kind agents.Kind
+	}{
+		"has an agent in it": {agent, agents.NotAPerson}, "another issuer": {stranger, agents.UnknownIssuer},
+		"has expired": {late, agents.Expired}, "another audience": {nil, agents.WrongAudience},
 	} {
-		rejected := 0
+		id, kind := c.id, c.kind
+		var rejected []agents.Kind
 		c, err := console.New(console.Config{
 			URL: s.url, Issuers: []string{s.issuer.URL()}, Verifier: anyone{id}, Logger: slog.New(slog.DiscardHandler),
-			Reject: func(context.Context, *agents.Rejection) { rejected++ },
+			Reject: func(_ context.Context, r *agents.Rejection) { rejected = append(rejected, r.Kind) },
 		})
 		must(t, err)
 		began := httptest.NewRecorder()
@@ -244,8 +250,8 @@ func TestOnlyPeopleOfTheIssuerThatWasAskedLogIn(t *testing.T) {
 		if w.Code != http.StatusForbidden || !strings.Contains(w.Body.String(), says) || cookieNamed(w.Result(), "deed_session") != nil {
 			t.Errorf("%s: got %d %s", says, w.Code, w.Body)
 		}
-		if (id == nil) != (rejected == 1) {
-			t.Errorf("%s: %d rejections were counted", says, rejected)
+		if !slices.Equal(rejected, []agents.Kind{kind}) {
+			t.Errorf("%s: %q were counted", says, rejected)
 		}
 	}
 }

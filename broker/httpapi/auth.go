@@ -71,6 +71,7 @@ func (r *rejection) Unwrap() error { return r.Rejection }
 func (a *Authenticator) Require(w http.ResponseWriter, r *http.Request) (*agents.Identity, bool) {
 	id, session, err := a.identify(r.Context(), r, false)
 	if err == nil && session && !a.sameSite(r) {
+		a.Refuse(r.Context(), &agents.Rejection{Kind: agents.ForeignOrigin, Issuer: id.Issuer, Identity: id})
 		WriteProblem(w, Problem{Status: http.StatusForbidden, Kind: "denied", Detail: "a session is only for requests of the console's own pages"})
 		return nil, false
 	}
@@ -84,6 +85,11 @@ func (a *Authenticator) Require(w http.ResponseWriter, r *http.Request) (*agents
 	a.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "token verification failed", slog.Any("error", err))
 	WriteProblem(w, Problem{Status: http.StatusInternalServerError, Kind: "internal", Detail: "internal error"})
 	return nil, false
+}
+
+// Refuse counts a request that was refused, though its credentials may be good.
+func (a *Authenticator) Refuse(ctx context.Context, r *agents.Rejection) {
+	a.cfg.Reject(context.WithoutCancel(ctx), r)
 }
 
 // Recheck is nil while the credentials of r, which were good once, still are. Its
@@ -150,7 +156,7 @@ func (a *Authenticator) sameSite(r *http.Request) bool {
 // refuse answers a request without acceptable credentials (RFC 6750 section 3).
 func (a *Authenticator) refuse(w http.ResponseWriter, r *http.Request, refused *rejection) {
 	if !refused.cookie || refused.Kind == agents.Revoked {
-		a.cfg.Reject(context.WithoutCancel(r.Context()), refused.Rejection)
+		a.Refuse(r.Context(), refused.Rejection)
 	}
 	p := Problem{Status: http.StatusUnauthorized, Kind: kindUnauthenticated, Detail: refused.Public()}
 	switch {

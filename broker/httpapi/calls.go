@@ -59,7 +59,7 @@ func (a *api) find(ctx context.Context, v *viewer, id string) (found, error) {
 		return found{}, fmt.Errorf("show call: %w", err)
 	}
 	if f.held == nil && !v.mayRead(broker.SubjectOf(history.Folded)) {
-		return found{}, notFound(noCall)
+		return found{}, withheld(noCall)
 	}
 	places := marks(f.call)
 	for _, e := range history.Events {
@@ -71,7 +71,7 @@ func (a *api) find(ctx context.Context, v *viewer, id string) (found, error) {
 	if f.held == nil || f.call.State == calls.Closed {
 		f.call = a.fold(ctx, f.records)
 		if f.held == nil && !v.mayRead(broker.SubjectOf(f.call)) { // what the log says counts
-			return found{}, notFound(noCall)
+			return found{}, withheld(noCall)
 		}
 	}
 	return f, nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,8 +114,12 @@ func TestAPersonsCookieServesTheirOwnPagesOnly(t *testing.T) {
 		for k, v := range test.header {
 			req.Header.Set(k, v)
 		}
+		r.rejections = nil
 		if resp := r.do(req); resp.StatusCode != test.want {
 			t.Errorf("%s: %d, want %d", name, resp.StatusCode, test.want)
+		}
+		if counted := slices.Equal(r.rejections, []agents.Kind{agents.ForeignOrigin}); counted != (test.want == http.StatusForbidden) {
+			t.Errorf("%s: %q were counted", name, r.rejections)
 		}
 	}
 }

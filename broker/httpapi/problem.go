@@ -112,3 +112,11 @@ func invalid(format string, args ...any) error {
 func notFound(public string) error {
 	return &broker.Error{Kind: broker.NotFound, Op: "find", Public: public}
 }
+
+// errWithheld is behind what is there, and is not the viewer's to see. They are told what
+// they would be told if it were not there; it is counted.
+var errWithheld = errors.New("it is not for this viewer")
+
+func withheld(public string) error {
+	return &broker.Error{Kind: broker.NotFound, Op: "find", Public: public, Err: errWithheld}
+}

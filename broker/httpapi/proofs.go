@@ -72,8 +72,12 @@ func (a *api) showCheckpoint(w http.ResponseWriter, r *http.Request, v *viewer) 
 // latest is the last checkpoint of a log that the viewer may read.
 func (a *api) latest(v *viewer, log string) (string, seal.Checkpoint, error) {
 	domain, _, _ := strings.Cut(log, "/")
-	if domain == "" || !v.mayReadDomain(domain) {
-		return "", seal.Checkpoint{}, notFound("there is no log of this name that you may read")
+	const none = "there is no log of this name that you may read"
+	if domain == "" {
+		return "", seal.Checkpoint{}, notFound(none)
+	}
+	if !v.mayReadDomain(domain) {
+		return "", seal.Checkpoint{}, withheld(none)
 	}
 	note, c, ok := a.cfg.Sealer.Latest(log)
 	if !ok {
@@ -113,10 +117,10 @@ func (a *api) proveInclusion(w http.ResponseWriter, r *http.Request, v *viewer) 
 
 // readable is the record at a place, if the viewer may read it.
 func (a *api) readable(ctx context.Context, v *viewer, at audit.Position) (audit.Record, error) {
-	none := notFound("there is no record at this position that you may read")
+	const none = "there is no record at this position that you may read"
 	record, err := a.cfg.Log.Record(ctx, at)
 	if errors.Is(err, audit.ErrNotFound) {
-		return record, none
+		return record, notFound(none)
 	}
 	if err != nil {
 		return record, fmt.Errorf("prove inclusion: %w", err)
@@ -127,11 +131,11 @@ func (a *api) readable(ctx context.Context, v *viewer, at audit.Position) (audit
 	}
 	head, err := audit.Peek(record.Stored)
 	if err != nil || topic != audit.TopicCalls {
-		return record, none
+		return record, withheld(none)
 	}
 	f, err := a.find(ctx, v, head.Subject)
 	if err != nil || !v.mayRead(broker.SubjectOf(f.call)) {
-		return record, none
+		return record, withheld(none)
 	}
 	return record, nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/broker"
 )
 
@@ -103,6 +104,9 @@ func (a *api) knownUpTo(maxBody int64, h endpoint) http.Handler {
 		r = r.WithContext(ctx)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := h(w, r, &viewer{id: id, policy: a.cfg.Broker}); err != nil {
+			if errors.Is(err, errWithheld) {
+				a.cfg.Auth.Refuse(r.Context(), agents.Foreign(id))
+			}
 			a.fail(w, r, err)
 		}
 	})

@@ -44,6 +44,8 @@ type Authenticator interface {
 	// Recheck is nil while the request's credentials still hold. A *[agents.Rejection]
 	// ends the stream, unless it is of the kind ProviderTrouble; other errors do not.
 	Recheck(ctx context.Context, r *http.Request) error
+	// Refuse counts a request that is refused before anybody asks who it is of.
+	Refuse(ctx context.Context, r *agents.Rejection)
 }
 
 // Policy decides what a viewer may read; *broker.Broker is one.

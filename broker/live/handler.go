@@ -38,6 +38,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !h.acceptable(r) {
+		h.cfg.Auth.Refuse(r.Context(), &agents.Rejection{Kind: agents.ForeignOrigin})
 		httpapi.WriteProblem(w, httpapi.Problem{Status: http.StatusForbidden, Kind: "denied", Detail: "streams are not opened from this origin"})
 		return
 	}

@@ -127,6 +127,7 @@ type gate struct {
 	expires time.Time
 	revoked map[string]agents.Kind
 	hidden  map[string]bool // domains and tools that nobody may read
+	refused []agents.Kind
 	epoch   atomic.Int64
 	asked   atomic.Int64
 }
@@ -152,6 +153,18 @@ func (g *gate) Recheck(_ context.Context, r *http.Request) error {
 		return &agents.Rejection{Kind: kind}
 	}
 	return nil
+}
+
+func (g *gate) Refuse(_ context.Context, r *agents.Rejection) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.refused = append(g.refused, r.Kind)
+}
+
+func (g *gate) refusals() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.refused)
 }
 
 func (g *gate) MayRead(_ *agents.Identity, s broker.Subject) bool {

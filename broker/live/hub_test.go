@@ -366,6 +366,12 @@ func TestOrigins(t *testing.T) {
 	t.Parallel()
 	r := start(t, nil)
 	own := "http://" + strings.TrimPrefix(r.url, "ws://")
+	foreign := 0
+	t.Cleanup(func() {
+		if n := r.gate.refusals(); n != foreign {
+			t.Errorf("%d of %d refused pages were counted", n, foreign)
+		}
+	})
 	for name, test := range map[string]struct {
 		header http.Header
 		want   int
@@ -382,6 +388,9 @@ func TestOrigins(t *testing.T) {
 		"own page, nobody":         {http.Header{"Origin": {own}}, http.StatusUnauthorized},
 		"own host, another scheme": {http.Header{"Authorization": {"Bearer alice"}, "Origin": {"https" + strings.TrimPrefix(own, "http")}}, http.StatusForbidden},
 	} {
+		if test.want == http.StatusForbidden {
+			foreign++
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, resp, err := dial(t, r.url, "", test.header)

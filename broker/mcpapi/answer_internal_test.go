@@ -74,7 +74,7 @@ func TestIdleSessionsMakeRoom(t *testing.T) {
 			}
 		}
 		time.Sleep(40 * time.Minute)
-		if s.use(a.id, "a", "") != a {
+		if used, _ := s.use(a.id, "a", ""); used != a {
 			t.Fatal("not found")
 		}
 		if ended, ok := s.open(&session{identity: "c"}); ok || len(ended) != 0 {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/mcpapi"
 	"github.com/deedbroker/deed/tools/toolstest"
@@ -184,6 +185,9 @@ func TestSessionsBelongToWhoOpenedThem(t *testing.T) {
 		got := s.do(t, c.method, c.path, list, "Authorization", "Bearer "+c.token, "Mcp-Session-Id", c.session)
 		if got.status != c.want {
 			t.Errorf("%s: %d %s, want %d", c.name, got.status, got.body, c.want)
+		}
+		if (c.token == "bob") != (len(s.rejected) == 1) || len(s.rejected) > 0 && <-s.rejected != agents.NotYours {
+			t.Errorf("%s: it is not counted as another's", c.name)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/tools"
 )
@@ -77,15 +78,15 @@ func (c *conversations) park(q *question) (state string) {
 }
 
 // take ends the wait of a question for the identity that was asked, about the same call.
-func (c *conversations) take(state, identity string, call [sha256.Size]byte) *question {
+func (c *conversations) take(state, identity string, call [sha256.Size]byte) (q *question, foreign bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	q := c.parked[state]
+	q = c.parked[state]
 	if q == nil || q.of.identity != identity || q.of.call != call {
-		return nil
+		return nil, q != nil && q.of.identity != identity
 	}
 	c.remove(state, q)
-	return q
+	return q, false
 }
 
 // drop forgets a question that was not answered.
@@ -173,7 +174,10 @@ func (h *Handler) resume(v *invocation) {
 	if h.returnToHeld(v, state) {
 		return
 	}
-	q := h.conversations.take(state, v.in.identity.Key(), v.digest())
+	q, foreign := h.conversations.take(state, v.in.identity.Key(), v.digest())
+	if foreign {
+		h.cfg.Reject(context.WithoutCancel(v.r.Context()), agents.Foreign(v.in.identity))
+	}
 	if q == nil {
 		h.refuse(v.w, http.StatusBadRequest, v.m, invalidParams(
 			"params.requestState is not one that this call is waiting with; make the call anew, without it"))

@@ -101,20 +101,20 @@ func (s *sessions) remove(e *list.Element) string {
 }
 
 // use finds the session id for the identity and path that opened it, and for no others.
-func (s *sessions) use(id, identity, upstream string) *session {
+func (s *sessions) use(id, identity, upstream string) (n *session, foreign bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.byID[id]
 	if !ok {
-		return nil
+		return nil, false
 	}
-	n := e.Value.(*session)
+	n = e.Value.(*session)
 	if n.identity != identity || n.upstream != upstream {
-		return nil
+		return nil, n.identity != identity
 	}
 	n.last = time.Now()
 	s.used.MoveToFront(e)
-	return n
+	return n, false
 }
 
 func (s *sessions) known(id string) bool {

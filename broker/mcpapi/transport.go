@@ -11,6 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -96,11 +97,20 @@ func (h *Handler) legacySession(w http.ResponseWriter, r *http.Request, in *inbo
 		h.refuse(w, http.StatusBadRequest, m, invalidRequest("a session is required: send initialize first, and its "+mcp.HeaderSessionID+" with every request"))
 		return nil, false
 	}
-	if s = h.sessions.use(in.session, in.identity.Key(), in.upstream); s == nil {
+	if s = h.session(r.Context(), in); s == nil {
 		h.refuse(w, http.StatusNotFound, m, invalidRequest("there is no such session: send initialize again"))
 		return nil, false
 	}
 	return s, true
+}
+
+// session is the one that a request names; nil if there is none, or if it is another's.
+func (h *Handler) session(ctx context.Context, in *inbound) *session {
+	s, foreign := h.sessions.use(in.session, in.identity.Key(), in.upstream)
+	if foreign {
+		h.cfg.Reject(context.WithoutCancel(ctx), agents.Foreign(in.identity))
+	}
+	return s
 }
 
 func (h *Handler) open(w http.ResponseWriter, r *http.Request, in *inbound, m *message) bool {
@@ -136,7 +146,7 @@ func (h *Handler) sessionRequest(w http.ResponseWriter, r *http.Request, in *inb
 			problem(w, http.StatusBadRequest, "invalid", "the header "+mcp.HeaderSessionID+" is required")
 			return
 		}
-		if h.sessions.use(in.session, in.identity.Key(), in.upstream) == nil {
+		if h.session(r.Context(), in) == nil {
 			problem(w, http.StatusNotFound, "not_found", "there is no such session: send initialize again")
 			return
 		}

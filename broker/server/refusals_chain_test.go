@@ -162,7 +162,6 @@ func callRefusals() []refusal {
 			return s.issuer.Token(s.issuer.DelegatedClaims("alice", "sub-agent", "copilot").With(claims{"roles": []string{"support"}, "scope": "tools"}))
 		}),
 		call("a stronger login is asked for by policy", "payments__charge", `{"account":"acc-ada","amount":1,"description":"x"}`, scoped("tools")),
-		call("another caller's held call", "deed__await", "HELD", agent("bob", "lead")),
 		vote("an agent with an approver's roles approves", "approve", agent("bob", "lead")),
 		vote("an agent with an approver's roles denies", "deny", agent("bob", "lead")),
 		vote("a person without the role approves", "approve", person("mallory")),

@@ -75,7 +75,12 @@ func (r *rig) stopped(t *testing.T, by *login.Token, kind, value string) string 
 	t.Helper()
 	status, _, body := r.get(t, "/v1/revocations", string(by.Access))
 	var list struct {
-		Items []struct{ Kind, Value, Issuer, Via string } `json:"items"`
+		Items []struct {
+			Kind   string `json:"kind"`
+			Value  string `json:"value"`
+			Issuer string `json:"issuer"`
+			Via    string `json:"via"`
+		} `json:"items"`
 	}
 	if err := json.Unmarshal([]byte(body), &list); err != nil || status != http.StatusOK {
 		t.Fatalf("%d %s", status, body)

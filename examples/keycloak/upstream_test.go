@@ -21,9 +21,9 @@ import (
 
 // caller is who an API behind the broker takes a token to be of.
 type caller struct {
-	Subject  string
+	Subject  string `json:"sub"`
 	Client   string `json:"azp"`
-	Audience []string
+	audience []string
 	token    string
 }
 
@@ -80,7 +80,7 @@ func (p *payments) check(r *http.Request) (caller, error) {
 	}
 	c := caller{token: token}
 	err = verified.Claims(&c)
-	c.Subject, c.Audience = verified.Subject, verified.Audience
+	c.audience = verified.Audience
 	return c, err
 }
 
@@ -119,8 +119,8 @@ func TestAnUpstreamGetsATokenOfItsOwnForThePerson(t *testing.T) {
 		}
 	}
 	for i, c := range api.seen() {
-		if c.Client != r.url+"/mcp" || !slices.Equal(c.Audience, []string{"payments-api"}) || c.token == string(tokens[i].Access) {
-			t.Errorf("the API was shown a token of %s for %q", c.Client, c.Audience)
+		if c.Client != r.url+"/mcp" || !slices.Equal(c.audience, []string{"payments-api"}) || c.token == string(tokens[i].Access) {
+			t.Errorf("the API was shown a token of %s for %q", c.Client, c.audience)
 		}
 	}
 	// What waited for people runs as the broker itself, where the configuration says so.
@@ -140,7 +140,10 @@ func TestAnUpstreamGetsATokenOfItsOwnForThePerson(t *testing.T) {
 // approve has a person approve a held call, and waits until it is closed.
 func (r *rig) approve(t *testing.T, by *login.Token, id string) {
 	t.Helper()
-	var call struct{ State, Digest string }
+	var call struct {
+		State  string `json:"state"`
+		Digest string `json:"digest"`
+	}
 	read := func() bool {
 		_, _, body := r.get(t, "/v1/calls/"+id, string(by.Access))
 		return json.Unmarshal([]byte(body), &call) == nil && call.Digest != ""
