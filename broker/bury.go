@@ -64,7 +64,7 @@ func (b *Broker) bury(ctx context.Context, source string) (err error) {
 }
 
 func (b *Broker) closeFor(ctx context.Context, fence audit.Fence, c *calls.Call) error {
-	e, err := b.event(audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), outcomeCrash())
+	e, err := b.event(audit.CallUnknown, b.aboutCall(*c), outcomeCrash())
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
 )
@@ -51,7 +52,12 @@ func (b *Broker) Edit(ctx context.Context, e Edit) (calls.Call, error) {
 		return c, err
 	}
 	edit.By, edit.Reason, edit.Permission, edit.Shown = recorded(e.Identity), clip(e.Reason, maxReason), d, shown
-	id, err := b.writeAbout(ctx, c, audit.CallEdited, edit, stored)
+	where := b.aboutCall(c)
+	where.statement = b.signed(statement.Edited(b.cfg.Tenant, c.ID, &c.Intent, edit, time.Now()))
+	made, err := b.event(audit.CallEdited, where, edit, stored)
+	if err == nil {
+		err = b.append(ctx, made)
+	}
 	if err != nil {
 		return c, &Error{
 			Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second,
@@ -59,7 +65,7 @@ func (b *Broker) Edit(ctx context.Context, e Edit) (calls.Call, error) {
 		}
 	}
 	c = b.counted(ctx, h, func(c calls.Call) bool { return c.Digest() != e.Digest })
-	if !slices.ContainsFunc(c.Edits, func(made calls.Edit) bool { return made.ID == id }) { // something else came first in the log
+	if !slices.ContainsFunc(c.Edits, func(e calls.Edit) bool { return e.ID == made.ID }) { // something else came first in the log
 		if err := votable(op, c, e.vote()); err != nil {
 			return c, err
 		}

@@ -59,7 +59,7 @@ func (b *Broker) expireDue(ctx context.Context, now time.Time) {
 			b.holds.postpone(h, late)
 			continue
 		}
-		where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
+		where := b.aboutCall(c)
 		out := audit.Outcome{Code: audit.CodeExpired, Reason: "nobody decided in time"}
 		if err := b.write(ctx, audit.CallExpired, where, out); err != nil {
 			b.holds.postpone(h, c.Deadline())

@@ -11,6 +11,7 @@ import (
 
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
 )
 
 // This file is the only place that turns what the broker knows into events.
@@ -116,6 +117,13 @@ func store(ctx context.Context, to appender, e audit.Event) error {
 	}
 	_, err := to.Append(ctx, e)
 	return err
+}
+
+// aboutCall is callOf for a call as it is now: with the arguments that people have left it.
+func (b *Broker) aboutCall(c calls.Call) about {
+	where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
+	where.statement = c.Statement()
+	return where
 }
 
 // callOf says where events of a recorded call go.

@@ -76,7 +76,7 @@ func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 	if c.State == calls.Held || b.cfg.Fencer != nil && runner(c) != b.source {
 		return nil
 	}
-	if err := b.write(ctx, audit.CallUnknown, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), outcomeCrash()); err != nil {
+	if err := b.write(ctx, audit.CallUnknown, b.aboutCall(*c), outcomeCrash()); err != nil {
 		return fmt.Errorf("close call %s as unknown: %w", c.ID, err)
 	}
 	return nil

@@ -132,7 +132,7 @@ func (b *Broker) rule(ctx context.Context, h *hold, c calls.Call) (ruling, error
 
 // settle writes what the votes led to, unless the hold is over by then.
 func (b *Broker) settle(ctx context.Context, h *hold, c calls.Call, r ruling) error {
-	e, err := b.event(r.typ, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), r.data)
+	e, err := b.event(r.typ, b.aboutCall(c), r.data)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ const maxReadBack = 25 * time.Second
 // runReleased runs a held call whose first release in the log is this replica's.
 func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	c, _ := h.snapshot()
-	where := b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace)
+	where := b.aboutCall(c)
 	if elapsed(c.Releasing.Time) > maxReadBack {
 		b.owe(audit.CallCancelled, where, audit.Outcome{Code: audit.CodeUnacknowledged, Reason: "its release was read back too late; it was not executed"})
 		return
@@ -287,7 +287,9 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	}
 	// Whoever waits for the call learns of the outcome from the log.
 	ctx = continued(ctx, c.Opening.Trace)
-	_, _ = b.execute(ctx, running{id: c.ID, domain: c.Domain, intent: &c.Intent, trace: c.Opening.Trace}, t, tools.Call{
+	in := c.Intent
+	in.Statement = where.statement
+	_, _ = b.execute(ctx, running{id: c.ID, domain: c.Domain, intent: &in, trace: c.Opening.Trace}, t, tools.Call{
 		ID: c.ID, Arguments: args, TraceParent: c.Opening.Trace, IdempotencyKey: c.Intent.IdempotencyKey, Subject: h.presented(),
 		Notify: h.notify, Asking: h.asking(),
 	})

@@ -93,27 +93,32 @@ func (b *Broker) newStatementKey(ctx context.Context, now time.Time) error {
 // again at the next look; the old one is used until it retires, and then none.
 func (b *Broker) renewStatementKey(ctx context.Context, now time.Time) {
 	key := b.statements.key.Load()
-	if key == nil || key.Age(now) < statementKeyAge {
+	if key != nil && key.Age(now) < statementKeyAge {
 		return
 	}
 	if err := b.newStatementKey(ctx, now); err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "new key for statements not recorded", slog.Any("error", err))
-		if key.Age(now) > statementKeyAge+retiresAfter {
+		if key != nil && key.Age(now) > statementKeyAge+retiresAfter {
 			b.statements.key.CompareAndSwap(key, nil)
 		}
 	}
 }
 
-// state signs who makes a call, once: its events carry what it returns. It is empty where
-// nothing is stated.
+// state signs who makes a call, once: its events carry what it returns, until a person
+// edits its arguments.
 func (b *Broker) state(callID string, in *audit.Intent) string {
+	return b.signed(statement.Of(b.cfg.Tenant, callID, in, time.Now()))
+}
+
+// signed is empty where nothing is stated.
+func (b *Broker) signed(c statement.Claims) string {
 	key := b.statements.key.Load()
 	if key == nil {
 		return ""
 	}
-	signed, err := key.Sign(statement.Of(b.cfg.Tenant, callID, in, time.Now()))
+	s, err := key.Sign(c)
 	if err != nil { // strings and numbers always marshal
-		b.cfg.Logger.LogAttrs(b.live, slog.LevelError, "call not stated", slog.String("call_id", callID), slog.Any("error", err))
+		b.cfg.Logger.LogAttrs(b.live, slog.LevelError, "call not stated", slog.String("call_id", c.Call), slog.Any("error", err))
 	}
-	return signed
+	return s
 }

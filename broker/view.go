@@ -184,7 +184,7 @@ func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Cal
 		return &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "only a call that ended as unknown, and was not reconciled yet, can be reconciled"}
 	}
 	data := audit.Reconciliation{Happened: happened, By: who, Note: clip(note, maxReason)}
-	if err := b.write(ctx, audit.CallReconciled, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data); err != nil {
+	if err := b.write(ctx, audit.CallReconciled, b.aboutCall(c), data); err != nil {
 		return &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second, Public: "the finding could not be recorded; try again"}
 	}
 	return nil

@@ -164,7 +164,7 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 		return err
 	}
 	data := audit.Approval{Digest: clip(v.Digest, 64), By: recorded(v.Identity), Decision: d}
-	if err := b.write(ctx, audit.CallVoteRefused, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data); err != nil {
+	if err := b.write(ctx, audit.CallVoteRefused, b.aboutCall(c), data); err != nil {
 		return unavailable(op, c.ID, err)
 	}
 	return fail
@@ -172,7 +172,7 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 
 // writeAbout writes an event of a recorded call, and returns its id.
 func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any, payloads ...audit.Payload) (string, error) {
-	e, err := b.event(t, b.callOf(c.ID, c.Domain, &c.Intent, c.Opening.Trace), data, payloads...)
+	e, err := b.event(t, b.aboutCall(c), data, payloads...)
 	if err != nil {
 		return "", err
 	}

@@ -10,6 +10,15 @@ import (
 type Edit struct {
 	Mark
 	audit.Edit
+	Statement string // of who makes the call with these arguments, and whose they are
+}
+
+// Statement is the one that events of the call carry from here on.
+func (c *Call) Statement() string {
+	if n := len(c.Edits); n > 0 {
+		return c.Edits[n-1].Statement
+	}
+	return c.Intent.Statement
 }
 
 // Digest is what an approval binds to: the call digest with the arguments as they are now.
@@ -81,7 +90,7 @@ func (c *Call) edit(e audit.Event, m Mark) (bool, error) {
 	case v.Previous != c.Digest():
 		return false, c.broken(DigestMismatch, "edit %s is of %s, the call is %s", e.ID, v.Previous, c.Digest())
 	}
-	c.Edits = append(slices.Clip(c.Edits), Edit{Mark: m, Edit: v})
+	c.Edits = append(slices.Clip(c.Edits), Edit{Mark: m, Edit: v, Statement: e.Statement})
 	c.Votes = []Vote{{Mark: m, Approval: audit.Approval{Digest: v.Digest, By: v.By, Reason: v.Reason, Decision: v.Permission}}}
 	return true, nil
 }

@@ -38,7 +38,9 @@ type Actor struct {
 
 // Context is what stays the same during a call.
 type Context struct {
-	Arguments string `json:"args,omitempty"` // hex SHA-256 of salt and arguments
+	Arguments string `json:"args,omitempty"`   // hex SHA-256 of salt and arguments
+	Asked     string `json:"asked,omitempty"`  // the same of those that were asked for, where a person has edited them
+	Editor    string `json:"editor,omitempty"` // that person
 	Issuer    string `json:"idp"`
 	Person    bool   `json:"person"` // a person stands behind it: sub is theirs
 }
@@ -57,6 +59,13 @@ func Of(tenant, callID string, in *audit.Intent, now time.Time) Claims {
 		Call: callID, Tool: in.Tool, Context: Context{Arguments: in.Arguments.Digest, Issuer: in.Identity.Issuer, Person: in.Identity.Principal != ""},
 	}
 	c.Subject, c.Actor, c.Workload = parties(in.Identity)
+	return c
+}
+
+// Edited is what is stated of a call whose arguments a person has just replaced.
+func Edited(tenant, callID string, in *audit.Intent, e audit.Edit, now time.Time) Claims {
+	c := Of(tenant, callID, in, now)
+	c.Context.Asked, c.Context.Arguments, c.Context.Editor = c.Context.Arguments, e.Arguments.Digest, e.By.Principal
 	return c
 }
 
@@ -100,18 +109,17 @@ func (c Claims) Current(tenant string, now time.Time) error {
 // Tolerance is how far the clock may be, in [Claims.Fits], between a statement and its event.
 const Tolerance = 2 * time.Minute
 
-// Fits says how a statement differs from the call that it stands with, made at the given
-// moment; nil if it says the same.
-func (c Claims) Fits(tenant, callID string, in *audit.Intent, at time.Time) error {
-	want := Of(tenant, callID, in, at)
+// Fits says how a statement differs from what [Of] or [Edited] would state of the event that
+// it stands with; nil if it says the same.
+func (c Claims) Fits(want Claims) error {
 	differs := func(what, said, is string) error {
 		return fmt.Errorf("its statement says %s %.200q, the event %.200q", what, said, is)
 	}
 	switch {
 	case c.Issuer != want.Issuer || c.Audience != want.Audience:
 		return differs("tenant", c.Issuer, want.Issuer)
-	case c.Call != callID:
-		return differs("call", c.Call, callID)
+	case c.Call != want.Call:
+		return differs("call", c.Call, want.Call)
 	case c.Subject != want.Subject || c.Context.Person != want.Context.Person:
 		return differs("subject", c.Subject, want.Subject)
 	case !slices.Equal(c.Chain(), want.Chain()):
@@ -122,11 +130,15 @@ func (c Claims) Fits(tenant, callID string, in *audit.Intent, at time.Time) erro
 		return differs("tool", c.Tool, want.Tool)
 	case c.Context.Arguments != want.Context.Arguments:
 		return differs("arguments", c.Context.Arguments, want.Context.Arguments)
+	case c.Context.Asked != want.Context.Asked:
+		return differs("arguments that were asked for", c.Context.Asked, want.Context.Asked)
+	case c.Context.Editor != want.Context.Editor:
+		return differs("editor", c.Context.Editor, want.Context.Editor)
 	case c.Context.Issuer != want.Context.Issuer:
 		return differs("issuer of the token", c.Context.Issuer, want.Context.Issuer)
 	}
-	if off := at.Sub(time.Unix(c.IssuedAt, 0)); off > Tolerance || off < -Tolerance {
-		return fmt.Errorf("its statement was made %s away from the event", off.Abs().Round(time.Second))
+	if off := time.Duration(want.IssuedAt-c.IssuedAt) * time.Second; off > Tolerance || off < -Tolerance {
+		return fmt.Errorf("its statement was made %s away from the event", off.Abs())
 	}
 	return nil
 }

@@ -4,8 +4,10 @@
 //
 // It says for whom and through whom a call is made, of which tool, with arguments of
 // which digest, and when. It is signed once, when the call is made, and every later
-// event of the call repeats it. Whoever reads the topic verifies it with a public key
-// alone, without asking the broker. It says nothing of what came of the call.
+// event of the call repeats it; when a person edits the arguments of a held call, it is signed
+// anew with theirs, and that is repeated from there on. Whoever reads the topic verifies
+// it with a public key alone, without asking the broker. It says nothing of what came of
+// the call.
 //
 // # Claims
 //
@@ -18,6 +20,7 @@
 //	req_wl     who made the request: the current actor, else the person
 //	scope      the tool, upstream.tool
 //	tctx       args: the salted commitment to the arguments, as in the event;
+//	           asked, editor: those that were asked for, where a person has edited them, and who;
 //	           idp: the issuer of the token that the caller showed;
 //	           person: whether sub is a person, not an agent on its own
 //
@@ -25,6 +28,7 @@
 //
 // A broker makes a key of its own at each start and every few days, keeps it in memory
 // alone, and announces it in the control log before it signs with it, under a note
-// that is signed by the key that seals the log. The keys of all replicas are published as
+// that is signed by the key that seals the log. What a key has signed holds for as long as
+// that is on record, whether or not anything still has the key. The keys of all replicas are published as
 // a JWK set at /.well-known/jwks.json; reviewers take them from the log itself.
 package statement

@@ -64,7 +64,7 @@ func TestAStatementSaysWhoCallsWhatForWhom(t *testing.T) {
 	if c.Subject != "alice" || c.Workload != "sub-agent" || !cmp.Equal(c.Chain(), []string{"sub-agent", "copilot"}) || c.Tool != "payments.refund" {
 		t.Errorf("it says %+v", c)
 	}
-	if err := c.Fits("acme", callID, intent(), now.Add(time.Second)); err != nil {
+	if err := c.Fits(statement.Of("acme", callID, intent(), now.Add(time.Second))); err != nil {
 		t.Error(err)
 	}
 	if err := c.Current("acme", now.Add(time.Minute)); err != nil {
@@ -150,8 +150,27 @@ func TestAStatementOfAnotherCallDoesNotFit(t *testing.T) {
 	for name, change := range changes {
 		c := statement.Of("acme", callID, intent(), now)
 		change(&c)
-		if c.Fits("acme", callID, intent(), now) == nil {
+		if c.Fits(statement.Of("acme", callID, intent(), now)) == nil {
 			t.Errorf("another %s fits", name)
+		}
+	}
+}
+
+func TestAnEditedCallsStatementNamesBothArguments(t *testing.T) {
+	t.Parallel()
+	in := intent()
+	edit := audit.Edit{Arguments: audit.Commitment{Digest: strings.Repeat("cd", 32)}, By: audit.Identity{Principal: "bob"}}
+	c := statement.Edited("acme", callID, in, edit, now)
+	if c.Context.Arguments != edit.Arguments.Digest || c.Context.Asked != in.Arguments.Digest || c.Context.Editor != "bob" || c.Subject != "alice" {
+		t.Errorf("it says %+v", c)
+	}
+	other := edit
+	other.By.Principal = "dave"
+	for name, want := range map[string]statement.Claims{
+		"the call as it was": statement.Of("acme", callID, in, now), "another's edit": statement.Edited("acme", callID, in, other, now),
+	} {
+		if c.Fits(want) == nil {
+			t.Errorf("it fits %s", name)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (p *protocol) apply(ctx context.Context, r audit.Record, e audit.Event) {
 		return
 	}
 	p.judge(ctx, r, e, call, counted)
-	p.v.statement(r, e, call)
+	p.v.statement(r, e, call, counted)
 	switch {
 	case e.Type == audit.CallIntent:
 		p.asked(ctx, r, call.Intent, call.ID)

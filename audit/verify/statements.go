@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -57,15 +58,22 @@ func (v *verifier) announced(r audit.Record, e audit.Event) {
 
 // statement checks the statement of an event against the call that it stands with. The
 // events of histories before there were statements have none.
-func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call) {
+func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call, counted bool) {
 	if e.Statement == "" {
 		return
 	}
-	opening := call.Opening.ID == e.ID
-	if !opening {
-		if e.Statement != call.Intent.Statement {
-			v.find(Finding{Rule: StatementMismatch, Where: r.Position, Expected: "the statement that the call was opened with", Found: "another", CallID: e.Subject})
+	var want statement.Claims
+	switch {
+	case call.Opening.ID == e.ID:
+		want = statement.Of(e.Tenant, e.Subject, &call.Intent, e.Time)
+	case e.Type == audit.CallEdited:
+		edit, err := audit.DataOf[audit.Edit](e)
+		if err != nil { // whoever folds it says so
+			return
 		}
+		want = statement.Edited(e.Tenant, e.Subject, &call.Intent, edit, e.Time)
+	default:
+		v.repeated(r, e, call, counted)
 		return
 	}
 	claims, id, err := v.statements.keys.Open(e.Statement)
@@ -77,11 +85,25 @@ func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call) {
 		v.find(Finding{Rule: BadStatement, Where: r.Position, Found: err.Error(), CallID: e.Subject})
 		return
 	}
-	if err := claims.Fits(e.Tenant, e.Subject, &call.Intent, e.Time); err != nil {
+	if err := claims.Fits(want); err != nil {
 		v.find(Finding{Rule: StatementMismatch, Where: r.Position, Found: err.Error(), CallID: e.Subject})
 		return
 	}
 	v.report.Statements++
+}
+
+// repeated checks the statement of an event that neither makes a call nor edits it. What
+// releases the call, and what came of it, is of the arguments as they are then; whoever wrote
+// another event may not have met the latest edit yet.
+func (v *verifier) repeated(r audit.Record, e audit.Event, call *calls.Call, counted bool) {
+	made := e.Statement == call.Intent.Statement || slices.ContainsFunc(call.Edits, func(c calls.Edit) bool { return c.Statement == e.Statement })
+	bound := counted && (e.Type == audit.CallReleased || e.Type == audit.CallResult || e.Type == audit.CallFailed)
+	switch {
+	case !made:
+		v.find(Finding{Rule: StatementMismatch, Where: r.Position, Expected: "the statement that the call was opened or edited with", Found: "another", CallID: e.Subject})
+	case bound && e.Statement != call.Statement():
+		v.find(Finding{Rule: StatementMismatch, Where: r.Position, Expected: "the statement of the call as it was edited", Found: "one from before", CallID: e.Subject})
+	}
 }
 
 // misused says why a key may not have signed the statement of an event.

@@ -105,7 +105,7 @@ func (a *api) knownUpTo(maxBody int64, h endpoint) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		if err := h(w, r, &viewer{id: id, policy: a.cfg.Broker}); err != nil {
 			if errors.Is(err, errWithheld) {
-				a.cfg.Auth.Refuse(r.Context(), agents.Foreign(id))
+				a.cfg.Auth.Refuse(ctx, agents.Foreign(id))
 			}
 			a.fail(w, r, err)
 		}

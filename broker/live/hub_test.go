@@ -368,7 +368,7 @@ func TestOrigins(t *testing.T) {
 	own := "http://" + strings.TrimPrefix(r.url, "ws://")
 	foreign := 0
 	t.Cleanup(func() {
-		if n := r.gate.refusals(); n != foreign {
+		if n := r.refusals(); n != foreign {
 			t.Errorf("%d of %d refused pages were counted", n, foreign)
 		}
 	})

@@ -78,5 +78,9 @@ func check(keys statement.Keys, e audit.Event, tenant string) (string, error) {
 	if actors == "" {
 		actors = "themselves"
 	}
-	return fmt.Sprintf("%s for %s calls %s", actors, c.Subject, c.Tool), nil
+	who := fmt.Sprintf("%s for %s calls %s", actors, c.Subject, c.Tool)
+	if c.Context.Editor != "" {
+		who += ", as edited by " + c.Context.Editor
+	}
+	return who, nil
 }

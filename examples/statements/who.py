@@ -31,7 +31,10 @@ def check(keys, event, tenant):
     while act:
         actors.append(act["sub"])
         act = act.get("act")
-    return f"{' for '.join(actors) or 'themselves'} for {claims['sub']} calls {claims['scope']}"
+    who = f"{' for '.join(actors) or 'themselves'} for {claims['sub']} calls {claims['scope']}"
+    if editor := claims.get("tctx", {}).get("editor"):
+        who += f", as edited by {editor}"
+    return who
 
 
 def main():
