@@ -87,8 +87,10 @@ func open(ctx context.Context, o Options, parts func(*Log, context.Context) erro
 	if err != nil {
 		return nil, err
 	}
-	if l.admin, err = newAdmin(o.Admin, credentials); err != nil {
-		return nil, err
+	if o.Admin != noAdmin {
+		if l.admin, err = newAdmin(o.Admin, credentials); err != nil {
+			return nil, err
+		}
 	}
 	if l.client, err = newClient(o, credentials); err != nil {
 		return nil, meaning(err)

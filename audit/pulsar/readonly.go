@@ -23,13 +23,16 @@ type Reader struct{ log *Log }
 // that checkpoints speak of. Options.Dir must be empty at first: what a log keeps there
 // would be trusted. Without payloads neither these nor their keys are read.
 func OpenReadOnly(ctx context.Context, o Options, payloads bool) (*Reader, error) {
-	o.Replica, o.Admin = "reader", "none" // it writes nothing under the one, and asks nothing of the other
+	o.Replica, o.Admin = "reader", noAdmin // it writes nothing under the one, and asks nothing of the other
 	l, err := open(ctx, o, func(l *Log, ctx context.Context) error { return l.openReading(ctx, payloads) })
 	if err != nil {
 		return nil, err
 	}
 	return &Reader{l}, nil
 }
+
+// noAdmin stands for the admin API of those who ask nothing of it.
+const noAdmin = "none"
 
 func (l *Log) openReading(ctx context.Context, payloads bool) error {
 	if err := l.findEvents(ctx, audit.OwnDomain); err != nil {

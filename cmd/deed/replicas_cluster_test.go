@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -51,10 +52,8 @@ func (f *fleet) loseNodes(t *testing.T, nodes ...string) {
 		}
 	}
 	f.rest(t, 2*time.Second)
-	for _, r := range f.replicas {
-		f.awaitReady(t, r)
-		t.Logf("%s is ready %v after %v were killed", r.name, time.Since(began).Round(time.Millisecond), nodes)
-	}
+	f.awaitProgress(t)
+	t.Logf("%v after %v were killed calls go on", time.Since(began).Round(time.Millisecond), nodes)
 	for _, n := range nodes {
 		if err := f.cluster.StartNode(t.Context(), n); err != nil {
 			t.Fatal(err)
@@ -63,5 +62,17 @@ func (f *fleet) loseNodes(t *testing.T, nodes ...string) {
 	for _, r := range f.replicas {
 		f.awaitReady(t, r)
 	}
-	f.rest(t, 5*time.Second)
+	f.awaitProgress(t)
+}
+
+// awaitProgress waits until more calls than can have been under way are answered.
+func (f *fleet) awaitProgress(t *testing.T) {
+	t.Helper()
+	from := f.load.answers()
+	f.until(t, "calls are answered", func() error {
+		if now := f.load.answers(); now < from+4*agentsAtWork {
+			return fmt.Errorf("%d so far", now-from)
+		}
+		return nil
+	})
 }

@@ -31,7 +31,15 @@ type load struct {
 }
 
 func newLoad(f *fleet, total int) *load {
-	return &load{fleet: f, total: total, told: map[string]string{}, refused: map[string]bool{}, unsure: map[string]string{}}
+	f.load = &load{fleet: f, total: total, told: map[string]string{}, refused: map[string]bool{}, unsure: map[string]string{}}
+	return f.load
+}
+
+// answers are how many attempts got an outcome.
+func (l *load) answers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.told)
 }
 
 const (

@@ -80,6 +80,7 @@ type fleet struct {
 	issuer   *agentstest.Issuer
 	key      *seal.Key
 	worker   *worker
+	load     *load
 	replicas []*replicaProcess
 	mayEnd   map[*replicaProcess]bool // those whose place others may take, since they were stopped
 }

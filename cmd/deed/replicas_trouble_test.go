@@ -60,9 +60,9 @@ func troubles() []trouble {
 			t.Logf("Pulsar is back after %v", time.Since(began))
 			for _, r := range f.replicas {
 				f.awaitReady(t, r)
-				t.Logf("%s is ready after %v", r.name, time.Since(began))
 			}
-			f.rest(t, 5*time.Second)
+			f.awaitProgress(t)
+			t.Logf("calls go on after %v", time.Since(began))
 		}},
 	}
 }
