@@ -2,9 +2,9 @@ package pulsar_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/audittest"
@@ -26,47 +26,24 @@ func TestAHistoryIsSealedByTurnsAndVerifiedFromTheTopicsAlone(t *testing.T) {
 	dir := t.TempDir()
 	calls := 0
 	for _, name := range []string{"a", "b"} {
-		l, err := pulsar.Open(t.Context(), tenant.Options(name, dir))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		sealer, err := seal.NewSealer(seal.Config{
-			Log: l, Trees: l, Turn: l, Key: key, Tenant: tenant.Name, Source: "deed://" + tenant.Name + "/" + name,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- sealer.Run(ctx) }()
-		write(t, l, tenant, audittest.NewEvent(audit.ReplicaStarted, "", audit.Started{Version: "1", Key: key.Verifier().String()}), name)
-		for range 40 {
-			id := audittest.NewID()
-			write(t, l, tenant, audittest.Intent(id, `{"amount":1}`), name)
-			write(t, l, tenant, audittest.Result(id, `{"ok":true}`), name)
-			calls++
-		}
-		tick := time.NewTicker(20 * time.Millisecond)
-		for done := false; !done; <-tick.C { // until everything is sealed
-			sizes, err := l.Sizes(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			done = true
-			for log, size := range sizes {
-				_, c, ok := sealer.Latest(log)
-				done = done && (log == seal.CheckpointsLog || ok && c.Size == size)
-			}
-		}
-		tick.Stop()
-		stop()
-		if err := <-ended; err != nil {
-			t.Errorf("seal: %v", err)
-		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
+		sealCalls(t, tenant, key, name, dir, 40)
+		calls += 40
+	}
+	report := verifyTopics(t, tenant, key)
+	if int(report.Calls) != calls || int(report.Payloads) != 2*calls || !report.KeyGiven || report.Checkpoints < 4 {
+		t.Errorf("the report is %+v", report)
+	}
+	for _, l := range report.Logs {
+		if l.Log != seal.CheckpointsLog && l.Unsealed != 0 {
+			t.Errorf("%s: %d of %d records are not sealed", l.Log, l.Unsealed, l.Size)
 		}
 	}
+}
+
+// verifyTopics has a reviewer, who has the public key and nothing else, prove what the
+// topics hold.
+func verifyTopics(t *testing.T, tenant *pulsartest.Tenant, key *seal.Key) *verify.Report {
+	t.Helper()
 	o := tenant.Options("", t.TempDir())
 	o.Domains = nil
 	r, err := pulsar.OpenReadOnly(t.Context(), o, true)
@@ -81,13 +58,50 @@ func TestAHistoryIsSealedByTurnsAndVerifiedFromTheTopicsAlone(t *testing.T) {
 	for _, f := range report.Findings {
 		t.Errorf("finding: %s", f)
 	}
-	if int(report.Calls) != calls || int(report.Payloads) != 2*calls || !report.KeyGiven || report.Checkpoints < 4 {
-		t.Errorf("the report is %+v", report)
+	return report
+}
+
+// sealCalls has a replica start, record so many calls, seal all of it, and end.
+func sealCalls(t *testing.T, tenant *pulsartest.Tenant, key *seal.Key, name, dir string, calls int) {
+	t.Helper()
+	l, err := pulsar.Open(t.Context(), tenant.Options(name, dir))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, l := range report.Logs {
-		if l.Log != seal.CheckpointsLog && l.Unsealed != 0 {
-			t.Errorf("%s: %d of %d records are not sealed", l.Log, l.Unsealed, l.Size)
+	ctx, stop := context.WithCancel(t.Context())
+	sealer, err := seal.NewSealer(seal.Config{
+		Log: l, Trees: l, Turn: l, Key: key, Tenant: tenant.Name, Source: "deed://" + tenant.Name + "/" + name,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- sealer.Run(ctx) }()
+	write(t, l, tenant, audittest.NewEvent(audit.ReplicaStarted, "", audit.Started{Version: "1", Key: key.Verifier().String()}), name)
+	for range calls {
+		id := audittest.NewID()
+		write(t, l, tenant, audittest.Intent(id, `{"amount":1}`), name)
+		write(t, l, tenant, audittest.Result(id, `{"ok":true}`), name)
+	}
+	eventually(t, "everything is sealed", func() error {
+		sizes, err := l.Sizes(t.Context())
+		if err != nil {
+			return err
 		}
+		for log, size := range sizes {
+			_, c, ok := sealer.Latest(log)
+			if log != seal.CheckpointsLog && (!ok || c.Size != size) {
+				return fmt.Errorf("%s is not", log)
+			}
+		}
+		return nil
+	})
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("seal: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

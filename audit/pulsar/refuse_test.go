@@ -79,6 +79,21 @@ func TestRefusalsAreClear(t *testing.T) { //nolint:tparallel // one after the ot
 		tenant.Do(t, http.MethodPost, "namespaces/"+tenant.Name+"/quota/permissions/"+pulsartest.Role, []string{"produce", "consume"})
 		eventually(t, "append with permission again", func() error { return attempt(t, l, in("quota")) })
 	})
+	t.Run("a backlog quota that is used up", func(t *testing.T) {
+		quota := func(limit int) map[string]any {
+			return map[string]any{"limitSize": limit, "policy": "producer_exception"}
+		}
+		topic := path("quota", audit.TopicCalls)
+		tenant.Do(t, http.MethodPut, topic+"/subscription/slow", nil) // holds everything up
+		tenant.Do(t, http.MethodPost, topic+"/backlogQuota?backlogQuotaType=destination_storage", quota(100))
+		eventually(t, "append", func() error { return attempt(t, l, in("quota")) }, audit.ErrFull, pulsar.ErrQuota)
+		if err := l.Health(); !errors.Is(err, pulsar.ErrQuota) {
+			t.Errorf("health: %v", err)
+		}
+		tenant.Do(t, http.MethodDelete, topic+"/backlogQuota?backlogQuotaType=destination_storage", nil)
+		tenant.Do(t, http.MethodDelete, topic+"/subscription/slow?force=true", nil)
+		eventually(t, "append with room again", func() error { return attempt(t, l, in("quota")) })
+	})
 	if err := attempt(t, l, in("payments")); err != nil {
 		t.Errorf("the log of another domain: %v", err)
 	}

@@ -1,0 +1,73 @@
+package pulsar_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"testing"
+
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/pulsar"
+	"github.com/deedbroker/deed/audit/pulsar/pulsartest"
+	"github.com/deedbroker/deed/audit/seal"
+)
+
+// TestWhatRetentionLeavesIsProved has Pulsar remove payloads, and then calls, as retention
+// does after years; what is left is proved from the topics alone, by the checkpoints, and
+// brokers that come then go on.
+func TestWhatRetentionLeavesIsProved(t *testing.T) {
+	t.Parallel()
+	tenant := pulsartest.New(t, pulsartest.Layout{Domains: []string{"payments"}})
+	key, err := seal.CreateKey(filepath.Join(t.TempDir(), "keys", "key"), tenant.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	sealCalls(t, tenant, key, "a", dir, 20)
+	trim(t, tenant, pulsar.TopicPayloads)
+	sealCalls(t, tenant, key, "a", dir, 20)
+	report := verifyTopics(t, tenant, key)
+	if report.Payloads != 40 || report.Erased != 40 {
+		t.Errorf("%d payloads and %d erased, want 40 of each", report.Payloads, report.Erased)
+	}
+
+	trim(t, tenant, audit.TopicCalls)
+	sealCalls(t, tenant, key, "b", t.TempDir(), 20) // it has never seen what is gone
+	report = verifyTopics(t, tenant, key)
+	for _, l := range report.Logs {
+		if l.Log == "payments/calls" && (l.From != 80 || l.Size != 120 || l.Unsealed != 0) {
+			t.Errorf("%s is proved from %d, of %d, %d unsealed, want from 80 of 120", l.Log, l.From, l.Size, l.Unsealed)
+		}
+	}
+	if report.Payloads != 40 {
+		t.Errorf("%d payloads are proved, want 40", report.Payloads)
+	}
+}
+
+// trim has Pulsar remove all that a topic has, as if its retention were over.
+func trim(t *testing.T, tenant *pulsartest.Tenant, topic string) {
+	t.Helper()
+	path := "persistent/" + tenant.Name + "/payments/" + topic
+	tenant.Do(t, http.MethodPost, path+"/retention", map[string]int{"retentionTimeInMinutes": 0, "retentionSizeInMB": 0})
+	eventually(t, "trim "+topic, func() error {
+		tenant.Do(t, http.MethodPut, path+"/unload", nil) // begins another ledger
+		tenant.Do(t, http.MethodPost, path+"/trim", nil)
+		var s struct {
+			Messages int `json:"msgInCounter"`
+			Size     int `json:"storageSize"`
+		}
+		if err := json.Unmarshal(tenant.Do(t, http.MethodGet, path+"/stats", nil), &s); err != nil {
+			return err
+		}
+		if s.Size > 0 {
+			return fmt.Errorf("%d bytes are left", s.Size)
+		}
+		return nil
+	})
+	tenant.Do(t, http.MethodDelete, path+"/retention", nil)
+	if t.Failed() {
+		t.Fatal(errors.New("not trimmed"))
+	}
+}
