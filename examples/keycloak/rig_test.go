@@ -47,12 +47,9 @@ func serve(t *testing.T) *rig {
 // prepare imports the realm.
 func prepare(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
+	r := &rig{binary: need.Deed(t), dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
 	r.realm = need.KeycloakRealm(t, "realm.json", r.url)
 	var err error
-	if r.binary, err = deedBinary(); err != nil {
-		t.Fatal(err)
-	}
 	if r.provider, err = login.Discover(t.Context(), nil, r.realm.Issuer); err != nil {
 		t.Fatal(err)
 	}

@@ -34,11 +34,7 @@ type deed struct {
 
 func configure(t *testing.T) *deed {
 	t.Helper()
-	d := &deed{dir: t.TempDir(), tenant: "example-" + uuid.NewString(), pulsar: need.Pulsar(t)}
-	var err error
-	if d.binary, err = deedBinary(); err != nil {
-		t.Fatal(err)
-	}
+	d := &deed{binary: need.Deed(t), dir: t.TempDir(), tenant: "example-" + uuid.NewString(), pulsar: need.Pulsar(t)}
 	for _, dir := range []string{"policy", "secrets"} {
 		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o700); err != nil {
 			t.Fatal(err)

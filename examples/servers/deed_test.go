@@ -36,15 +36,11 @@ func serve(t *testing.T, wait string) *deed {
 	t.Helper()
 	node := need.Env(t, need.Node)
 	filesystem, everything := need.Env(t, need.MCPFilesystem), need.Env(t, need.MCPEverything)
-	binary, err := deedBinary()
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir, err := filepath.EvalSymlinks(t.TempDir()) // the filesystem server compares resolved paths
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &deed{binary: binary, dir: dir, http: &http.Client{Timeout: 10 * time.Second}}
+	d := &deed{binary: need.Deed(t), dir: dir, http: &http.Client{Timeout: 10 * time.Second}}
 	for _, dir := range []string{"files/drafts", "files/published", "policy"} {
 		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o700); err != nil {
 			t.Fatal(err)
