@@ -20,6 +20,9 @@ const (
 // Scheme is how a token is presented.
 type Scheme uint8
 
+// NonceHeader is where an answer has the nonce for proofs to come (RFC 9449 section 8).
+const NonceHeader = "DPoP-Nonce"
+
 // The schemes.
 const (
 	Bearer Scheme = iota // RFC 6750
@@ -36,6 +39,9 @@ type Credential struct {
 	// Resource is that at which the token is presented, if a narrower one than all of the
 	// broker: a token that is meant for it alone is accepted there. It is empty otherwise.
 	Resource string
+	// NextNonce hears of the nonce that DPoP proofs are to carry from now on, where they must
+	// carry one, for the header DPoP-Nonce of the answer; may be nil.
+	NextNonce func(nonce string)
 	// Again says that this very request was accepted before and goes on: its proof
 	// is not asked for a second time.
 	Again bool

@@ -27,6 +27,7 @@ const (
 	SenderBound       Kind = "sender_bound"       // bound to a key, and shown without the proof that this asks for
 	BadProof          Kind = "bad_proof"          // a DPoP proof of another key, request, token or time
 	ReplayedProof     Kind = "replayed_proof"     // a DPoP proof that was used before
+	NonceNeeded       Kind = "nonce_needed"       // a DPoP proof without a nonce of this replica's, where one must be in it
 	Unbound           Kind = "unbound"            // a bearer token where one that is bound to a key is required
 	ForeignOrigin     Kind = "foreign_origin"     // a request of a web page, or by a name, that is not the broker's own
 	Widened           Kind = "widened_exchange"   // an exchange that asked for more than its subject token may do
@@ -73,7 +74,7 @@ func (r *Rejection) Temporary() bool { return r.Kind == ProviderTrouble || r.Kin
 // Proof tells that what is at fault is the proof of the token's key, or that there is none.
 func (r *Rejection) Proof() bool {
 	switch r.Kind {
-	case SenderBound, BadProof, ReplayedProof, Unbound:
+	case SenderBound, BadProof, ReplayedProof, NonceNeeded, Unbound:
 		return true
 	default:
 		return false
@@ -110,6 +111,8 @@ func (r *Rejection) Public() string {
 		return "the DPoP proof is not one for this request and token"
 	case ReplayedProof:
 		return "the DPoP proof was used before: make one for each request"
+	case NonceNeeded:
+		return "the DPoP proof must carry the nonce that this answer gives: sign again with it"
 	case Unbound:
 		return "a token that is bound to a key is required: use DPoP"
 	case Revoked:
@@ -138,6 +141,8 @@ func (r *Rejection) Challenge(metadata, scope string) string {
 		code = "invalid_request"
 	case r.Kind == BadProof, r.Kind == ReplayedProof:
 		scheme, code = "DPoP", "invalid_dpop_proof"
+	case r.Kind == NonceNeeded:
+		scheme, code = "DPoP", "use_dpop_nonce"
 	case r.Proof():
 		scheme = "DPoP"
 	}

@@ -26,12 +26,15 @@ const (
 type Config struct {
 	MaxAge  time.Duration // how far iat may lie from this clock, either way
 	MaxKept int           // proofs remembered in one MaxAge; a 16th of them for each key
+	// NonceAge is how long a nonce that was given is accepted.
+	NonceAge time.Duration
 }
 
 // Checker checks proofs. Its methods may be called concurrently.
 type Checker struct {
 	maxAge time.Duration
 	seen   *seen
+	nonces *nonces
 }
 
 // New makes a checker.
@@ -42,7 +45,10 @@ func New(c Config) *Checker {
 	if c.MaxKept <= 0 {
 		c.MaxKept = DefaultMaxKept
 	}
-	return &Checker{maxAge: c.MaxAge, seen: newSeen(c.MaxKept, 2*c.MaxAge)}
+	if c.NonceAge <= 0 {
+		c.NonceAge = DefaultNonceAge
+	}
+	return &Checker{maxAge: c.MaxAge, seen: newSeen(c.MaxKept, 2*c.MaxAge), nonces: newNonces(c.NonceAge)}
 }
 
 // maxID bounds jti, in bytes.
@@ -55,12 +61,14 @@ type claims struct {
 	URL    string  `json:"htu"`
 	Issued float64 `json:"iat"`
 	Token  string  `json:"ath"`
+	Nonce  string  `json:"nonce"`
 }
 
 // Check accepts c.Proof as made for this request and this token by the key with that
-// thumbprint (RFC 7638), once. Call it after everything else about the token has been
+// thumbprint (RFC 7638), once, and if a nonce is needed with one that this Checker gave
+// lately: c.NextNonce hears of the one to use. Call it after everything else about the token has been
 // found right, so that only bearers of tokens can make it remember anything.
-func (k *Checker) Check(c agents.Credential, thumbprint string) *agents.Rejection {
+func (k *Checker) Check(c agents.Credential, thumbprint string, needNonce bool) *agents.Rejection {
 	got, rejection := read(c.Proof, thumbprint)
 	if rejection != nil {
 		return rejection
@@ -79,6 +87,9 @@ func (k *Checker) Check(c agents.Credential, thumbprint string) *agents.Rejectio
 	case made.Before(now.Add(-k.maxAge)), made.After(now.Add(k.maxAge)):
 		return bad("iat is not now")
 	}
+	if needNonce && !k.fresh(c, got.Nonce, now) {
+		return &agents.Rejection{Kind: agents.NonceNeeded, Err: errors.New("no nonce that was given here lately")}
+	}
 	switch k.seen.add(thumbprint, got.ID, now) {
 	case again:
 		return &agents.Rejection{Kind: agents.ReplayedProof, Err: errors.New("jti was used before")}
@@ -87,6 +98,15 @@ func (k *Checker) Check(c agents.Credential, thumbprint string) *agents.Rejectio
 	default:
 		return nil
 	}
+}
+
+// fresh reports whether the nonce is good, and gives the next if it is not, or not for long.
+func (k *Checker) fresh(c agents.Credential, nonce string, now time.Time) bool {
+	ok, old := k.nonces.good(nonce, now)
+	if (!ok || old) && c.NextNonce != nil {
+		c.NextNonce(k.nonces.next(now))
+	}
+	return ok
 }
 
 // read checks the signature of a proof, and that it is by the key of that thumbprint.

@@ -18,7 +18,7 @@ const (
 type claims = agentstest.Claims
 
 func kind(c *dpop.Checker, proof, thumbprint string) agents.Kind {
-	r := c.Check(agents.Credential{Token: token, Scheme: agents.DPoP, Proof: proof, Method: "POST", URL: url}, thumbprint)
+	r := c.Check(agents.Credential{Token: token, Scheme: agents.DPoP, Proof: proof, Method: "POST", URL: url}, thumbprint, false)
 	if r == nil {
 		return ""
 	}
@@ -122,6 +122,62 @@ func TestAKeyThatFloodsIsRefusedAlone(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		if got := send(flood); got != "" {
 			t.Errorf("two minutes later: %q", got)
+		}
+	})
+}
+
+func TestANonceMakesAProofGoodAtOneReplicaAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		key := agentstest.NewKey(t, "ES256")
+		one, two := dpop.New(dpop.Config{}), dpop.New(dpop.Config{})
+		given := map[*dpop.Checker]string{}
+		show := func(at *dpop.Checker, proof string) agents.Kind {
+			c := agents.Credential{Token: token, Scheme: agents.DPoP, Proof: proof, Method: "POST", URL: url, NextNonce: func(n string) { given[at] = n }}
+			if r := at.Check(c, key.Thumbprint(), true); r != nil {
+				return r.Kind
+			}
+			return ""
+		}
+		with := func(nonce string) string { return key.Proof("POST", url, token, claims{"nonce": nonce}) }
+		bare := key.Proof("POST", url, token, nil)
+		if got := show(one, bare); got != agents.NonceNeeded || given[one] == "" {
+			t.Fatalf("without a nonce: %q, told %q", got, given[one])
+		}
+		nonce := given[one]
+		good := with(nonce)
+		for _, step := range []struct {
+			name  string
+			at    *dpop.Checker
+			proof string
+			want  agents.Kind
+		}{
+			{"with the nonce", one, good, ""},
+			{"the same proof again", one, good, agents.ReplayedProof},
+			{"the same proof at another replica", two, good, agents.NonceNeeded},
+			{"another proof with the same nonce", one, with(nonce), ""},
+			{"a nonce that somebody made up", one, with("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"), agents.NonceNeeded},
+			{"a nonce that was changed", one, with("B" + nonce[1:]), agents.NonceNeeded},
+			{"a nonce that is none", one, with("?"), agents.NonceNeeded},
+		} {
+			if got := show(step.at, step.proof); got != step.want {
+				t.Errorf("%s: %q, want %q", step.name, got, step.want)
+			}
+		}
+		if got := show(two, with(given[two])); got != "" {
+			t.Errorf("with the other replica's nonce there: %q", got)
+		}
+		delete(given, one)
+		time.Sleep(4 * time.Minute)
+		if got := show(one, with(nonce)); got != "" || given[one] == "" || given[one] == nonce {
+			t.Errorf("shortly before its end: %q, told %q", got, given[one])
+		}
+		time.Sleep(2 * time.Minute)
+		if got := show(one, with(nonce)); got != agents.NonceNeeded {
+			t.Errorf("after its end: %q", got)
+		}
+		if got := show(one, with(given[one])); got != "" {
+			t.Errorf("with the one that was told before that: %q", got)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/agentstest"
+	"github.com/deedbroker/deed/agents/dpop"
 	"github.com/deedbroker/deed/agents/oidc"
 )
 
@@ -80,5 +81,34 @@ func TestBindingMayBeRequired(t *testing.T) {
 	}
 	if got := present(t, ready(t, ofAgent), agents.Credential{Token: idp.Token(idp.PersonClaims("alice", "deed-cli"))}); got != "" {
 		t.Errorf("a person's own token, where only the agent must prove: %q", got)
+	}
+}
+
+func TestAProofIsGoodOnceWhicheverVerifierIsInForce(t *testing.T) {
+	t.Parallel()
+	idp := agentstest.New(t, issuerURL, audience)
+	c := config(idp)
+	c.Proofs = dpop.New(dpop.Config{})
+	c.Issuers[0].NonceRequired = true
+	before, after := ready(t, c), ready(t, c)
+	key := agentstest.NewKey(t, "ES256")
+	bound := idp.Token(idp.DelegatedClaims("alice", "copilot").With(claims{"cnf": claims{"jkt": key.Thumbprint()}}))
+	nonce := ""
+	with := func() agents.Credential {
+		proof := key.Proof("POST", audience, bound, claims{"nonce": nonce})
+		return agents.Credential{Token: bound, Scheme: agents.DPoP, Proof: proof, NextNonce: func(n string) { nonce = n }}
+	}
+	if got := present(t, before, with()); got != agents.NonceNeeded {
+		t.Fatalf("without a nonce: %q", got)
+	}
+	good := with()
+	if got := present(t, before, good); got != "" {
+		t.Errorf("with the nonce: %q", got)
+	}
+	if got := present(t, after, good); got != agents.ReplayedProof {
+		t.Errorf("after the configuration was loaded anew: %q", got)
+	}
+	if got := present(t, after, with()); got != "" {
+		t.Errorf("with the nonce from before: %q", got)
 	}
 }

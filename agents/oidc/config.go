@@ -65,8 +65,9 @@ type Config struct {
 	// which also keeps from private addresses. Redirects are not followed, nor hosts
 	// visited that an issuer may not name, in any case.
 	Client *http.Client
-	// Proofs are the bounds on DPoP proofs.
-	Proofs dpop.Config
+	// Proofs checks DPoP proofs; nil: one of its own. What stands in for another verifier
+	// has its checker, so that no proof is good twice.
+	Proofs *dpop.Checker
 	// Withdrawn hears of tokens that verified, and that their issuer, when asked, says are
 	// not in force any more; may be nil. It may be told of one more than once.
 	Withdrawn func(ctx context.Context, id *agents.Identity)
@@ -111,6 +112,8 @@ type Issuer struct {
 	AllowIDTokens bool
 	// ProofRequired refuses tokens that are not bound to a key (DPoP).
 	ProofRequired bool
+	// NonceRequired asks proofs for a nonce of this verifier's. See package dpop.
+	NonceRequired bool
 	// Clients are the agents that stand behind client IDs which say nothing to people:
 	// the agent's name by the client's ID. Neither is qualified here.
 	Clients map[string]string

@@ -57,7 +57,10 @@ func New(config Config) (*Verifier, error) {
 	}
 	v := &Verifier{
 		config: config, issuers: make(map[string]*issuer),
-		cache: newCache(config.CacheSize), refused: newCache(config.CacheSize), proofs: dpop.New(config.Proofs),
+		cache: newCache(config.CacheSize), refused: newCache(config.CacheSize), proofs: config.Proofs,
+	}
+	if v.proofs == nil {
+		v.proofs = dpop.New(dpop.Config{})
 	}
 	v.config.Agents = maps.Clone(config.Agents)
 	prefixes := make(map[string]bool)
@@ -303,7 +306,7 @@ func (v *Verifier) checkBinding(e *entry, c agents.Credential) *agents.Rejection
 	case c.Proof == "":
 		return refuse(agents.SenderBound, "there is no proof")
 	default:
-		return v.proofs.Check(c, e.key)
+		return v.proofs.Check(c, e.key, e.issuer.NonceRequired)
 	}
 }
 

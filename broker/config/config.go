@@ -134,6 +134,9 @@ type Issuer struct {
 	AllowIDTokens bool `yaml:"allow_id_tokens"`
 	// DPoP refuses tokens that are not bound to a key (RFC 9449) when it is "required".
 	DPoP DPoP `yaml:"dpop"`
+	// DPoPNonce also asks proofs of such keys for a nonce of the replica, so that none is
+	// good at two of them.
+	DPoPNonce bool `yaml:"dpop_nonce"`
 	// Clients are agents' names by the client ids that stand for them in tokens.
 	Clients       map[string]string `yaml:"clients"`
 	Introspection *Introspection    `yaml:"introspection"`

@@ -69,7 +69,7 @@ func (r *rejection) Unwrap() error { return r.Rejection }
 // Require gives the identity behind a request. Without one, or when a page of
 // another site uses a person's cookie, it answers the request and returns false.
 func (a *Authenticator) Require(w http.ResponseWriter, r *http.Request) (*agents.Identity, bool) {
-	id, session, err := a.identify(r.Context(), r, false)
+	id, session, err := a.identify(r.Context(), r, func(nonce string) { w.Header().Set(agents.NonceHeader, nonce) })
 	if err == nil && session && !a.sameSite(r) {
 		a.Refuse(r.Context(), &agents.Rejection{Kind: agents.ForeignOrigin, Issuer: id.Issuer, Identity: id})
 		WriteProblem(w, Problem{Status: http.StatusForbidden, Kind: "denied", Detail: "a session is only for requests of the console's own pages"})
@@ -95,15 +95,16 @@ func (a *Authenticator) Refuse(ctx context.Context, r *agents.Rejection) {
 // Recheck is nil while the credentials of r, which were good once, still are. Its
 // error is a *[agents.Rejection] when they are not.
 func (a *Authenticator) Recheck(ctx context.Context, r *http.Request) error {
-	_, _, err := a.identify(ctx, r, true)
+	_, _, err := a.identify(ctx, r, nil)
 	if refused, ok := errors.AsType[*rejection](err); ok {
 		return refused.Rejection
 	}
 	return err
 }
 
-// identify finds out who asks, and whether by a session; again if r was accepted before.
-func (a *Authenticator) identify(ctx context.Context, r *http.Request, again bool) (id *agents.Identity, session bool, err error) {
+// identify finds out who asks, and whether by a session. A request that was accepted before,
+// and goes on, has no answer to tell a nonce in.
+func (a *Authenticator) identify(ctx context.Context, r *http.Request, nonce func(string)) (id *agents.Identity, session bool, err error) {
 	shown, refused := agents.FromRequest(r, a.cfg.URL)
 	if refused != nil && refused.Kind == agents.Missing && len(r.Header["Authorization"]) == 0 {
 		id, err = a.bySession(r)
@@ -112,7 +113,7 @@ func (a *Authenticator) identify(ctx context.Context, r *http.Request, again boo
 	if refused != nil {
 		return nil, false, &rejection{Rejection: refused}
 	}
-	shown.Again = again
+	shown.Again, shown.NextNonce = nonce == nil, nonce
 	id, err = a.cfg.Verifier.Verify(ctx, shown)
 	if rejected, ok := errors.AsType[*agents.Rejection](err); ok {
 		return nil, false, &rejection{Rejection: rejected}

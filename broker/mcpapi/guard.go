@@ -27,6 +27,7 @@ func (h *Handler) guard(next func(http.ResponseWriter, *http.Request, *agents.Id
 			h.reject(w, r, refused)
 			return
 		}
+		shown.NextNonce = func(nonce string) { w.Header().Set(agents.NonceHeader, nonce) }
 		if upstream := r.PathValue("upstream"); upstream != "" {
 			shown.Resource = h.cfg.URL + "/mcp/" + upstream
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/agentstest"
 )
 
@@ -96,7 +97,43 @@ func bindingRefusals() []refusal {
 		bearer("bound to no key, where the issuer's tokens must be", func(_ *testing.T, s *site) string {
 			return s.strict.Token(s.strict.DelegatedClaims("alice", "copilot").With(claims{"scope": "tools"}))
 		}),
+		nonced("a DPoP proof without a nonce, where the issuer's need one", ""),
+		nonced("a DPoP proof with a nonce that is not this replica's", "AAAAAGkAAAAAAAAAAAAAAAAAAAAAAAAA"),
+		{why: "a DPoP proof with a good nonce that was used before", request: func(t *testing.T, s *site) *http.Request {
+			t.Helper()
+			status, header, body := s.send(t, s.proven(t, ""))
+			nonce := header.Get(agents.NonceHeader)
+			if status != http.StatusUnauthorized || nonce == "" {
+				t.Fatalf("%d %v %s", status, header, body)
+			}
+			r := s.proven(t, nonce)
+			again := r.Clone(r.Context())
+			if again.Body, _ = r.GetBody(); again.Body == nil {
+				t.Fatal("a request without a body")
+			}
+			if status, _, body := s.send(t, r); status != http.StatusOK {
+				t.Fatalf("the first time: %d %s", status, body)
+			}
+			return again
+		}},
 	}
+}
+
+// proven is a request with a token and proof of an issuer whose proofs need a nonce.
+func (s *site) proven(t *testing.T, nonce string) *http.Request {
+	t.Helper()
+	token := s.strict.Token(s.strict.DelegatedClaims("alice", "copilot").With(claims{"scope": "tools", "cnf": claims{"jkt": s.key.Thumbprint()}}))
+	r := s.call(t, "", "payments__accounts", "{}")
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", s.key.Proof(http.MethodPost, s.url()+"/mcp", token, claims{"nonce": nonce}))
+	return r
+}
+
+func nonced(why, nonce string) refusal {
+	return refusal{why: why, request: func(t *testing.T, s *site) *http.Request {
+		t.Helper()
+		return s.proven(t, nonce)
+	}}
 }
 
 // issuerRefusals are of tokens that their issuer does not stand by.

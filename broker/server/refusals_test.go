@@ -257,7 +257,7 @@ forbid (principal, action == Action::"payments.charge", resource) unless { conte
 issuers:
   - { url: %s, people_clients: [console] }
   - { url: %s, prefix: opaque, introspection: { client_id: deed, client_secret: "file://%s", opaque: true } }
-  - { url: %s, prefix: strict, dpop: required }
+  - { url: %s, prefix: strict, dpop: required, dpop_nonce: true }
   - { url: %s, prefix: down }
 scopes: { required: [tools] }
 upstreams:

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/agents/dpop"
 	"github.com/deedbroker/deed/agents/oidc"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
@@ -72,6 +73,7 @@ type Server struct {
 	agents   atomic.Pointer[map[string]config.Agent] // as configured; a reload replaces them
 	broker   *broker.Broker
 	verifier *swappable
+	proofs   *dpop.Checker // of all verifiers, one after the other
 	hub      *live.Hub
 	mcp      *mcpapi.Handler
 	api      http.Handler
@@ -94,7 +96,7 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 	if opt.Replica == "" {
 		opt.Replica = DefaultReplica
 	}
-	s := &Server{cfg: cfg, opt: opt, up: make(chan struct{})}
+	s := &Server{cfg: cfg, opt: opt, up: make(chan struct{}), proofs: dpop.New(dpop.Config{})}
 	s.agents.Store(&cfg.Agents)
 	defer func() {
 		if err != nil {
@@ -195,7 +197,7 @@ func (s *Server) openIdentity(context.Context) error {
 
 func (s *Server) newVerifier(cfg *config.Config) (*oidc.Verifier, error) {
 	c := Verification(cfg, s.opt.Logger)
-	c.Withdrawn = s.withdrawn
+	c.Withdrawn, c.Proofs = s.withdrawn, s.proofs
 	return oidc.New(c)
 }
 
@@ -218,7 +220,7 @@ func Verification(cfg *config.Config, logger *slog.Logger) oidc.Config {
 func verified(i config.Issuer) oidc.Issuer {
 	issuer := oidc.Issuer{
 		URL: i.URL, Prefix: i.Prefix, Audience: i.Audience, Hosts: i.Hosts, PeopleClients: i.PeopleClients, Clients: i.Clients,
-		Algorithms: i.Algorithms, AllowPlainType: i.AllowPlainType, AllowIDTokens: i.AllowIDTokens, ProofRequired: i.DPoP == config.DPoPRequired,
+		Algorithms: i.Algorithms, AllowPlainType: i.AllowPlainType, AllowIDTokens: i.AllowIDTokens, ProofRequired: i.DPoP == config.DPoPRequired, NonceRequired: i.DPoPNonce,
 		Claims: oidc.Claims{
 			Roles: i.Claims.Roles, Agent: i.Claims.Agent, Subject: i.Claims.Subject,
 			ServiceAccount: oidc.ServiceAccount{Claim: i.Claims.ServiceAccount.Claim, Value: i.Claims.ServiceAccount.Value},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/agentstest"
 )
 
@@ -37,6 +38,36 @@ func TestABoundTokenOfKeycloakNeedsItsKey(t *testing.T) {
 		if status, challenge := send(c[0], c[1]); status != http.StatusUnauthorized || !strings.HasPrefix(challenge, "DPoP ") {
 			t.Errorf("%s: %d %s", name, status, challenge)
 		}
+	}
+}
+
+// Where a nonce is asked for, a proof that one broker accepted is useless at another.
+func TestANonceKeepsAProofFromOtherReplicas(t *testing.T) {
+	t.Parallel()
+	r := prepare(t)
+	r.configure(t, map[string]string{"people_clients:": "dpop_nonce: true\n    people_clients:"})
+	r.start(t)
+	key := agentstest.NewKey(t, "ES256")
+	token := r.bound(t, key)
+	send := func(proof string) (status int, challenge, nonce string) {
+		status, answered, _ := r.do(t, http.MethodGet, "/v1/whoami", "", "", http.Header{"Authorization": {"DPoP " + token}, "Dpop": {proof}})
+		return status, answered.Get("WWW-Authenticate"), answered.Get(agents.NonceHeader)
+	}
+	with := func(nonce string) string {
+		return key.Proof(http.MethodGet, r.url+"/v1/whoami", token, agentstest.Claims{"nonce": nonce})
+	}
+	status, challenge, nonce := send(with(""))
+	if status != http.StatusUnauthorized || !strings.Contains(challenge, `error="use_dpop_nonce"`) || nonce == "" {
+		t.Fatalf("without a nonce: %d %s", status, challenge)
+	}
+	proof := with(nonce)
+	if status, challenge, _ := send(proof); status != http.StatusOK {
+		t.Errorf("with the nonce: %d %s", status, challenge)
+	}
+	r.stop()
+	r.start(t) // with nothing in its memory
+	if status, challenge, _ := send(proof); status != http.StatusUnauthorized || !strings.Contains(challenge, `error="use_dpop_nonce"`) {
+		t.Errorf("the same proof at the next broker: %d %s", status, challenge)
 	}
 }
 

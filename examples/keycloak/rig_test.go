@@ -33,6 +33,7 @@ type rig struct {
 	realm            *need.Realm
 	provider         *login.Provider
 	http             http.Client
+	stop             func() // the broker
 }
 
 // serve imports the realm and starts the broker.
@@ -90,7 +91,7 @@ func (r *rig) copy(t *testing.T, name string, replaced map[string]string) {
 	}
 }
 
-// start starts the broker until the test ends.
+// start starts the broker until the test ends, or it is stopped.
 func (r *rig) start(t *testing.T) {
 	t.Helper()
 	said := new(output)
@@ -102,7 +103,7 @@ func (r *rig) start(t *testing.T) {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	t.Cleanup(func() {
+	r.stop = sync.OnceFunc(func() {
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Errorf("stop deed: %v", err)
 		}
@@ -110,6 +111,7 @@ func (r *rig) start(t *testing.T) {
 			t.Logf("deed ended with %v and said:\n%s", err, said)
 		}
 	})
+	t.Cleanup(r.stop)
 	r.await(t, "the broker is ready", func() bool {
 		status, _, _ := r.get(t, "/readyz", "")
 		return status == http.StatusOK
