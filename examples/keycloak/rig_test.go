@@ -48,8 +48,8 @@ func serve(t *testing.T) *rig {
 // prepare imports the realm.
 func prepare(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{binary: need.Deed(t), dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
-	r.realm = need.KeycloakRealm(t, "realm.json", r.url)
+	r := &rig{dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
+	r.realm, r.binary = need.KeycloakRealm(t, "realm.json", r.url), need.Deed(t)
 	var err error
 	if r.provider, err = login.Discover(t.Context(), nil, r.realm.Issuer); err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ type deed struct {
 
 func configure(t *testing.T) *deed {
 	t.Helper()
-	d := &deed{binary: need.Deed(t), dir: t.TempDir(), tenant: "example-" + uuid.NewString(), pulsar: need.Pulsar(t)}
+	d := &deed{pulsar: need.Pulsar(t), binary: need.Deed(t), dir: t.TempDir(), tenant: "example-" + uuid.NewString()}
 	for _, dir := range []string{"policy", "secrets"} {
 		if err := os.MkdirAll(filepath.Join(d.dir, dir), 0o700); err != nil {
 			t.Fatal(err)
