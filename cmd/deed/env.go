@@ -68,8 +68,11 @@ func (e *environment) dataDir() (string, error) {
 	return filepath.Join(home, ".local", "share", "deed"), nil
 }
 
-// demoDir is where `deed demo` keeps its data.
+// demoDir is where `deed demo` keeps its data: $DEED_DEMO, if it was told to keep it elsewhere.
 func (e *environment) demoDir() (string, error) {
+	if dir := e.getenv("DEED_DEMO"); dir != "" {
+		return dir, nil
+	}
 	dir, err := e.dataDir()
 	if err != nil {
 		return "", err

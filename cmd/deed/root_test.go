@@ -272,3 +272,17 @@ func TestTimesThatPeopleWrite(t *testing.T) {
 		}
 	}
 }
+
+func TestShellQuoted(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]string{
+		"/var/lib/deed-1.2_x": "/var/lib/deed-1.2_x",
+		"/my data":            "'/my data'",
+		"it's":                `'it'\''s'`,
+		"$HOME;rm":            "'$HOME;rm'",
+	} {
+		if got := shellQuoted(word); got != want {
+			t.Errorf("%s becomes %s, want %s", word, got, want)
+		}
+	}
+}
