@@ -15,11 +15,13 @@ import (
 // tree as it is now.
 func (s *Sealer) recall(ctx context.Context, sizes map[string]int64) error {
 	missing := map[string]bool{}
+	s.mu.Lock()
 	for log, size := range sizes {
-		if log != CheckpointsLog && size > 0 {
+		if _, known := s.signed[log]; log != CheckpointsLog && size > 0 && !known {
 			missing[log] = true
 		}
 	}
+	s.mu.Unlock()
 	for index := sizes[CheckpointsLog] - 1; index >= 0 && len(missing) > 0; index-- {
 		last, err := s.recallOne(ctx, audit.Position{Log: CheckpointsLog, Index: index}, sizes)
 		if errors.Is(err, audit.ErrNotFound) {
@@ -66,8 +68,12 @@ func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for log, last := range s.signed {
-		if size := sizes[log]; last.tree.Size > size {
-			return &InconsistentError{Log: log, Signed: last.tree.Size, Size: size, Err: fmt.Errorf("records are missing at its end")}
+		size := sizes[log]
+		if s.mayBeTrimmed(size) {
+			continue
+		}
+		if last.tree.Size > size {
+			return &InconsistentError{Log: log, Signed: last.tree.Size, Size: size, Err: errors.New("records are missing at its end")}
 		}
 		root, err := s.rootOf(ctx, log, last)
 		if err != nil {
@@ -96,4 +102,11 @@ func (s *Sealer) rootOf(ctx context.Context, log string, last sealed) (tlog.Hash
 		return tlog.Hash{}, err
 	}
 	return tlog.TreeHash(last.tree.Size, s.cfg.Trees.Hashes(ctx, log))
+}
+
+// mayBeTrimmed reports whether retention may have removed all that a log had before this
+// replica could read it. Its next record tells.
+func (s *Sealer) mayBeTrimmed(size int64) bool {
+	_, seeded := s.cfg.Trees.(Seeded)
+	return seeded && size == 0
 }

@@ -192,7 +192,13 @@ func (s *Sealer) Seal(ctx context.Context) error {
 		if log == CheckpointsLog {
 			continue
 		}
-		if err := s.sealLog(ctx, log, sizes[log]); err != nil {
+		err := s.sealLog(ctx, log, sizes[log])
+		if errors.Is(err, audit.ErrNotFound) { // it had been trimmed, and has a record again
+			if err = s.recall(ctx, sizes); err == nil {
+				err = s.sealLog(ctx, log, sizes[log])
+			}
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -204,7 +210,7 @@ func (s *Sealer) checkPresent(sizes map[string]int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for log, last := range s.signed {
-		if _, there := sizes[log]; !there && last.tree.Size > 0 {
+		if _, there := sizes[log]; !there && last.tree.Size > 0 && !s.mayBeTrimmed(0) {
 			return &InconsistentError{Log: log, Signed: last.tree.Size, Err: errors.New("the log is gone")}
 		}
 	}

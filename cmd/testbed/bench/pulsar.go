@@ -49,6 +49,7 @@ type pulsarRow struct {
 	CallsPerSecond float64 `json:"per_second"`
 	P50Millis      float64 `json:"p50_ms"`
 	P99Millis      float64 `json:"p99_ms"`
+	CPUMillis      float64 `json:"cpu_ms"` // of the subject, for one call
 }
 
 // onPulsar compares Deed on Pulsar with Deed on its embedded log, with a bare proxy, and
@@ -116,7 +117,7 @@ func (o *options) withJournal(ctx context.Context, journalSync bool, stderr io.W
 	for _, n := range o.connections {
 		for _, what := range []string{rowRaw, rowProxy, rowEmbedded, rowPulsar} {
 			c := at(totals, what, n).cell(situation{})
-			rows = append(rows, pulsarRow{journalSync, what, n, c.CallsPerSecond, c.P50Millis, c.P99Millis})
+			rows = append(rows, pulsarRow{journalSync, what, n, c.CallsPerSecond, c.P50Millis, c.P99Millis, c.CPUMillis})
 		}
 	}
 	return rows, nil
@@ -216,7 +217,7 @@ func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, 
 			return o.broker(ctx, rowEmbedded, deedConfig{dir: filepath.Join(dir, "embedded"), echo: echo})
 		},
 		func() (*subject, error) {
-			return o.broker(ctx, rowPulsar, deedConfig{dir: filepath.Join(dir, "shared"), echo: echo, log: onPulsar, tenant: pulsarTenant})
+			return o.broker(ctx, rowPulsar, deedConfig{dir: filepath.Join(dir, "shared"), echo: echo, log: onPulsar, tenant: pulsarTenant, profile: o.profile})
 		},
 	} {
 		made, err := start()
@@ -242,9 +243,9 @@ func (o *options) broker(ctx context.Context, name string, c deedConfig) (*subje
 func writeRows(w io.Writer, rows []pulsarRow, load float64) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := &printer{w: table}
-	p.line("journal synced\tconnections\twhat\ta second\tp50 ms\tp99 ms\t")
+	p.line("journal synced\tconnections\twhat\ta second\tp50 ms\tp99 ms\tcpu ms\t")
 	for _, r := range rows {
-		p.line("%t\t%d\t%s\t%.0f\t%.2f\t%.2f\t", r.JournalSync, r.Connections, r.What, r.CallsPerSecond, r.P50Millis, r.P99Millis)
+		p.line("%t\t%d\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t", r.JournalSync, r.Connections, r.What, r.CallsPerSecond, r.P50Millis, r.P99Millis, r.CPUMillis)
 	}
 	if p.err == nil {
 		p.err = table.Flush()

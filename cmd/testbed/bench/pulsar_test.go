@@ -9,10 +9,10 @@ import (
 func TestRowsAreJudged(t *testing.T) {
 	t.Parallel()
 	rows := []pulsarRow{
-		{true, rowRaw, 64, 8000, 5, 30},
-		{true, rowProxy, 64, 9000, 6, 20},
-		{true, rowEmbedded, 64, 5000, 9, 25},
-		{true, rowPulsar, 64, 3300, 18.5, 60},
+		{true, rowRaw, 64, 8000, 5, 30, 1},
+		{true, rowProxy, 64, 9000, 6, 20, 1},
+		{true, rowEmbedded, 64, 5000, 9, 25, 1},
+		{true, rowPulsar, 64, 3300, 18.5, 60, 1},
 	}
 	var b strings.Builder
 	if err := writeRows(&b, rows, 1.5); err != nil {
