@@ -32,6 +32,9 @@
 // envelope of its event as properties, and a run (one life of the producer) with a
 // number that counts up from 0 in it, so that a reader sees what is missing.
 //
+// Payloads of several events travel in one message where they come faster than Pulsar
+// acknowledges them (see packer).
+//
 // [Log.Store] sends event and payloads at the same time and returns when both are
 // acknowledged; [Log.Append] also waits until the event was read back, which tells its
 // index. Neither waits longer than its context: then the error is

@@ -118,10 +118,16 @@ func (f *finder) scan(ctx context.Context, event string, at time.Time, window ti
 		silent = 0
 		r := receive(m)
 		f.at, f.last = later(f.at, r.at), r.id
-		id := m.Properties()[propertyPrefix+"id"]
-		f.remember(id, m.Payload())
-		if id == event {
-			return m.Payload(), true, nil
+		packs, err := packed(m)
+		if err != nil {
+			f.log.strange(f.place, m, err)
+		}
+		for _, p := range packs {
+			f.remember(p.event, p.body)
+			known = known || p.event == event
+		}
+		if known {
+			return f.found[event], true, nil
 		}
 	}
 	return nil, false, nil

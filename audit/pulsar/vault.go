@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/apache/pulsar-client-go/pulsar"
 
@@ -18,20 +17,16 @@ type vault struct {
 	log    *Log
 	places []place // the partitions of its topic
 	keys   *keyring
-	finder []*finder // one for each partition
+	finder []*finder // one for each partition, as is a packer
+	packer []*packer
 
 	mu        sync.Mutex
 	producers []pulsar.Producer // guarded by mu: one for each partition; nil until it is needed again
 	large     []pulsar.Producer // guarded by mu: for what fits no single message
 }
 
-// Payloads travel in batches, since storing one twice does no harm.
-const (
-	batchDelay    = time.Millisecond
-	batchMessages = 128
-	batchBytes    = 128 << 10
-	maxSingle     = 4 << 20 // bytes of a message that isn't sent in chunks
-)
+// maxSingle is how many bytes a message has that isn't sent in chunks.
+const maxSingle = 4 << 20
 
 func (l *Log) newVault(ctx context.Context, domain string) (*vault, error) {
 	v := &vault{log: l}
@@ -42,7 +37,7 @@ func (l *Log) newVault(ctx context.Context, domain string) (*vault, error) {
 	for _, name := range names {
 		p := newPlace(l.options.Tenant, domain, TopicPayloads, name)
 		v.places = append(v.places, p)
-		v.finder = append(v.finder, newFinder(l, p))
+		v.finder, v.packer = append(v.finder, newFinder(l, p)), append(v.packer, &packer{})
 	}
 	v.producers, v.large = make([]pulsar.Producer, len(names)), make([]pulsar.Producer, len(names))
 	v.keys = &keyring{log: l, place: newPlace(l.options.Tenant, domain, TopicKeys, TopicName(l.options.Tenant, domain, TopicKeys))}
@@ -68,12 +63,11 @@ func (v *vault) open(ctx context.Context) error {
 func (v *vault) producer(ctx context.Context, i int, large bool) (pulsar.Producer, error) {
 	all := v.producers
 	o := pulsar.ProducerOptions{
-		Topic: v.places[i].name, SendTimeout: -1, MaxPendingMessages: maxPending, DisableMultiSchema: true,
-		BatchingMaxPublishDelay: batchDelay, BatchingMaxMessages: batchMessages, BatchingMaxSize: batchBytes,
+		Topic: v.places[i].name, SendTimeout: -1, MaxPendingMessages: maxPending, DisableMultiSchema: true, DisableBatching: true,
 	}
 	if large {
 		all = v.large
-		o.DisableBatching, o.EnableChunking, o.ChunkMaxMessageSize = true, true, maxSingle
+		o.EnableChunking, o.ChunkMaxMessageSize = true, maxSingle
 	}
 	v.mu.Lock()
 	p := all[i]
@@ -105,8 +99,7 @@ type keeping struct {
 func (v *vault) keep(ctx context.Context, e audit.Event, done func()) (*keeping, error) {
 	body, err := v.seal(ctx, e)
 	var p pulsar.Producer
-	key := keyOf(e)
-	i := route(key, len(v.places))
+	i := route(keyOf(e), len(v.places))
 	large := len(body) > maxSingle
 	if err == nil {
 		p, err = v.producer(ctx, i, large)
@@ -116,21 +109,21 @@ func (v *vault) keep(ctx context.Context, e audit.Event, done func()) (*keeping,
 		return nil, err
 	}
 	k := &keeping{acked: make(chan struct{})}
-	p.SendAsync(context.WithoutCancel(ctx), &pulsar.ProducerMessage{
-		Payload: body, Key: key, EventTime: e.Time,
-		Properties: map[string]string{propertyPrefix + "id": e.ID, propertyContent: payloadContent},
-	}, func(_ pulsar.MessageID, _ *pulsar.ProducerMessage, err error) {
+	settle := func(err error) {
 		if k.err = err; err != nil {
 			v.drop(i, p)
 		}
 		close(k.acked)
 		done()
-	})
+	}
+	one := &pack{by: p, event: e.ID, body: body, settle: settle}
+	if large {
+		new(packer).add(ctx, one)
+	} else {
+		v.packer[i].add(ctx, one)
+	}
 	return k, nil
 }
-
-// payloadContent is the content type of the messages.
-const payloadContent = "application/vnd.deed.payloads.v1"
 
 // drop gives up a producer that failed.
 func (v *vault) drop(i int, p pulsar.Producer) {

@@ -52,8 +52,9 @@ var topicSays = map[string]string{
 	audit.TopicControl:     "What is about no call: policies, tools, keys, replicas, grants.",
 	audit.TopicRejections:  "Samples of tokens that did not verify.",
 	audit.TopicCheckpoints: "Signed checkpoints of every log.",
-	"payloads":             "Arguments and results of calls, encrypted; events commit to them by salted digest.",
-	"keys":                 "What payloads are encrypted with; the last message of each key counts.",
+	"payloads": "Arguments and results of calls, encrypted; events commit to them by salted digest. A message has those of one event (ce_id), or, " +
+		"of the content type application/vnd.deed.payloads.v2, of several (deed_events).",
+	"keys": "What payloads are encrypted with; the last message of each key counts.",
 }
 
 func channel(topic string, messages object, says string) object {

@@ -3,8 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +21,39 @@ import (
 func TestReplicasHearOfEachOther(t *testing.T) {
 	f := newFleet(t, 3)
 	t.Run("a vote", f.votesRelease)
+	t.Run("an acknowledgement that comes too late", f.lateAcknowledgement)
 	t.Run("a revocation", f.revocationsStop)
+}
+
+// lateAcknowledgement stops Pulsar while an agent calls. The intent is stored when Pulsar
+// goes on, the call was refused by then: it is closed as cancelled, and nothing ran.
+func (f *fleet) lateAcknowledgement(t *testing.T) {
+	r := f.replicas[0]
+	if err := f.pulsar.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err := r.agent.Call(t.Context(), "work.do", []byte(`{"token":"late","ask":false}`), client.CallOptions{})
+	took := time.Since(began)
+	if err := f.pulsar.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Kind != client.LogUnavailable || took > 30*time.Second {
+		t.Errorf("after %v: %v, want that the log is unavailable", took, err)
+	}
+	f.until(t, "the call is closed", func() error {
+		closed, err := r.bob.Calls(t.Context(), url.Values{"code": {audit.CodeUnacknowledged}, "outcome": {"cancelled"}}, 2)
+		if err == nil && len(closed) != 1 {
+			err = fmt.Errorf("%d are", len(closed))
+		}
+		return err
+	})
+	if n := f.worker.times()["late"]; n != 0 {
+		t.Errorf("it ran %d times", n)
+	}
+	for _, r := range f.replicas {
+		f.awaitReady(t, r)
+	}
 }
 
 // votes are how often a vote is measured.

@@ -167,6 +167,21 @@ func (p *Process) Kill(ctx context.Context) error {
 	return err
 }
 
+// Signal sends a signal to the process and all that it has started.
+func (p *Process) Signal(s syscall.Signal) error {
+	pid, err := p.Pid()
+	if err == nil && pid == 0 {
+		err = errExited
+	}
+	if err == nil {
+		err = signalSession(pid, s)
+	}
+	if err != nil {
+		return fmt.Errorf("signal %s: %w", p.name(), err)
+	}
+	return nil
+}
+
 func (p *Process) end(ctx context.Context, with syscall.Signal, grace time.Duration) (gone bool, err error) {
 	pid, err := p.Pid()
 	if err != nil || pid == 0 {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/deedbroker/deed/cmd/provide"
 )
@@ -97,6 +98,9 @@ func (s *Standalone) Stop(ctx context.Context) error { return s.process.Stop(ctx
 
 // Kill is [provide.Process.Kill].
 func (s *Standalone) Kill(ctx context.Context) error { return s.process.Kill(ctx) }
+
+// Signal is [provide.Process.Signal].
+func (s *Standalone) Signal(with syscall.Signal) error { return s.process.Signal(with) }
 
 // URL is where clients connect.
 func (s *Standalone) URL() string { return s.url("pulsar", portBroker) }
