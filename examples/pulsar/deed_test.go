@@ -44,13 +44,13 @@ func configure(t *testing.T) *deed {
 	d.url = "http://" + listen
 	d.copy(t, "policy/payments.cedar", nil)
 	d.copy(t, "deed.yaml", map[string]string{
-		"127.0.0.1:8642":                       listen,
-		"https://idp.acme.example/realms/acme": d.startIssuer(t),
-		"pulsar://127.0.0.1:6650":              d.pulsar.URL,
-		"http://127.0.0.1:8080":                d.pulsar.Admin,
-		"tenant: acme":                         "tenant: " + d.tenant,
-		"partitions: 4":                        "partitions: 2",
-		"upstreams:":                           "holds: { wait: 1s }\nupstreams:",
+		"127.0.0.1:8642":                         listen,
+		"https://idp.acme.example/realms/acme":   d.startIssuer(t),
+		"pulsar://127.0.0.1:6650,127.0.0.1:6651": d.pulsar.URL,
+		"http://127.0.0.1:8080,127.0.0.1:8081":   d.pulsar.Admin,
+		"tenant: acme":                           "tenant: " + d.tenant,
+		"partitions: 4":                          "partitions: 2",
+		"upstreams:":                             "holds: { wait: 1s }\nupstreams:",
 	})
 	for _, role := range []string{"deed", "auditor", "stranger", pulsar.Superuser} {
 		d.saveToken(t, role)
