@@ -245,7 +245,20 @@ func (f *fleet) until(t *testing.T, what string, is func() error) {
 			return
 		}
 		if time.Now().After(limit) {
+			f.lastWords(t)
 			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// lastWords ends the replicas, and shows what each said last.
+func (f *fleet) lastWords(t *testing.T) {
+	t.Helper()
+	for _, r := range f.replicas {
+		if p := r.process(); p != nil {
+			p.kill(t)
+			said := p.errs.String()
+			t.Logf("%s said last: %s", r.name, said[max(0, len(said)-2500):])
 		}
 	}
 }
