@@ -20,6 +20,14 @@ func (b *Broker) sentence(c calls.Call, args json.RawMessage) sentence.Sentence 
 	return b.cfg.Sentences[c.Intent.Tool].Of(c.Intent.Tool, value)
 }
 
+// Words puts a recorded call into words, with the arguments that it runs with. An error
+// leaves their blanks open.
+func (b *Broker) Words(ctx context.Context, c calls.Call) (sentence.Sentence, error) {
+	commitment, at := c.Arguments()
+	args, err := b.committed(ctx, commitment, at)
+	return b.sentence(c, args), err
+}
+
 // shown is what a person was shown who decides on a call, if they say so. It fails with
 // Conflict if the call would be put in other words now.
 func (b *Broker) shown(ctx context.Context, op string, h *hold, c calls.Call, digest string) (*audit.Shown, error) {

@@ -54,6 +54,28 @@ func (b *Broker) Waiting(viewer *agents.Identity) []calls.Call {
 	return list
 }
 
+// Undecided are the held calls that nobody has decided yet.
+func (b *Broker) Undecided() []calls.Call {
+	var list []calls.Call
+	for _, h := range b.holds.list() {
+		if c, _ := h.snapshot(); c.State == calls.Held {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// MayVote reports whether a person may decide on a call that is or was held, by the
+// policies of now.
+func (b *Broker) MayVote(person *agents.Identity, callID string) bool {
+	h := b.holds.get(callID)
+	if h == nil {
+		return false
+	}
+	c, _ := h.snapshot()
+	return b.mayVote(person, c).Effect == audit.Allow
+}
+
 // Held is one held call, open or ended lately; NotFound if there is none that the viewer may see.
 func (b *Broker) Held(ctx context.Context, viewer *agents.Identity, callID string) (HeldCall, error) {
 	if h := b.holds.get(callID); h != nil {

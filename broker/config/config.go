@@ -57,6 +57,7 @@ type Config struct {
 	Scopes    Scopes              `yaml:"scopes"`
 	Vault     *Vault              `yaml:"vault"` // where vault:// references are read
 	Holds     Holds               `yaml:"holds"`
+	Notify    Notify              `yaml:"notify"` // who is told of calls that wait for people
 	Limits    Limits              `yaml:"limits"`
 }
 

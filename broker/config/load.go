@@ -99,6 +99,14 @@ func (c *Config) complete(dir string) error {
 			*path = under(dir, *path)
 		}
 	}
+	for _, channel := range c.Notify.Channels {
+		if s := channel.SMTP; s != nil {
+			s.CAFile = under(dir, s.CAFile)
+		}
+		if p := channel.Push; p != nil {
+			p.Key = under(dir, p.Key)
+		}
+	}
 	c.completeDomains()
 	for name, u := range c.Upstreams {
 		if !strings.Contains(u.OpenAPI, "://") {

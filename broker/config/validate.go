@@ -39,6 +39,7 @@ func (c *Config) Validate() error {
 	v.scopes(c.Scopes)
 	v.vault("vault", c.Vault)
 	v.holds(c.Holds)
+	v.notify(c.Notify)
 	v.limits(c.Limits)
 	return v.problems.err()
 }

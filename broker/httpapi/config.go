@@ -100,7 +100,7 @@ type Check struct {
 	Advisory bool
 }
 
-// Config is what the API needs. All but Agents, Spooled, Ready, MaxBody and Timeout are required.
+// Config is what the API needs. All but Agents, Push, Spooled, Ready, MaxBody and Timeout are required.
 type Config struct {
 	Broker    Broker
 	History   History
@@ -109,6 +109,7 @@ type Config struct {
 	Catalogue Catalogue
 	Policies  Policies
 	Agents    func() map[string]RegisteredAgent // by their ids; may be nil
+	Push      Push                              // nil: nothing is pushed to browsers
 	Spooled   func() int                        // how many outcomes wait for the log to be back; may be nil
 	Domains   func() []string                   // every domain that calls are recorded in; the broker's own is added
 

@@ -38,6 +38,9 @@ func (s Sentence) String() string {
 	return b.String()
 }
 
+// Written reports whether an operator wrote the words.
+func (s Sentence) Written() bool { return s.Template != (Template{}).Version() }
+
 // Digest tells what was shown: the hex SHA-256 over the sentence and the call digest
 // that it was made for.
 func (s Sentence) Digest(callDigest string) string {

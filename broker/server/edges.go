@@ -128,6 +128,7 @@ func (s *Server) openAPI(context.Context) error {
 		Broker: s.broker, History: s.index, Log: s.log, Sealer: s.sealer, Catalogue: s.registry, Policies: s.policies,
 		Agents:  s.registered,
 		Spooled: s.spooled,
+		Push:    s.subscriptions(),
 		Domains: func() []string { return slices.Sorted(maps.Keys(s.cfg.Domains)) },
 		Auth:    auth, Stream: s.hub, Metrics: s.opt.Metrics, Ready: s.checks(), Logger: s.opt.Logger,
 	})

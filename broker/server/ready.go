@@ -24,6 +24,7 @@ func (s *Server) checks() []httpapi.Check {
 		{Name: "issuers", Check: s.checkIssuers},
 		{Name: "each issuer", Check: s.checkEachIssuer, Advisory: true},
 		{Name: "upstreams", Check: s.checkUpstreams, Advisory: true},
+		{Name: "notifications", Check: s.checkNotify, Advisory: true},
 		{Name: "policies", Check: s.checkPolicies, Advisory: true},
 	}
 }

@@ -51,6 +51,7 @@ func (s *Server) unchangeable(cfg *config.Config) []string {
 		"domains":   reflect.DeepEqual(cfg.Domains, s.cfg.Domains),
 		"upstreams": reflect.DeepEqual(cfg.Upstreams, s.cfg.Upstreams),
 		"scopes":    reflect.DeepEqual(cfg.Scopes, s.cfg.Scopes),
+		"notify":    reflect.DeepEqual(cfg.Notify, s.cfg.Notify),
 		"holds":     cfg.Holds == s.cfg.Holds,
 		"limits":    cfg.Limits == s.cfg.Limits,
 	} {

@@ -34,6 +34,7 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	above.Go(func() error { return s.broker.Run(stopping, Grace) })
 	above.Go(func() error { return s.hub.Run(stopping) })
 	above.Go(func() error { return s.retain(stopping) })
+	above.Go(func() error { return s.tell(stopping) })
 	above.Go(func() error { return s.serve(stopping) })
 	s.serving.Store(true)
 	close(s.up)

@@ -27,6 +27,8 @@ import (
 	"github.com/deedbroker/deed/broker/console"
 	"github.com/deedbroker/deed/broker/live"
 	"github.com/deedbroker/deed/broker/mcpapi"
+	"github.com/deedbroker/deed/broker/notify"
+	"github.com/deedbroker/deed/broker/notify/push"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
 )
@@ -78,6 +80,8 @@ type Server struct {
 	mcp      *mcpapi.Handler
 	api      http.Handler
 	console  *console.Console
+	notifier *notify.Notifier // nil if nobody is told
+	push     *push.Channel    // nil if nothing is pushed
 
 	toolsChanged func()                                // tells MCP clients; set once, before Run
 	notice       func(upstream string, n tools.Notice) // the same
@@ -104,7 +108,7 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		s.openLog, s.openTools, s.openBroker, s.openIdentity, s.openEdges, s.openAPI, s.listen,
+		s.openLog, s.openTools, s.openBroker, s.openNotify, s.openIdentity, s.openEdges, s.openAPI, s.listen,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("open server: %w", err)

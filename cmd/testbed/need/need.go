@@ -14,17 +14,18 @@ import (
 
 // The variables that the testbed sets.
 const (
-	Node          = "DEED_TEST_NODE"            // path of a node binary, 22 or newer
-	MCPFilesystem = "DEED_TEST_MCP_FILESYSTEM"  // path of the official filesystem server's entry script, for Node
-	MCPEverything = "DEED_TEST_MCP_EVERYTHING"  // path of the official everything server's entry script, for Node
-	Conformance   = "DEED_TEST_MCP_CONFORMANCE" // path of the official conformance suite's entry script, for Node
-	TypeScriptSDK = "DEED_TEST_TS_SDK"          // a node_modules directory that has @modelcontextprotocol/sdk
-	Python        = "DEED_TEST_PYTHON"          // path of a python that can import mcp
-	PulsarPython  = "DEED_TEST_PULSAR_PYTHON"   // path of a python that can import pulsar
-	Chromium      = "DEED_TEST_CHROMIUM"        // path of a Chromium binary
-	Axe           = "DEED_TEST_AXE"             // path of axe-core's script, which finds what people cannot use in a page
-	TypeScript    = "DEED_TEST_TYPESCRIPT"      // path of the TypeScript compiler's entry script, for Node
-	OpenBao       = "DEED_TEST_OPENBAO"         // path of the bao binary
+	Node            = "DEED_TEST_NODE"             // path of a node binary, 22 or newer
+	MCPFilesystem   = "DEED_TEST_MCP_FILESYSTEM"   // path of the official filesystem server's entry script, for Node
+	MCPEverything   = "DEED_TEST_MCP_EVERYTHING"   // path of the official everything server's entry script, for Node
+	Conformance     = "DEED_TEST_MCP_CONFORMANCE"  // path of the official conformance suite's entry script, for Node
+	TypeScriptSDK   = "DEED_TEST_TS_SDK"           // a node_modules directory that has @modelcontextprotocol/sdk
+	Python          = "DEED_TEST_PYTHON"           // path of a python that can import mcp
+	PulsarPython    = "DEED_TEST_PULSAR_PYTHON"    // path of a python that can import pulsar
+	ReceiversPython = "DEED_TEST_RECEIVERS_PYTHON" // path of a python that can import standardwebhooks and http_ece
+	Chromium        = "DEED_TEST_CHROMIUM"         // path of a Chromium binary
+	Axe             = "DEED_TEST_AXE"              // path of axe-core's script, which finds what people cannot use in a page
+	TypeScript      = "DEED_TEST_TYPESCRIPT"       // path of the TypeScript compiler's entry script, for Node
+	OpenBao         = "DEED_TEST_OPENBAO"          // path of the bao binary
 
 	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution
 	Servers    = "DEED_TEST_SERVERS"     // directory in which tests start servers that they share

