@@ -36,6 +36,7 @@ type Intent struct {
 	Client         string     `json:"client,omitempty"`   // what the client calls itself, unverified
 	Protocol       string     `json:"protocol,omitempty"` // MCP revision
 	IdempotencyKey string     `json:"idempotency_key,omitempty"`
+	TaskUntil      time.Time  `json:"task_until,omitzero"` // it is a task: its outcome can be asked for until then
 	// Justification is why the agent says that it makes the call. Nobody has verified it, and
 	// the call digest knows nothing of it.
 	Justification *Commitment `json:"justification,omitempty"`
@@ -176,7 +177,11 @@ const (
 	// CodeInsufficientScope is denied: the token lacks scopes that the tool needs.
 	CodeInsufficientScope = "insufficient_scope"
 	CodeOverloaded        = "overloaded" // denied: a limit was reached
-	CodeRevoked           = "revoked"    // denied: the caller was revoked
+	CodeKeyReused         = "key_reused" // denied: its idempotency key is that of a call with other arguments
+	// CodeUnreconciled is denied, or cancelled: a call with the same effect has an
+	// outcome that is not known, and that nobody has reconciled.
+	CodeUnreconciled = "unreconciled"
+	CodeRevoked      = "revoked" // denied: the caller was revoked
 
 	CodeExpired = "expired" // expired: nobody decided in time
 
@@ -185,6 +190,7 @@ const (
 	CodeErased         = "arguments_erased" // cancelled: the arguments to run with are gone
 	CodeUnacknowledged = "unacknowledged"   // cancelled, not executed: its intent's acknowledgement came too late
 	CodeRevokedUnrun   = "revoked_unrun"    // cancelled: the caller, or who approved, was revoked before it ran
+	CodeRepeated       = "repeated"         // cancelled, not executed: it repeats a call that another replica took at the same time
 	CodeShutdown       = "shutdown"         // cancelled, not executed: the broker stopped first
 
 	CodeTimeout        = "timeout"         // unknown: the tool did not answer in time

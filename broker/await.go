@@ -26,7 +26,7 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 	if err := b.barredFrom("await "+clip(callID, 64), id); err != nil {
 		return nil, err
 	}
-	h := b.holds.get(callID)
+	h := b.tracked(callID)
 	foreign := h != nil && h.caller != id.Key()
 	if foreign {
 		b.Reject(ctx, agents.Foreign(id))
@@ -34,7 +34,7 @@ func (b *Broker) Await(ctx context.Context, id *agents.Identity, callID string, 
 	if h == nil || foreign {
 		return nil, &Error{
 			Kind: NotFound, Op: "await " + clip(callID, 64),
-			Public: "no held call of yours has this id; only calls that were answered as pending can be awaited, for a day after they end",
+			Public: "no call of yours that can be awaited has this id: only those that were answered as pending can, for a day after they end",
 		}
 	}
 	return b.await(ctx, h, &Request{Waiting: waiting})
@@ -79,7 +79,7 @@ func (b *Broker) await(ctx context.Context, h *hold, r *Request) (*Reply, error)
 
 func pending(c calls.Call) Pending {
 	return Pending{
-		CallID: c.ID, Tool: c.Intent.Tool, Released: c.State == calls.Released, Approvers: c.Approvers(),
+		CallID: c.ID, Tool: c.Intent.Tool, Released: c.State == calls.Released || c.State == calls.Running, Approvers: c.Approvers(),
 		Votes: len(c.Votes), Expires: c.Deadline(), Reasons: c.Intent.Decision.Reasons, Waited: time.Since(c.Opening.Time),
 	}
 }

@@ -66,6 +66,9 @@ type Config struct {
 	// Sentences put calls into words, by tool; see package sentence.
 	Sentences map[string]sentence.Template
 
+	// Once says how repeats of calls are recognised, by tool: upstream.tool, or upstream.* for the rest.
+	Once map[string]Once
+
 	HoldWait          time.Duration // how long a held call's request stays open
 	AckWait           time.Duration // how long a call waits for the log
 	MaxHolds          int           // open at once
@@ -137,6 +140,8 @@ type Broker struct {
 	pins    *pins
 	flights *flights
 	holds   *holds
+	repeats *repeats // the calls that can be meant again
+	bars    *bars    // the calls that nobody knows the outcome of
 	others  *others
 	limits  *limits
 	metrics *metrics
@@ -177,6 +182,8 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		pins:    newPins(),
 		flights: newFlights(),
 		holds:   newHolds(),
+		repeats: newRepeats(),
+		bars:    newBars(),
 		others:  newOthers(),
 		fenced:  make(chan struct{}),
 		spooled: make(chan struct{}, 1),

@@ -57,6 +57,7 @@ func (b *Broker) bury(ctx context.Context, source string) (err error) {
 		if err := b.closeFor(ctx, fence, c); err != nil {
 			return fmt.Errorf("close call %s as unknown: %w", c.ID, err)
 		}
+		b.bar(*c, nil)
 	}
 	b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "closed the calls of a dead replica",
 		slog.String("replica", source), slog.Int("calls", len(left)))

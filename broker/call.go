@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -52,7 +53,8 @@ func keyOf(in audit.Intent, args []byte) callKey {
 
 // Call takes one tools/call from a verified caller to its end: the tool's answer, a
 // pending reply while people decide, or an *Error. A call that equals one of the
-// same caller that is held, or that ended while nobody waited, is that call again.
+// same caller that is held, or that ended while nobody waited, is that call again; so is
+// one with the idempotency key of an earlier call, whatever became of that.
 //
 // The tool runs only after the log acknowledged the intent, and runs to its end even
 // if ctx is done earlier; the result is recorded either way.
@@ -85,22 +87,30 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	if r := insufficient(c.req.LacksScopes); r != nil {
 		return nil, b.refuse(ctx, c, r)
 	}
-	if h := b.same(ctx, c); h != nil {
-		reply, err := b.await(ctx, h, &c.req)
-		if errors.Is(context.Cause(ctx), ErrCancelled) {
-			return b.withdraw(ctx, c.req.Identity, h.id)
-		}
-		return reply, err
+	first, refused := b.repeated(ctx, c)
+	switch {
+	case refused != nil:
+		return nil, b.refuse(ctx, c, refused)
+	case first != nil:
+		return b.again(ctx, c, first)
 	}
-	if err := b.authorise(c); err != nil {
+	if err := b.permitted(ctx, c); err != nil {
+		b.repeats.drop(c.id)
 		return nil, b.refuse(ctx, c, err)
 	}
 	f, err := b.open(ctx, c)
 	if err != nil {
+		b.repeats.drop(c.id)
 		return nil, err
 	}
 	defer b.work.done()
 	defer b.flights.land(c.id)
+	if first, err := b.givesWay(ctx, c, f); first != nil || err != nil {
+		if err != nil {
+			return nil, err
+		}
+		return b.again(ctx, c, first)
+	}
 	if f.held {
 		reply, err := b.hold(ctx, c, f)
 		if errors.Is(context.Cause(ctx), ErrCancelled) {
@@ -109,7 +119,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		return reply, err
 	}
 	reply, fail := b.execute(ctx, running{id: c.id, domain: c.domain, intent: &c.intent, trace: c.trace}, c.tool, tools.Call{
-		ID: c.id, Arguments: c.args.Canonical, TraceParent: c.trace, IdempotencyKey: c.req.IdempotencyKey,
+		ID: c.id, Arguments: c.args.Canonical, TraceParent: c.trace, IdempotencyKey: upstreamKey(c.intent),
 		Notify: c.req.Notify, LogLevel: c.req.LogLevel, Asking: c.req.Asking, Subject: c.req.Subject,
 	})
 	if fail != nil {
@@ -118,7 +128,27 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	return reply, nil
 }
 
-// same finds the call that a repeated request means, wherever it was made first. Of
+// permitted refuses what policy denies, and what may have happened already.
+func (b *Broker) permitted(ctx context.Context, c *call) *refusal {
+	if r := b.unreconciled(ctx, c.intent, c.tool, c.args.Canonical); r != nil {
+		return r
+	}
+	return b.authorise(c)
+}
+
+// again gives a request that repeats a call that call's outcome.
+func (b *Broker) again(ctx context.Context, c *call, first *hold) (*Reply, error) {
+	reply, err := b.await(ctx, first, &c.req)
+	if now, _ := first.snapshot(); errors.Is(context.Cause(ctx), ErrCancelled) && now.State == calls.Held {
+		return b.withdraw(ctx, c.req.Identity, first.id)
+	}
+	if reply != nil {
+		reply.Repeated = true
+	}
+	return reply, err
+}
+
+// same finds the held call that a repeated request means, wherever it was made first. Of
 // calls that other replicas took the arguments are read only when they are needed.
 func (b *Broker) same(ctx context.Context, c *call) *hold {
 	for _, h := range b.holds.alike(c.intent) {
@@ -156,7 +186,7 @@ type refusal struct {
 func (b *Broker) resolve(c *call) *refusal {
 	c.intent = audit.Intent{
 		Tool: clip(c.req.Tool, maxToolName), Identity: recorded(c.req.Identity),
-		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: c.req.IdempotencyKey,
+		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: clip(c.req.IdempotencyKey, maxKey), TaskUntil: c.req.TaskUntil,
 	}
 	t, err := b.cfg.Catalogue.Lookup(c.req.Tool)
 	if err == nil && t.Method != cmp.Or(c.req.Method, tools.MethodCall) {
@@ -168,6 +198,9 @@ func (b *Broker) resolve(c *call) *refusal {
 	c.tool, c.domain = t, t.Domain
 	c.intent.Tool, c.intent.Definition = t.Name(), t.Digest
 	if c.args, err = tools.ParseArguments(c.req.Arguments); err != nil {
+		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
+	}
+	if err := b.keyed(c); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
 	args := audit.NewPayload(audit.PayloadArguments, c.args.Canonical)

@@ -41,12 +41,36 @@
 // right word: the tool may have acted, or still act. Nothing here rests on a clock but
 // that look.
 //
-// What is guaranteed of equal requests at different replicas: one that reaches a replica
-// which has read the first one's intent is that call; one that comes before is a call of
-// its own, which people decide on its own. Its outcome is given to whoever repeats the
-// request within [SameCallFor] of the end, once at each replica. Calls that are not held
-// are never the same. Await, by the call's id, gives an outcome as often as it is asked
-// for, at any replica, for a day.
+// # Repeats
+//
+// A request means an earlier call of the same caller (the principal through the same
+// agents) of the same tool, and gets its outcome,
+//
+//   - by its idempotency key, for a day after the call's end and beside the last 10,000 of
+//     the caller, however the call went on: held, running, closed. With other arguments it is
+//     refused, on record. An end that says that nothing was done (cancelled, expired, never
+//     sent, reconciled as not happened) frees the key; a person's denial does not;
+//   - by equal arguments within [Once].Within of its making, where that is configured;
+//   - by equal arguments while it is held, and within [SameCallFor] of its end as long as
+//     nobody was given the outcome.
+//
+// All of that is a fold over the log, and survives a restart. At one replica it is exact:
+// of requests at the same time one is the call. So it is for keys of calls that are not
+// held, whichever replicas they reach. Each replica writes its intent, then reads to the end of
+// the log, then looks for others under the key: of two, one at least finds the other's
+// intent. The one with the greater call id gives way at once; the other waits until that is
+// closed, or gives way too. For the other two rules, and for held calls, a request that reaches a
+// replica which has read the first one's intent is that call, and one that comes
+// before is a call of its own, which people decide on its own. Await, by the call's id, gives
+// an outcome as often as it is asked for, at any replica, for a day.
+//
+// # Effects
+//
+// A call whose outcome is unknown may have acted. Until a person has reconciled it every call
+// of the same tool for the same principal with the same arguments is refused, on record,
+// through whichever agent; one that was held meanwhile is cancelled. Tools that say that they
+// are read-only or idempotent are not concerned. If the arguments of the unknown call have
+// been erased, any of the tool might be the same, and is refused.
 //
 // The packages below are its edges: broker/mcpapi speaks MCP to agents,
 // broker/httpapi and broker/live speak to people, broker/policy decides.

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/tools"
 	"github.com/deedbroker/deed/tools/credentials"
 )
@@ -57,6 +58,11 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	typ, out, fail := b.judge(r, t, answer, err)
 	out.Credential = credentialOf(shown.Load())
 	out.Millis = float64(took.Microseconds()) / 1000
+	if typ == audit.CallUnknown { // from now on, not only once it is read back
+		b.bar(calls.Call{
+			ID: r.id, Domain: r.domain, State: calls.Closed, Intent: *r.intent, Closing: calls.Mark{Type: typ, Source: b.source},
+		}, c.Arguments)
+	}
 	spooled, unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err))
 	switch {
 	case unrecorded != nil:

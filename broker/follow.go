@@ -53,10 +53,15 @@ func (b *Broker) observe(ctx context.Context, rec audit.Record) {
 	b.count(ctx, rec, head)
 	if head.Type == audit.CallIntent {
 		b.meetIntent(ctx, rec, head)
+		b.meetRepeatable(ctx, rec, head)
 		return
 	}
-	h := b.holds.get(head.Subject)
+	if head.Type == audit.CallReconciled {
+		defer b.meetReconciled(ctx, rec, head)
+	}
+	h := b.tracked(head.Subject)
 	if h == nil {
+		b.meetUntracked(ctx, rec, head)
 		b.meetEnd(head)
 		return
 	}
@@ -156,7 +161,21 @@ func (b *Broker) react(ctx context.Context, h *hold, e audit.Event) {
 		if c, _ := h.snapshot(); b.cfg.Fencer != nil && e.Type == audit.CallUnknown && e.Source != b.source && c.Releasing.Source == b.source {
 			b.halt() // it was closed in the place of this replica
 		}
+		b.ended(ctx, h)
+	}
+}
+
+// ended notes that a call which is tracked is over.
+func (b *Broker) ended(ctx context.Context, h *hold) {
+	c, _ := h.snapshot()
+	if c.Closing.Type == audit.CallUnknown {
+		b.bar(c, nil)
+	}
+	b.repeats.end(c)
+	if c.Intent.Decision.Effect == audit.Hold {
 		b.holds.end(h)
 		b.metrics.held(ctx, -1)
+		return
 	}
+	b.meetEnd(audit.Head{ID: c.Closing.ID, Type: c.Closing.Type, Source: c.Closing.Source, Subject: c.ID})
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -11,13 +12,17 @@ import (
 // at once and have ended: for those a look at the heads of their events is enough,
 // and only what may still matter is decoded.
 type history struct {
-	open    map[string]*opened      // every call that is not closed, by id
-	ended   []*calls.Call           // held calls that have ended lately, the last maxEnded or more
-	policy  string                  // digest of the policies activated last
-	key     string                  // the verifier key in force; empty if nothing was recorded yet
-	pins    map[string]pinned       // by tool, the last
-	rest    func(audit.Event) error // of control
-	strange func(audit.Record, error)
+	open    map[string]*opened     // every call that is not closed, by id
+	ended   []*calls.Call          // held calls that have ended lately, the last maxEnded or more
+	unknown map[string]*calls.Call // closed as unknown and not reconciled, by id
+	kept    []*calls.Call          // that can be meant again, and have ended lately
+
+	repeatable func(stored []byte) (kept, byName bool)
+	policy     string                  // digest of the policies activated last
+	key        string                  // the verifier key in force; empty if nothing was recorded yet
+	pins       map[string]pinned       // by tool, the last
+	rest       func(audit.Event) error // of control
+	strange    func(audit.Record, error)
 }
 
 // opened is a call that is not closed as far as was read.
@@ -25,6 +30,7 @@ type opened struct {
 	intent audit.Record
 	head   audit.Head
 	plain  bool        // certainly not held: ended by the first event that may end it
+	kept   bool        // it can be meant again
 	call   *calls.Call // nil while its intent has not been decoded
 }
 
@@ -35,7 +41,7 @@ type pinned struct {
 }
 
 func newHistory(rest func(audit.Event) error, strange func(audit.Record, error)) *history {
-	return &history{rest: rest, open: map[string]*opened{}, pins: map[string]pinned{}, strange: strange}
+	return &history{rest: rest, open: map[string]*opened{}, unknown: map[string]*calls.Call{}, pins: map[string]pinned{}, strange: strange}
 }
 
 // fold reads one record of the past.
@@ -62,12 +68,17 @@ func (h *history) foldCall(rec audit.Record) error {
 	}
 	o := h.open[head.Subject]
 	switch {
+	case head.Type == audit.CallReconciled:
+		return h.reconciled(rec, head)
 	case o == nil && head.Type != audit.CallIntent: // of a call that is closed
 		return nil
 	case o == nil:
 		h.open[head.Subject] = &opened{intent: rec, head: head, plain: !bytes.Contains(rec.Stored, holdMark)}
+		if h.repeatable != nil {
+			h.open[head.Subject].kept, _ = h.repeatable(rec.Stored)
+		}
 		return nil
-	case o.plain && o.call == nil && o.endedBy(head):
+	case o.plain && !o.kept && head.Type != audit.CallUnknown && o.call == nil && o.endedBy(head):
 		delete(h.open, head.Subject)
 		return nil
 	}
@@ -119,7 +130,14 @@ func (h *history) apply(c *calls.Call, rec audit.Record) error {
 	if c.Open() {
 		return nil
 	}
+	o := h.open[c.ID]
 	delete(h.open, c.ID)
+	if c.Closing.Type == audit.CallUnknown {
+		h.unknown[c.ID] = c
+	}
+	if o.kept && time.Since(c.Closing.Time) <= keepFor {
+		h.kept = append(h.kept, c)
+	}
 	if c.Intent.Decision.Effect == audit.Hold {
 		h.ended = append(h.ended, c)
 		if len(h.ended) > 2*maxEnded {
@@ -127,6 +145,23 @@ func (h *history) apply(c *calls.Call, rec audit.Record) error {
 		}
 	}
 	return nil
+}
+
+// reconciled folds a person's finding about a call that was closed as unknown.
+func (h *history) reconciled(rec audit.Record, head audit.Head) error {
+	c := h.unknown[head.Subject]
+	if c == nil {
+		return nil
+	}
+	e, err := rec.Event()
+	if err != nil {
+		return err
+	}
+	counted, err := c.Apply(e, rec.Position)
+	if counted {
+		delete(h.unknown, c.ID)
+	}
+	return err
 }
 
 func (h *history) foldControl(rec audit.Record) error {

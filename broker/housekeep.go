@@ -27,6 +27,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			}
 			b.sampleRejections(ctx, now, false)
 			b.holds.forget(now)
+			b.repeats.forget(now)
 			b.limits.forget()
 			b.denied.forget(now)
 			b.granted.book.Forget(now.Add(-keepGrants))

@@ -19,6 +19,7 @@ func (b *Broker) recover(ctx context.Context) error {
 		return fmt.Errorf("write what was spooled: %w", err)
 	}
 	h := newHistory(b.foldPast, func(rec audit.Record, err error) { b.strange(ctx, rec, err) })
+	h.repeatable = b.repeatable
 	for rec, err := range b.cfg.Log.Read(ctx, b.cursor) {
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
@@ -52,6 +53,17 @@ func (b *Broker) recover(ctx context.Context) error {
 			b.restore(ctx, c)
 		}
 	}
+	for _, c := range h.kept {
+		b.restoreRepeat(c)
+	}
+	for _, c := range h.unknown {
+		b.bar(*c, nil)
+	}
+	for _, o := range h.open {
+		if c := h.folded(o); c != nil && c.State == calls.Running && !o.kept {
+			b.bars.begin(o)
+		}
+	}
 	for _, c := range h.left() {
 		if err := b.resume(ctx, c); err != nil {
 			return err
@@ -73,12 +85,16 @@ func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 		b.restore(ctx, c)
 		b.metrics.held(ctx, 1)
 	}
+	if kept := c.Intent.IdempotencyKey != "" || !c.Intent.TaskUntil.IsZero() || b.within(c.Intent.Tool) > 0; kept {
+		b.restoreRepeat(c)
+	}
 	if c.State == calls.Held || b.cfg.Fencer != nil && runner(c) != b.source {
 		return nil
 	}
 	if err := b.write(ctx, audit.CallUnknown, b.aboutCall(*c), outcomeCrash()); err != nil {
 		return fmt.Errorf("close call %s as unknown: %w", c.ID, err)
 	}
+	b.bar(*c, nil) // from now on, not only once it is read back
 	return nil
 }
 

@@ -185,6 +185,9 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 	if t == nil {
 		return cancelled(audit.CodeChanged, "the tool is no longer what it was when it was called", nil), nil
 	}
+	if r := b.unreconciled(ctx, c.Intent, t, args.Canonical); r != nil {
+		return cancelled(audit.CodeUnreconciled, r.public, nil), r.err
+	}
 	votes, fallen := b.standing(c)
 	d, failed := b.decide(c.ID, t, args, c.Intent.Identity, approvals(votes))
 	switch {
@@ -290,7 +293,7 @@ func (b *Broker) runReleased(ctx context.Context, h *hold) {
 	in := c.Intent
 	in.Statement = where.statement
 	_, _ = b.execute(ctx, running{id: c.ID, domain: c.Domain, intent: &in, trace: c.Opening.Trace}, t, tools.Call{
-		ID: c.ID, Arguments: args, TraceParent: c.Opening.Trace, IdempotencyKey: c.Intent.IdempotencyKey, Subject: h.presented(),
+		ID: c.ID, Arguments: args, TraceParent: c.Opening.Trace, IdempotencyKey: upstreamKey(c.Intent), Subject: h.presented(),
 		Notify: h.notify, Asking: h.asking(),
 	})
 }

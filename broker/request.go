@@ -20,7 +20,7 @@ type Request struct {
 
 	Client         string // what the client calls itself; unverified, bounded by the edge
 	Protocol       string // MCP revision
-	IdempotencyKey string
+	IdempotencyKey string // makes a repeat of the call that call; at most 128 bytes
 	TraceParent    string // W3C, of the caller's span
 	Justification  string // why the agent says that it makes the call; unverified, bounded by the edge
 
@@ -34,6 +34,8 @@ type Request struct {
 
 	// Waiting is told while the call is held, at once and then at intervals; may be nil.
 	Waiting func(Pending)
+	// TaskUntil has the call kept as a task, whose outcome can be asked for until then; zero: it is not one.
+	TaskUntil time.Time
 	// NoWait has a held call answered as pending at once, rather than after HoldWait.
 	NoWait bool
 	// Notify receives the tool's progress and log notifications as raw params; may be nil.
@@ -57,21 +59,22 @@ func ends(cause error) bool { return errors.Is(cause, ErrCancelled) || errors.Is
 
 // Reply answers a call: with what the tool said, or with why it is still waiting.
 type Reply struct {
-	CallID  string
-	Answer  tools.Answer
-	Spooled bool     // the answer's record is kept by this replica until the log is back
-	Pending *Pending // set while the call is held or running; Answer is empty then
-	Edited  *Edited  // set if people changed the arguments before it ran
+	CallID   string
+	Answer   tools.Answer
+	Spooled  bool     // the answer's record is kept by this replica until the log is back
+	Repeated bool     // the call was made before, and this is that one
+	Pending  *Pending // set while the call is held or running; Answer is empty then
+	Edited   *Edited  // set if people changed the arguments before it ran
 }
 
 // Pending is a call that waits, for people or for its tool.
 type Pending struct {
 	CallID    string         `json:"call_id"`
 	Tool      string         `json:"tool"`
-	Released  bool           `json:"released"`            // approved, and running
+	Released  bool           `json:"released"`            // permitted, and running
 	Approvers []string       `json:"approvers,omitempty"` // roles that the hold waits for
 	Votes     int            `json:"votes"`               // approvals so far
-	Expires   time.Time      `json:"expires"`
+	Expires   time.Time      `json:"expires,omitzero"`    // of the hold
 	Reasons   []audit.Reason `json:"reasons,omitempty"`
 	Waited    time.Duration  `json:"-"` // since the call was made
 }

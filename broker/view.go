@@ -209,5 +209,6 @@ func (b *Broker) Reconcile(ctx context.Context, id *agents.Identity, c calls.Cal
 	if err := b.write(ctx, audit.CallReconciled, b.aboutCall(c), data); err != nil {
 		return &Error{Kind: LogUnavailable, Op: op, CallID: c.ID, Err: err, Retry: 5 * time.Second, Public: "the finding could not be recorded; try again"}
 	}
+	b.lifted(ctx, c.ID)
 	return nil
 }

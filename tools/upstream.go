@@ -58,7 +58,8 @@ type Call struct {
 	Arguments   json.RawMessage
 	TraceParent string
 
-	// IdempotencyKey is the caller's own, to be passed on where the tool has a field for it.
+	// IdempotencyKey is the same for every repeat of the call and for nothing else, to be passed on
+	// where the upstream has a place for it; empty if the caller gave none.
 	IdempotencyKey string
 	// Notify receives progress and log notifications of this call as raw params; may be nil.
 	Notify func(method string, params json.RawMessage)

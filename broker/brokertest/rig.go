@@ -50,6 +50,7 @@ type Options struct {
 	Silence time.Duration
 
 	Spool broker.Spool
+	Once  map[string]broker.Once
 }
 
 // Rig is a running broker and its parts.
@@ -100,7 +101,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once,
 	}
 	if o.Session != nil {
 		cfg.Log, cfg.Fencer = o.Session, o.Session
@@ -209,6 +210,19 @@ func (r *Rig) Events(tb testing.TB, callID string) []audit.Event {
 		}
 	}
 	return events
+}
+
+// At is where the first event of a call stands.
+func (r *Rig) At(tb testing.TB, callID string) audit.Position {
+	tb.Helper()
+	for rec, err := range r.Log.Read(tb.Context(), "") {
+		must(tb, err)
+		if head, err := audit.Peek(rec.Stored); err == nil && head.Subject == callID {
+			return rec.Position
+		}
+	}
+	tb.Fatal("no event of call " + callID)
+	return audit.Position{}
 }
 
 // Types are the types of a call's events, in order.

@@ -23,6 +23,8 @@ const (
 	DefaultPulsarRole = "deed"         // log.pulsar.role
 	DefaultBacklog    = Size(10 << 30) // log.pulsar.backlog
 
+	MaxWithin = 24 * time.Hour // upstreams.*.idempotency.*.within
+
 	DefaultTimeout     = 60 * time.Second // upstreams.*.timeout
 	DefaultConcurrency = 64               // upstreams.*.concurrency
 

@@ -35,6 +35,10 @@ type Upstream struct {
 	// name: "Refund {amount} of {payment}". See package sentence.
 	Sentences map[string]string `yaml:"sentences"`
 
+	// Idempotency says how repeats of calls are recognised and told to the upstream, by the
+	// tool's own name, or for the others by "*".
+	Idempotency map[string]Idempotency `yaml:"idempotency"`
+
 	// Trust says how far the definitions of its tools are believed: first_use, the
 	// default (at first sight, a change is quarantined), reviewed (quarantined until a
 	// person has reviewed them) or any.
@@ -68,6 +72,18 @@ type Auth struct {
 	Exchange          *Client `yaml:"exchange"`           // of the caller's token for one at the upstream's audience (RFC 8693)
 	ClientCredentials *Client `yaml:"client_credentials"` // of the broker's own (RFC 6749 section 4.4)
 	Header            string  `yaml:"header"`             // left out: Authorization, as a bearer token
+}
+
+// Idempotency is what a tool knows of idempotency keys, and what counts as a repeat.
+type Idempotency struct {
+	// Field is the argument that takes a key. It is filled in for calls that have a key and
+	// leave it out, and is the key of those that fill it in themselves.
+	Field string `yaml:"field"`
+	// Header takes the key of a call to an HTTP upstream.
+	Header string `yaml:"header"`
+	// Within is for how long a call without a key repeats an earlier one of the same caller with
+	// the same arguments, and gets its outcome; left out, never.
+	Within Duration `yaml:"within"`
 }
 
 // What becomes of a held call of an upstream that exchanges tokens, if its caller is

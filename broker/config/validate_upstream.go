@@ -27,6 +27,7 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	}
 	v.upstreamScopes(key, u)
 	v.sentences(child(key, "sentences"), u.Sentences)
+	v.idempotency(child(key, "idempotency"), u)
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
@@ -45,6 +46,32 @@ func (v *validation) sentences(key string, sentences map[string]string) {
 			v.fail(child(key, tool), "%v", err)
 		}
 	}
+}
+
+func (v *validation) idempotency(key string, u *Upstream) {
+	for _, tool := range sorted(u.Idempotency) {
+		i, at := u.Idempotency[tool], child(key, tool)
+		if i == (Idempotency{}) {
+			v.fail(at, "says nothing; write field, header or within, or remove it")
+		}
+		if i.Within.Duration > MaxWithin {
+			v.fail(child(at, "within"), "is longer than %s, for which calls are remembered", MaxWithin)
+		}
+		if i.Header == "" {
+			continue
+		}
+		if name := http.CanonicalHeaderKey(i.Header); !validHeader(i.Header) || name == "Authorization" || strings.HasPrefix(name, "Mcp-") {
+			v.fail(child(at, "header"), "%q cannot carry a key", i.Header)
+		}
+		if k := u.Kind(); k != KindHTTP && k != KindUnknown {
+			v.fail(child(at, "header"), "means something only beside url; remove it")
+		}
+	}
+}
+
+// validHeader reports whether a text is the name of an HTTP header (RFC 9110, token).
+func validHeader(name string) bool {
+	return name != "" && strings.Trim(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // kind checks that the upstream says exactly once how it is reached, and how.

@@ -157,14 +157,17 @@ func codesOf(outcome string) []string {
 	case outcomeDenied:
 		return []string{
 			audit.CodePolicy, audit.CodeApprover, audit.CodeInvalidArguments, audit.CodeUnknownTool, audit.CodeInsufficientScope,
-			audit.CodeQuarantined, audit.CodeOverloaded, audit.CodeRevoked,
+			audit.CodeQuarantined, audit.CodeOverloaded, audit.CodeRevoked, audit.CodeKeyReused, audit.CodeUnreconciled,
 		}
 	case outcomeExpired:
 		return []string{audit.CodeExpired}
 	case outcomeCancelled:
-		return []string{audit.CodeClient, audit.CodeChanged, audit.CodeErased, audit.CodeUnacknowledged, audit.CodeShutdown, audit.CodeRevokedUnrun}
+		return []string{
+			audit.CodeClient, audit.CodeChanged, audit.CodeErased, audit.CodeUnacknowledged, audit.CodeShutdown, audit.CodeRevokedUnrun,
+			audit.CodeUnreconciled, audit.CodeRepeated,
+		}
 	case outcomeUnknown:
-		return []string{audit.CodeTimeout, audit.CodeUpstream, audit.CodeCrash, audit.CodeRevokedRunning}
+		return []string{audit.CodeTimeout, audit.CodeUpstream, audit.CodeCrash, audit.CodeRevokedRunning, audit.CodeClient}
 	default:
 		return nil
 	}

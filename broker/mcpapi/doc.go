@@ -43,6 +43,14 @@
 //
 // The requestState is authenticated, and good only for the identity and the call that it was given to.
 //
+// # Repeats
+//
+// A tools/call whose _meta has "dev.deed/idempotency_key", a string of 1 to 128 bytes, is made
+// once, however often it is sent: a repeat by the same principal through the same agents gets
+// the call that the key was first used for, be it held, running or over, and its result says
+// "dev.deed/repeated": true. With other arguments it is refused. How long a key is remembered, and
+// what frees it, is in the comment of package broker.
+//
 // The broker behind it decides and records everything; even a call of a tool
 // that does not exist reaches it, so that the refusal is on record.
 package mcpapi

@@ -42,7 +42,7 @@ func (n *notifier) waiting(p broker.Pending) {
 
 func waitingText(p broker.Pending) string {
 	if p.Released {
-		return "approved, and running"
+		return "running"
 	}
 	left := max(time.Until(p.Expires), 0).Round(time.Second)
 	return fmt.Sprintf("waiting for approval by %s (%d so far), %s left", approvers(p), p.Votes, left)

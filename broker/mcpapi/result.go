@@ -22,6 +22,7 @@ const (
 	keyRefusal   = "dev.deed/refusal"
 	keyPending   = "dev.deed/pending"
 	keyEdited    = "dev.deed/edited"
+	keyRepeated  = "dev.deed/repeated"        // true: this is the outcome of an earlier call, which the request repeats
 	keyRecord    = "dev.deed/record"          // "spooled": the log is away, and has the call's intent only
 	protocolKeys = "io.modelcontextprotocol/" // of the hop, not of the answer
 )
@@ -64,6 +65,9 @@ func (h *Handler) result(reply *broker.Reply, v *invocation) []byte {
 	b = append(b, foreign...)
 	if reply.Edited != nil {
 		b = append(marshalInto(append(b, `"`+keyEdited+`":`...), reply.Edited), ',')
+	}
+	if reply.Repeated {
+		b = append(b, `"`+keyRepeated+`":true,`...)
 	}
 	if reply.Spooled {
 		b = append(b, `"`+keyRecord+`":"spooled",`...)
@@ -228,7 +232,7 @@ func (h *Handler) pendingResult(p *broker.Pending, t *tools.Tool, modern bool) [
 }
 
 func pendingText(p *broker.Pending) string {
-	lines := []string{"running: the call was approved and has not finished yet."}
+	lines := []string{"running: the call may run, and has not finished yet."}
 	if !p.Released {
 		lines[0] = fmt.Sprintf("held: the call of %s waits for approval by %s (%d so far), until %s. Nothing has been done yet.",
 			p.Tool, approvers(*p), p.Votes, p.Expires.UTC().Format(time.RFC3339))

@@ -81,6 +81,26 @@ func policyOptions(cfg *config.Config) policy.Options {
 	}
 }
 
+// once says how repeats are recognised, by tool.
+func once(cfg *config.Config) map[string]broker.Once {
+	all := map[string]broker.Once{}
+	for name, u := range cfg.Upstreams {
+		for tool, i := range u.Idempotency {
+			all[tools.QualifiedName(name, tool)] = broker.Once{Field: i.Field, Within: i.Within.Duration}
+		}
+	}
+	return all
+}
+
+// keyHeaders are those that take an idempotency key, by the tool's own name.
+func keyHeaders(u config.Upstream) map[string]string {
+	headers := map[string]string{}
+	for tool, i := range u.Idempotency {
+		headers[tool] = i.Header
+	}
+	return headers
+}
+
 // sentences are how calls are put into words, by tool. The configuration was validated.
 func sentences(cfg *config.Config) map[string]sentence.Template {
 	all := map[string]sentence.Template{}
@@ -126,7 +146,7 @@ func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Ups
 	if err != nil {
 		return nil, err
 	}
-	c := upstream.HTTPConfig{URL: u.URL, Headers: headers, Credentials: shown, MaxAnswer: int(s.cfg.Limits.Answer)}
+	c := upstream.HTTPConfig{URL: u.URL, Headers: headers, Credentials: shown, KeyHeaders: keyHeaders(u), MaxAnswer: int(s.cfg.Limits.Answer)}
 	if u.Auth != nil {
 		c.CredentialHeader = u.Auth.Header
 	}

@@ -171,7 +171,7 @@ func (e *environment) ended(code int) error {
 
 func (e *environment) printPending(p *client.Pending) {
 	if p.Released {
-		e.printf("running: call %s of %s was approved and has not finished yet\n", plain(p.CallID), plain(p.Tool))
+		e.printf("running: call %s of %s has not finished yet\n", plain(p.CallID), plain(p.Tool))
 	} else {
 		who := firstOf(strings.Join(p.Approvers, " or "), "a person")
 		e.printf("held: call %s of %s waits for approval by %s (%d so far), until %s\n",

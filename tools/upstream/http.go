@@ -30,6 +30,8 @@ type HTTPConfig struct {
 	Credentials credentials.Source
 	// CredentialHeader is where they are shown: as a bearer token if it is empty.
 	CredentialHeader string
+	// KeyHeaders take the idempotency key of a call, by the tool's own name, or for the others by "*".
+	KeyHeaders map[string]string
 
 	// TLS and dialling are the transport's; nil means the standard one.
 	Transport *http.Transport
@@ -91,6 +93,7 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	}
 	s := newSession()
 	s.http = true
+	s.keyHeaders = c.KeyHeaders
 	httpClient := &http.Client{
 		Transport:     &limitedTransport{base: c.authorized(base), most: c.MaxAnswer, s: s},
 		CheckRedirect: web.SameHost(u),

@@ -78,10 +78,12 @@ func TestHTTPKeepsTheContract(t *testing.T) {
 
 func TestHTTPHeaders(t *testing.T) {
 	t.Parallel()
-	u := remote(t, serve(t, false, nil).URL, nil)
+	u := remote(t, serve(t, false, nil).URL, func(c *upstream.HTTPConfig) {
+		c.KeyHeaders = map[string]string{"seen": "X-Request-Id", "*": "Idempotency-Key"}
+	})
 	toolstest.Start(t, u)
-	got := text(t, u, tools.Call{ID: "1", Tool: "seen", Arguments: json.RawMessage(`{}`), TraceParent: "00-1-2-01"})
-	for _, want := range []string{`"Authorization":["Bearer of-the-broker"]`, `"Mcp-Method":["tools/call"]`, `"Mcp-Name":["seen"]`, `"traceparent":"00-1-2-01"`} {
+	got := text(t, u, tools.Call{ID: "1", Tool: "seen", Arguments: json.RawMessage(`{}`), TraceParent: "00-1-2-01", IdempotencyKey: "once"})
+	for _, want := range []string{`"X-Request-Id":["once"]`, `"Authorization":["Bearer of-the-broker"]`, `"Mcp-Method":["tools/call"]`, `"Mcp-Name":["seen"]`, `"traceparent":"00-1-2-01"`} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the server saw %s, want %s", got, want)
 		}

@@ -24,13 +24,15 @@ const cancelTimeout = 5 * time.Second
 
 // session is one connection to a server, from its handshake to its loss.
 type session struct {
-	client  *client.Client
-	link    *link // to the server, for what mcp-go does not send
-	http    bool
-	self    mcp.Implementation // what the broker calls itself
-	version string             // the negotiated protocol revision
-	drain   time.Duration      // how long the calls that run may go on after the loss
-	release func()             // ends what the connection stands on
+	client *client.Client
+	link   *link // to the server, for what mcp-go does not send
+	http   bool
+
+	keyHeaders map[string]string  // that take an idempotency key, by tool
+	self       mcp.Implementation // what the broker calls itself
+	version    string             // the negotiated protocol revision
+	drain      time.Duration      // how long the calls that run may go on after the loss
+	release    func()             // ends what the connection stands on
 
 	ids  atomic.Int64
 	work sync.WaitGroup // calls, and what they leave behind
@@ -154,6 +156,7 @@ func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json
 	request := s.request(mcp.MCPMethod(c.Method), params)
 	if c.Method == tools.MethodCall {
 		maps.Copy(request.Header, s.paramHeaders(c.Tool, params))
+		s.addKey(request.Header, c)
 	}
 	done := make(chan outcome, 1)
 	s.work.Go(func() {
@@ -239,6 +242,17 @@ func (s *session) request(method mcp.MCPMethod, params json.RawMessage) transpor
 		Method:  string(method),
 		Params:  params,
 		Header:  header,
+	}
+}
+
+// addKey puts a call's idempotency key where its tool has a header for it.
+func (s *session) addKey(header http.Header, c tools.Call) {
+	name, own := s.keyHeaders[c.Tool]
+	if !own {
+		name = s.keyHeaders["*"]
+	}
+	if name != "" && c.IdempotencyKey != "" {
+		header.Set(name, c.IdempotencyKey)
 	}
 }
 
