@@ -98,6 +98,10 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		b.repeats.drop(c.id)
 		return nil, b.refuse(ctx, c, err)
 	}
+	if !c.req.TaskUntil.IsZero() && (c.held() || !c.req.TaskIfHeld) {
+		c.intent.TaskUntil = c.req.TaskUntil.UTC()
+		b.repeats.keep(c.id)
+	}
 	f, err := b.open(ctx, c)
 	if err != nil {
 		b.repeats.drop(c.id)
@@ -105,6 +109,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 	}
 	defer b.work.done()
 	defer b.flights.land(c.id)
+	b.begun(c)
 	if first, err := b.givesWay(ctx, c, f); first != nil || err != nil {
 		if err != nil {
 			return nil, err
@@ -112,6 +117,7 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		return b.again(ctx, c, first)
 	}
 	if f.held {
+		b.findable(ctx, c)
 		reply, err := b.hold(ctx, c, f)
 		if errors.Is(context.Cause(ctx), ErrCancelled) {
 			return b.withdraw(ctx, c.req.Identity, c.id)
@@ -138,6 +144,9 @@ func (b *Broker) permitted(ctx context.Context, c *call) *refusal {
 
 // again gives a request that repeats a call that call's outcome.
 func (b *Broker) again(ctx context.Context, c *call, first *hold) (*Reply, error) {
+	if c.req.Begun != nil {
+		c.req.Begun(first.id)
+	}
 	reply, err := b.await(ctx, first, &c.req)
 	if now, _ := first.snapshot(); errors.Is(context.Cause(ctx), ErrCancelled) && now.State == calls.Held {
 		return b.withdraw(ctx, c.req.Identity, first.id)
@@ -186,7 +195,7 @@ type refusal struct {
 func (b *Broker) resolve(c *call) *refusal {
 	c.intent = audit.Intent{
 		Tool: clip(c.req.Tool, maxToolName), Identity: recorded(c.req.Identity),
-		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: clip(c.req.IdempotencyKey, maxKey), TaskUntil: c.req.TaskUntil,
+		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: clip(c.req.IdempotencyKey, maxKey),
 	}
 	t, err := b.cfg.Catalogue.Lookup(c.req.Tool)
 	if err == nil && t.Method != cmp.Or(c.req.Method, tools.MethodCall) {

@@ -84,9 +84,6 @@ func (b *Broker) keyed(c *call) error {
 func (b *Broker) repeated(ctx context.Context, c *call) (*hold, *refusal) {
 	within := b.once(c.tool).Within
 	if c.intent.IdempotencyKey == "" && within == 0 {
-		if !c.req.TaskUntil.IsZero() {
-			b.repeats.keep(c.id)
-		}
 		return b.same(ctx, c), nil
 	}
 	wanted := fingerprint(sha256.Sum256(c.args.Canonical))

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"crypto/sha256"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type repeats struct {
 	byID  map[string]*kept   // guarded by mu
 	named map[string][]*kept // guarded by mu: by likeness, those that are meant, the earliest first
 	over  map[string][]*kept // guarded by mu: by caller, those that have ended, in that order
+	tasks map[string][]*kept // guarded by mu: by caller, those that are tasks
 }
 
 // kept is a call that can be meant again.
@@ -39,7 +41,7 @@ type kept struct {
 }
 
 func newRepeats() *repeats {
-	return &repeats{byID: map[string]*kept{}, named: map[string][]*kept{}, over: map[string][]*kept{}}
+	return &repeats{byID: map[string]*kept{}, named: map[string][]*kept{}, over: map[string][]*kept{}, tasks: map[string][]*kept{}}
 }
 
 // likeOf is what requests have in common that mean the same call, their arguments aside.
@@ -117,7 +119,11 @@ func (r *repeats) bear(h *hold, byName bool) {
 		return
 	}
 	k.hold = h
-	if c, _ := h.snapshot(); byName && k.like == "" {
+	c, _ := h.snapshot()
+	if !c.Intent.TaskUntil.IsZero() {
+		r.tasks[h.caller] = append(r.tasks[h.caller], k)
+	}
+	if byName && k.like == "" {
 		k.like = likeOf(c.Intent)
 		r.named[k.like] = append(r.named[k.like], k)
 	}
@@ -188,6 +194,9 @@ func (r *repeats) forgetFirst(caller string) {
 	}
 	delete(r.byID, k.id)
 	r.unname(k)
+	if r.tasks[caller] = slices.DeleteFunc(r.tasks[caller], func(o *kept) bool { return o == k }); len(r.tasks[caller]) == 0 {
+		delete(r.tasks, caller)
+	}
 }
 
 // forget drops the calls that ended long ago.

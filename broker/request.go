@@ -36,6 +36,10 @@ type Request struct {
 	Waiting func(Pending)
 	// TaskUntil has the call kept as a task, whose outcome can be asked for until then; zero: it is not one.
 	TaskUntil time.Time
+	// TaskIfHeld has it kept only if it is held.
+	TaskIfHeld bool
+	// Begun is told, once, when the call is on record and can be found as a task; may be nil.
+	Begun func(callID string)
 	// NoWait has a held call answered as pending at once, rather than after HoldWait.
 	NoWait bool
 	// Notify receives the tool's progress and log notifications as raw params; may be nil.

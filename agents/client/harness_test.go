@@ -52,6 +52,18 @@ func (f *fakeBroker) Await(_ context.Context, _ *agents.Identity, callID string,
 	return f.await(callID, waiting)
 }
 
+func (f *fakeBroker) Task(context.Context, *agents.Identity, string) (broker.Task, error) {
+	return broker.Task{}, &broker.Error{Kind: broker.NotFound, Public: "there are no tasks"}
+}
+
+func (f *fakeBroker) Tasks(context.Context, *agents.Identity, string, int) ([]broker.Task, string, error) {
+	return nil, "", nil
+}
+
+func (f *fakeBroker) CancelTask(ctx context.Context, id *agents.Identity, callID string) (broker.Task, error) {
+	return f.Task(ctx, id, callID)
+}
+
 func (f *fakeBroker) Visible(context.Context, *agents.Identity) []*tools.Tool { return f.tools.Tools() }
 
 func (f *fakeBroker) Browse(context.Context, *agents.Identity, string, tools.Listing, string) (tools.Page, error) {

@@ -122,8 +122,10 @@ func (s *stack) run(t *testing.T, tel *telemetry.Telemetry) {
 }
 
 // token is the agent's, for alice.
-func (s *stack) token() string {
-	return s.issuer.Token(s.issuer.DelegatedClaims("alice", "copilot").With(agentstest.Claims{"roles": []string{"support"}}))
+func (s *stack) token() string { return s.tokenFor("alice", "copilot") }
+
+func (s *stack) tokenFor(person, agent string) string {
+	return s.issuer.Token(s.issuer.DelegatedClaims(person, agent).With(agentstest.Claims{"roles": []string{"support"}}))
 }
 
 // authorised is a proxy on this machine that adds the agent's token, for clients that cannot.

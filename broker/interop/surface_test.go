@@ -47,7 +47,12 @@ func (a answering) CreateMessage(context.Context, mcp.CreateMessageRequest) (*mc
 // connect is an mcp-go client of a revision, of the agent for alice.
 func (s *stack) connect(t *testing.T, path, version string, options ...client.ClientOption) *client.Client {
 	t.Helper()
-	to, err := transport.NewStreamableHTTP(s.url+path, transport.WithHTTPHeaders(map[string]string{"Authorization": "Bearer " + s.token()}))
+	return s.connectAs(t, path, version, s.token(), options...)
+}
+
+func (s *stack) connectAs(t *testing.T, path, version, token string, options ...client.ClientOption) *client.Client {
+	t.Helper()
+	to, err := transport.NewStreamableHTTP(s.url+path, transport.WithHTTPHeaders(map[string]string{"Authorization": "Bearer " + token}))
 	if err != nil {
 		t.Fatal(err)
 	}

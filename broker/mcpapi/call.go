@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -34,6 +35,7 @@ type invocation struct {
 	arguments []byte
 
 	needed, lacks []string // scopes
+	related       string   // the task whose result this is
 	returned      bool     // with the requestState of a held call
 
 	out *answer
@@ -68,6 +70,8 @@ func (h *Handler) invoke(v *invocation) {
 		v.n.level = h.sessions.level(v.s)
 	}
 	switch {
+	case v.wantsTask():
+		h.callAsTask(v)
 	case v.modern() && v.m.call.state != nil:
 		h.resume(v)
 	case v.modern() && canBeAsked(v.m.meta.capabilities):
@@ -128,6 +132,7 @@ func (h *Handler) finish(ctx context.Context, v *invocation, reply *broker.Reply
 	switch {
 	case err != nil:
 		h.finishFailed(ctx, v, err)
+	case reply.Pending != nil && v.mayBeTask() && !v.returned && h.finishTask(ctx, v, reply.Pending.CallID):
 	case reply.Pending != nil && h.askToWait(v, reply.Pending):
 	case reply.Pending != nil && v.method != tools.MethodCall:
 		details := pendingOutcome{Status: "pending", Pending: *reply.Pending, Reasons: reasonsOf(reply.Pending.Reasons)}
@@ -205,6 +210,9 @@ func (v *invocation) request() broker.Request {
 	if req.TraceParent == "" {
 		req.TraceParent = validTraceParent(v.r.Header.Get("Traceparent"))
 	}
+	if v.mayBeTask() {
+		req.NoWait, req.TaskIfHeld, req.TaskUntil = true, true, time.Now().Add(broker.MaxTask)
+	}
 	if v.s != nil {
 		req.Client, req.Protocol = v.s.client, v.s.protocol
 	}
@@ -266,7 +274,7 @@ func (h *Handler) finishFailed(ctx context.Context, v *invocation, err error) {
 	}
 	code, isResult := rpcCode(e.Kind)
 	if isResult && v.method == tools.MethodCall {
-		v.out.finish(http.StatusOK, success(v.m.id, h.refusalResult(e, v.tool, v.modern())))
+		v.out.finish(http.StatusOK, success(v.m.id, h.refusalResult(e, v)))
 		return
 	}
 	v.out.finish(v.status(code), failure(v.m.id, &fault{code: code, public: e.Public, data: refusalOf(e)}))

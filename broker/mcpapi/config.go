@@ -33,6 +33,10 @@ type Caller interface {
 	Call(ctx context.Context, r broker.Request) (*broker.Reply, error)
 	// Await waits for the outcome of the caller's held call.
 	Await(ctx context.Context, id *agents.Identity, callID string, waiting func(broker.Pending)) (*broker.Reply, error)
+	// Task is one of the caller's tasks, Tasks lists them a page at a time, and CancelTask has one end.
+	Task(ctx context.Context, id *agents.Identity, callID string) (broker.Task, error)
+	Tasks(ctx context.Context, id *agents.Identity, before string, n int) (list []broker.Task, next string, err error)
+	CancelTask(ctx context.Context, id *agents.Identity, callID string) (broker.Task, error)
 	// Visible are the tools that the caller could call with some arguments, sorted.
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
 	// Browse lists a page of what an upstream offers beside tools, and the caller may use.

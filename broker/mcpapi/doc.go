@@ -34,12 +34,19 @@
 // A client learns of a held call in the best way that it understands:
 //
 //	client                               what it gets
+//	2025-11-25, asking for a task        the task at once (input_required if its person can be shown the card by
+//	                                     URL, on the stream of tasks/result; else working), its outcome by tasks/result
+//	2026-07-28, extension tasks          the same, where the call is held, its outcome by tasks/get
 //	2026-07-28, elicitation by URL       input_required at once: the call's card in the console;
 //	                                     sent again with the requestState it waits for the outcome
 //	2026-07-28, elicitation by forms     the same as a form without fields, with the card's URL in the text
 //	older, elicitation by URL            the card is shown while the call waits
 //	with a progress token                progress, for as long as the request stays open
 //	any                                  then a pending answer; deed__await, or the same call again, gives the outcome
+//
+// A task is a call, and its id the call's: it outlives sessions and restarts, is known at every replica,
+// and is that of the same principal through the same agents alone, for at most a day. tasks/cancel
+// cancels the call. A tool that asks something in the middle of a task gets no answer.
 //
 // The requestState is authenticated, and good only for the identity and the call that it was given to.
 //

@@ -81,6 +81,18 @@ func (f *fake) Await(ctx context.Context, id *agents.Identity, callID string, wa
 	return f.await(ctx, id, callID, waiting)
 }
 
+func (f *fake) Task(context.Context, *agents.Identity, string) (broker.Task, error) {
+	return broker.Task{}, &broker.Error{Kind: broker.NotFound, Public: "there is none"}
+}
+
+func (f *fake) Tasks(context.Context, *agents.Identity, string, int) ([]broker.Task, string, error) {
+	return nil, "", nil
+}
+
+func (f *fake) CancelTask(ctx context.Context, id *agents.Identity, callID string) (broker.Task, error) {
+	return f.Task(ctx, id, callID)
+}
+
 func (f *fake) Visible(_ context.Context, id *agents.Identity) []*tools.Tool {
 	var visible []*tools.Tool
 	for _, t := range f.tools.Tools() {

@@ -33,6 +33,7 @@ type Handler struct {
 	listeners *listeners
 
 	conversations *conversations
+	answered      marks // tasks whose clients were shown where they are decided on
 	mcp           *server.MCPServer
 	transport     *server.StreamableHTTPServer
 	serverInfo    []byte // JSON, for the results that are written here
@@ -83,6 +84,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h.mcp = server.NewMCPServer(serverName, cfg.Version, server.WithToolCapabilities(true), server.WithLogging(),
 		server.WithResourceCapabilities(true, true), server.WithPromptCapabilities(true), server.WithCompletions(),
+		server.WithTaskCapabilities(true, true, true), server.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
 		server.WithInstructions(instructions), server.WithHooks(h.hooks()))
 	h.transport = server.NewStreamableHTTPServer(h.mcp, server.WithSessionIdManagerResolver(sessionResolver{h.sessions}),
 		server.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler)))

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/mark3labs/mcp-go/mcp"
 
 	"github.com/deedbroker/deed/tools"
 )
@@ -29,20 +30,26 @@ type listing struct {
 	prompts map[string]prompt // by name at /mcp, where it does not say; guarded by mu
 }
 
-type renaming struct{ digest, name string }
+type renaming struct {
+	digest, name string
+	tasks        bool
+}
 
 func (l *listing) forget() { l.renamed.Clear() }
 
-// definition is t's raw definition under another name.
-func (l *listing) definition(t *tools.Tool, name string) []byte {
-	if name == t.Definition.Name {
+// definition is t's raw definition under another name, for clients that may call it as a task or not.
+func (l *listing) definition(t *tools.Tool, name string, tasks bool) []byte {
+	if name == t.Definition.Name && !tasks {
 		return t.Raw
 	}
-	key := renaming{t.Digest, name}
+	key := renaming{t.Digest, name, tasks}
 	if known, ok := l.renamed.Load(key); ok {
 		return known.([]byte) // only this method stores
 	}
 	renamed := rename(t.Raw, "name", name)
+	if tasks {
+		renamed = withTasks(renamed)
+	}
 	l.renamed.Store(key, renamed)
 	return renamed
 }
@@ -69,7 +76,9 @@ func rename(raw []byte, called, name string) []byte {
 }
 
 // listTools answers tools/list with what the caller may see, all of it at once.
-func (h *Handler) listTools(w http.ResponseWriter, r *http.Request, in *inbound, m *message, modern bool) {
+func (h *Handler) listTools(v *invocation, modern bool) {
+	w, r, in, m := v.w, v.r, v.in, v.m
+	tasks := v.s != nil && v.s.protocol == mcp.ProtocolVersion20251125
 	if modern {
 		if f := checkModern(r.Header, m); f != nil {
 			h.refuse(w, http.StatusBadRequest, m, f)
@@ -89,7 +98,7 @@ func (h *Handler) listTools(w http.ResponseWriter, r *http.Request, in *inbound,
 		default:
 			continue
 		}
-		if definition := h.listed.definition(t, name); definition != nil {
+		if definition := h.listed.definition(t, name, tasks); definition != nil {
 			result = append(append(result, definition...), ',')
 		}
 	}

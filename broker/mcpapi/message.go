@@ -36,6 +36,8 @@ type callParams struct {
 	cursor    string         // of lists
 	responses jsontext.Value // inputResponses: answers to what was asked before
 	state     jsontext.Value // requestState: which question they answer
+	task      jsontext.Value // of tools/call: the terms of a task
+	taskID    string         // of tasks/*
 	filter    jsontext.Value // notifications, of subscriptions/listen
 	requestID jsontext.Value // of notifications/cancelled
 
@@ -85,7 +87,7 @@ var (
 	messageMembers = []string{"jsonrpc", "id", "method", "params", "result", "error"}
 	paramsMembers  = []string{
 		"_meta", "name", "arguments", "cursor", "uri", "protocolVersion", "clientInfo", "capabilities", "level",
-		"notifications", "requestId", "task", "inputResponses", "requestState", "argument", "ref", "context",
+		"notifications", "requestId", "task", "taskId", "inputResponses", "requestState", "argument", "ref", "context",
 	}
 )
 

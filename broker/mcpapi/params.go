@@ -31,6 +31,10 @@ func (r *reader) params(m *message) (jsontext.Value, error) {
 			c.responses, err = r.value()
 		case "requestState":
 			c.state, err = r.value()
+		case "task":
+			c.task, err = r.value()
+		case "taskId":
+			c.taskID, err = r.optionalText()
 		case "notifications":
 			c.filter, err = r.value()
 		case "requestId":

@@ -66,6 +66,7 @@ func (h *Handler) result(reply *broker.Reply, v *invocation) []byte {
 	if reply.Edited != nil {
 		b = append(marshalInto(append(b, `"`+keyEdited+`":`...), reply.Edited), ',')
 	}
+	b = v.appendRelated(b)
 	if reply.Repeated {
 		b = append(b, `"`+keyRepeated+`":true,`...)
 	}
@@ -127,6 +128,17 @@ func (h *Handler) appendMeta(b []byte, callID string, modern bool) []byte {
 	return b
 }
 
+// appendRelated appends which task a result is of, with a comma; nothing if it is of none.
+func (v *invocation) appendRelated(b []byte) []byte { return appendRelatedTask(b, v.related) }
+
+func appendRelatedTask(b []byte, taskID string) []byte {
+	if taskID == "" {
+		return b
+	}
+	b = appendText(append(b, `"`+keyRelatedTask+`":{"taskId":`...), taskID)
+	return append(b, "},"...)
+}
+
 func (h *Handler) appendServerInfo(b []byte) []byte {
 	b = append(b, `"`+mcp.MetaKeyServerInfo+`":`...)
 	return append(b, h.serverInfo...)
@@ -134,6 +146,7 @@ func (h *Handler) appendServerInfo(b []byte) []byte {
 
 // toolResult is a result that the broker itself gives in place of a tool.
 type toolResult struct {
+	related string // the task whose result it is
 	callID  string
 	text    string
 	isError bool
@@ -154,7 +167,7 @@ func (h *Handler) toolResult(t toolResult, modern bool) []byte {
 	if modern {
 		b = append(b, `,"resultType":"complete"`...)
 	}
-	b = append(b, `,"_meta":{`...)
+	b = appendRelatedTask(append(b, `,"_meta":{`...), t.related)
 	if t.key != "" {
 		b = marshalInto(append(b, `"`+t.key+`":`...), t.details)
 		b = append(b, ',')
@@ -195,7 +208,7 @@ func reasonsOf(decided []audit.Reason) []reason {
 }
 
 // refusalResult tells a model why its call was refused or failed, and what would help.
-func (h *Handler) refusalResult(e *broker.Error, t *tools.Tool, modern bool) []byte {
+func (h *Handler) refusalResult(e *broker.Error, v *invocation) []byte {
 	details := refusalOf(e)
 	lines := []string{strings.ReplaceAll(details.Kind, "_", " ") + ": " + e.Public}
 	for _, why := range details.Reasons {
@@ -208,8 +221,8 @@ func (h *Handler) refusalResult(e *broker.Error, t *tools.Tool, modern bool) []b
 	}
 	return h.toolResult(toolResult{
 		callID: e.CallID, text: strings.Join(lines, "\n"), isError: true,
-		key: keyRefusal, details: details, content: !hasOutputSchema(t),
-	}, modern)
+		key: keyRefusal, details: details, content: !hasOutputSchema(v.tool), related: v.related,
+	}, v.modern())
 }
 
 // pendingOutcome is the structured content of a held call's answer.

@@ -28,6 +28,9 @@ func checkStated(header http.Header, m *message) error {
 		if m.method == string(mcp.MethodResourcesRead) {
 			want = m.call.uri
 		}
+		if isTaskMethod(m.method) {
+			want = m.call.taskID
+		}
 		if name, ok := mcp.DecodeHeaderValue(values[0]); !ok || name != want {
 			return mismatch("the header " + mcp.HeaderName + " differs from the name in the body")
 		}

@@ -63,7 +63,9 @@ func (h *Handler) dispatch(v *invocation, modern bool) {
 	case !isRequest || m.method == string(mcp.MethodInitialize):
 		h.forward(v.w, v.r, v.in, m.canonical())
 	case m.method == string(mcp.MethodToolsList):
-		h.listTools(v.w, v.r, v.in, m, modern)
+		h.listTools(v, modern)
+	case isTaskMethod(m.method):
+		h.serveTask(v)
 	case m.method == tools.MethodCall:
 		h.callTool(v)
 	case m.method == tools.MethodReadResource, m.method == tools.MethodGetPrompt, m.method == tools.MethodComplete,
@@ -226,7 +228,7 @@ func (t *timedWriter) CanStream() bool { return true }
 
 func (t *timedWriter) Write(p []byte) (int, error) {
 	t.arm()
-	return t.ResponseWriter.Write(p) //nolint:gosec // JSON, and declared so: browsers do not render it
+	return t.ResponseWriter.Write(p)
 }
 
 // Flush sends what was written.
