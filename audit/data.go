@@ -63,6 +63,8 @@ type Decision struct {
 	Approvers []string   `json:"approvers,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
 	Recent    *Recent    `json:"recent,omitempty"` // what it was decided by of earlier calls
+	// StepUp is, of what a person may not do, how they would have to log in (acr) to be let.
+	StepUp string `json:"step_up,omitempty"`
 }
 
 // Recent is what a decision knew of the calls before it. Whoever reads the log up to

@@ -28,6 +28,7 @@ type HeldCall struct {
 	Annotations   tools.Annotations // of the tool, if its definition is still that of the intent
 	Quorum        int               // the least number of approvals that lifts the hold, by the policies of now; 0 if that is not known
 	MayVote       bool              // this viewer, now
+	StepUp        string            // the login (acr) with which this viewer might; empty if it would not help
 	WhyNot        string            // in words, if not
 }
 
@@ -90,6 +91,9 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 	c, _ := h.snapshot()
 	vote := b.mayVote(viewer, c)
 	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held}
+	if c.State == calls.Held {
+		v.StepUp = vote.StepUp
+	}
 	if !v.MayVote {
 		if b.permits(viewer, policy.ActionRead, resourceOf(c)).Effect != audit.Allow {
 			return HeldCall{}, false

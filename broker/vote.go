@@ -148,6 +148,9 @@ func (b *Broker) mayVote(id *agents.Identity, c calls.Call) audit.Decision {
 	}
 	d := b.permits(id, policy.ActionApprove, resourceOf(c))
 	if d.Effect != audit.Allow {
+		if !policy.MayLift(c.Approvers(), id.Roles) { // however they log in
+			d.StepUp = ""
+		}
 		return d
 	}
 	if approvers := c.Approvers(); !policy.MayLift(approvers, id.Roles) {

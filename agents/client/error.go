@@ -41,6 +41,7 @@ type Error struct {
 	Reasons []Reason
 	Retry   time.Duration // after which trying again may succeed; 0 if unknown
 	Status  int           // of the HTTP answer, if it was one
+	StepUp  string        // how a person would have to log in (acr) to be let, if that would help
 	Err     error         // the cause on this side, if there is one
 }
 
@@ -69,11 +70,12 @@ type refusal struct {
 	CallID     string   `json:"call_id"`
 	Reasons    []Reason `json:"reasons"`
 	RetryAfter float64  `json:"retry_after"` // seconds
+	StepUp     string   `json:"step_up"`
 }
 
 func (r refusal) err(message string) *Error {
 	return &Error{
-		Kind: r.Kind, Message: message, CallID: r.CallID, Reasons: r.Reasons,
+		Kind: r.Kind, Message: message, CallID: r.CallID, Reasons: r.Reasons, StepUp: r.StepUp,
 		Retry: time.Duration(r.RetryAfter * float64(time.Second)),
 	}
 }

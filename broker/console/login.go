@@ -24,6 +24,7 @@ import (
 const (
 	callbackPath = "/callback"
 	maxNext      = 512 // bytes of a page's fragment
+	maxACR       = 128 // bytes of what a login is asked to be
 )
 
 // serveLogin sends a person to an issuer: to the one that they chose, or to the only one.
@@ -53,6 +54,11 @@ func (c *Console) serveLogin(w http.ResponseWriter, r *http.Request) {
 		Issuer: issuer, State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(),
 		Next: next, Expires: time.Now().Add(loginTime),
 	}
+	acr := query.Get("acr")
+	if len(acr) > maxACR {
+		c.showProblem(w, http.StatusBadRequest, "No login has such a name.", next)
+		return
+	}
 	sealed, err := c.sealer.seal(a)
 	if err != nil {
 		c.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "login cannot be begun", slog.Any("error", err))
@@ -60,19 +66,24 @@ func (c *Console) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c.setCookie(w, c.loginCookie(), sealed, http.SameSiteLaxMode, a.Expires)
-	http.Redirect(w, r, c.authorization(found, a), http.StatusSeeOther)
+	http.Redirect(w, r, c.authorization(found, a, acr), http.StatusSeeOther)
 }
 
 // authorization is the address of an authorization request (RFC 6749 section 4.1.1,
-// RFC 7636, RFC 8707).
-func (c *Console) authorization(p *login.Provider, a attempt) string {
+// RFC 7636, RFC 8707), for a login of some strength if one is named.
+func (c *Console) authorization(p *login.Provider, a attempt, acr string) string {
 	client := c.cfg.client(a.Issuer)
 	config := oauth2.Config{
 		ClientID: client.ID, RedirectURL: c.cfg.URL + callbackPath, Scopes: append([]string{"openid"}, client.Scopes...),
 		Endpoint: oauth2.Endpoint{AuthURL: p.AuthorizationEndpoint},
 	}
-	return config.AuthCodeURL(a.State, oauth2.S256ChallengeOption(a.Verifier),
-		oauth2.SetAuthURLParam("nonce", a.Nonce), oauth2.SetAuthURLParam("resource", c.resource()))
+	more := []oauth2.AuthCodeOption{
+		oauth2.S256ChallengeOption(a.Verifier), oauth2.SetAuthURLParam("nonce", a.Nonce), oauth2.SetAuthURLParam("resource", c.resource()),
+	}
+	if acr != "" {
+		more = append(more, oauth2.SetAuthURLParam("acr_values", acr))
+	}
+	return config.AuthCodeURL(a.State, more...)
 }
 
 func (c *Console) resource() string { return c.cfg.URL + "/mcp" }

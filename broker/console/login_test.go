@@ -95,6 +95,20 @@ func cookieNamed(r *http.Response, name string) *http.Cookie {
 	return nil
 }
 
+func TestALoginOfSomeStrengthIsAskedFor(t *testing.T) {
+	t.Parallel()
+	s, v := start(t), newVisitor(t)
+	response, _ := v.get(s.url + "/login?acr=gold&next=%2Fcalls%2F1")
+	to, err := response.Location()
+	must(t, err)
+	if to.Query().Get("acr_values") != "gold" {
+		t.Errorf("authorization request is %s", to)
+	}
+	if response, _ := v.get(s.url + "/login?acr=" + strings.Repeat("x", 200)); response.StatusCode != http.StatusBadRequest {
+		t.Errorf("a name that is none: %d", response.StatusCode)
+	}
+}
+
 func TestAPersonLogsInAndOut(t *testing.T) {
 	t.Parallel()
 	s, v := start(t), newVisitor(t)

@@ -25,6 +25,7 @@ type Problem struct {
 	CallID     string         `json:"call_id,omitempty"`    // the call that it is about
 	Reasons    []audit.Reason `json:"reasons,omitempty"`    // the policies that determined it
 	RetryAfter int            `json:"retry_after,omitzero"` // seconds after which trying again may help
+	StepUp     string         `json:"step_up,omitempty"`    // how a person would have to log in (acr) to be let
 }
 
 const kindUnauthenticated = "unauthenticated"
@@ -34,6 +35,9 @@ func WriteProblem(w http.ResponseWriter, p Problem) {
 	p.Type, p.Title = "about:blank", http.StatusText(p.Status)
 	if p.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(p.RetryAfter))
+	}
+	if p.StepUp != "" { // RFC 9470 section 3
+		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_user_authentication", error_description="a stronger login is needed for this", acr_values="`+p.StepUp+`"`)
 	}
 	write(w, p.Status, "application/problem+json", p)
 }
@@ -71,6 +75,9 @@ func problemOf(err error) Problem {
 	p := Problem{Status: statusOf(e.Kind), Detail: e.Public, Kind: e.Kind.String(), CallID: e.CallID, RetryAfter: seconds(e.Retry)}
 	if e.Decision != nil {
 		p.Reasons = e.Decision.Reasons
+		if p.StepUp = e.Decision.StepUp; p.StepUp != "" {
+			p.Status = http.StatusUnauthorized
+		}
 	}
 	return p
 }

@@ -75,7 +75,8 @@ type HeldCall struct {
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
-	Client          string         `json:"client,omitempty"` // what the client calls itself
+	StepUp          string         `json:"step_up,omitempty"` // how this viewer would have to log in (acr) to decide
+	Client          string         `json:"client,omitempty"`  // what the client calls itself
 
 	Justification string      `json:"justification,omitempty"` // why the agent says that it makes the call; nobody has verified it
 	Annotations   Annotations `json:"annotations"`
@@ -234,7 +235,7 @@ func held(h broker.HeldCall) HeldCall {
 
 // put adds what the broker says of a held call to one who may decide on it.
 func (v *HeldCall) put(h broker.HeldCall) {
-	v.MayVote, v.WhyNot = h.MayVote, h.WhyNot
+	v.MayVote, v.WhyNot, v.StepUp = h.MayVote, h.WhyNot, h.StepUp
 	v.Arguments, v.Asked, v.Sentence = jsontext.Value(h.Arguments), jsontext.Value(h.Asked), sentenceOf(h)
 	v.Justification, v.Annotations, v.Quorum = h.Justification, annotationsOf(h.Annotations), quorumOf(h)
 }

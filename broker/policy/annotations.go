@@ -20,12 +20,16 @@ const (
 
 var policyID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:/-]*$`)
 
+// acrValue goes into a header and an address as it is.
+var acrValue = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,128}$`)
+
 // annotations are what a policy says of itself.
 type annotations struct {
 	id        string
 	approvers []string
 	expires   time.Duration // 0 if not said
 	reason    string
+	acr       string    // a login that would satisfy it
 	counters  []Counter // that it declares
 }
 
@@ -66,6 +70,11 @@ func (a *annotations) set(key, value string) *fault {
 			return &fault{key, fmt.Sprintf("@expires(%q): %v", value, err), `write @expires("15m"), "8h" or "2d"`}
 		}
 		a.expires = d
+	case "acr":
+		if !acrValue.MatchString(value) {
+			return &fault{key, fmt.Sprintf("@acr(%q) is no authentication context", value), "one value as in the claim acr of tokens, without spaces"}
+		}
+		a.acr = value
 	case "recent":
 		list, err := parseCounters(value)
 		if err != nil {
@@ -78,7 +87,7 @@ func (a *annotations) set(key, value string) *fault {
 		}
 		a.reason = value
 	default:
-		return &fault{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires, @reason and @recent"}
+		return &fault{key, fmt.Sprintf("unknown annotation @%s", key), "known are @id, @approvers, @expires, @reason, @acr and @recent"}
 	}
 	return nil
 }

@@ -22,6 +22,13 @@
 // errs denies, while Cedar by itself would skip it. A decision keeps every policy
 // that determined it.
 //
+// A forbid of what people do themselves may ask for a stronger login, and name it: who is
+// refused by it alone is told how to log in, by the broker in the words of RFC 9470.
+//
+//	@id("strong-login") @acr("gold") @reason("Deciding needs the second factor.")
+//	forbid (principal, action == Action::"approve", resource)
+//	unless { context.token has acr && context.token.acr == "gold" };
+//
 // # What policies see
 //
 // A tool is the action upstream.tool, in the group upstream, in the group call.

@@ -131,12 +131,32 @@ func (d OnDomain) entities() cedar.EntityMap { return nil }
 
 // Permits says whether a person may act. The caller has made sure that a person
 // asks: a token with an actor in it is none. The effect is Allow or Deny, never
-// Hold. It denies whatever is not a question that policies can answer.
+// Hold; a denial that a stronger login would lift, as a policy's @acr names it, says so
+// in StepUp. It denies whatever is not a question that policies can answer.
 func (s *Set) Permits(a Ask) audit.Decision {
 	p, err := s.askable(a)
 	if err != nil {
 		return s.refuse(err)
 	}
+	said := p.ask(a)
+	d := s.decided(said)
+	if d.Effect == audit.Allow {
+		return d
+	}
+	for _, by := range said.reasons {
+		if by.rule == nil || by.rule.acr == "" || by.rule.acr == a.ACR {
+			continue
+		}
+		stronger := a
+		if stronger.ACR = by.rule.acr; p.ask(stronger).allowed {
+			d.StepUp = stronger.ACR
+			break
+		}
+	}
+	return d
+}
+
+func (p *peoplePlan) ask(a Ask) answer {
 	who := &entities{parties: []cedar.Entity{a.Person.entity(true)}, rest: a.On.entities()}
 	said := answer{allowed: true}
 	said.add(p.rules, who, cedar.Request{
@@ -146,7 +166,7 @@ func (s *Set) Permits(a Ask) audit.Decision {
 			"token": tokenRecord(a.Scopes, a.ACR, a.TokenExpires),
 		}),
 	})
-	return s.decided(said)
+	return said
 }
 
 func (s *Set) askable(a Ask) (*peoplePlan, error) {

@@ -41,6 +41,39 @@ func TestFourEyes(t *testing.T) {
 	}
 }
 
+// Who is refused for their login alone is told which would do; nobody else is.
+func TestAStrongerLoginIsAskedForWhereItWouldHelp(t *testing.T) {
+	t.Parallel()
+	set := compile(t, `permit (principal in Role::"lead", action == Action::"approve", resource);
+		@id("strong") @acr("gold") forbid (principal, action == Action::"approve", resource) unless { context.token has acr && context.token.acr == "gold" };
+		@id("four-eyes") forbid (principal, action == Action::"approve", resource) when { resource.principal == principal };`)
+	ask := policy.Ask{Person: bob(), Action: policy.ActionApprove, On: heldCall("alice", "copilot"), Now: noon}
+	own, stranger := ask, ask
+	own.On, stranger.Person = heldCall("bob", "copilot"), policy.Link{Kind: policy.User, ID: "dora"}
+	strong, weak := ask, ask
+	strong.ACR, weak.ACR = "gold", "silver"
+	for name, c := range map[string]struct {
+		ask    policy.Ask
+		effect audit.Effect
+		stepUp string
+	}{
+		"no acr":                        {ask, audit.Deny, "gold"},
+		"another":                       {weak, audit.Deny, "gold"},
+		"the one that is asked for":     {strong, audit.Allow, ""},
+		"it is the person's own call":   {own, audit.Deny, ""},
+		"without the role in any event": {stranger, audit.Deny, ""},
+	} {
+		if got := set.Permits(c.ask); got.Effect != c.effect || got.StepUp != c.stepUp {
+			t.Errorf("%s: %s, step up to %q", name, got.Effect, got.StepUp)
+		}
+	}
+	for _, bad := range []string{"", "two words", `a\"b`} {
+		if _, findings := policy.Compile(file(`@acr("`+bad+`") permit (principal, action, resource);`), nil, policy.Options{}); findings.Err() == nil {
+			t.Errorf("@acr(%q) is taken", bad)
+		}
+	}
+}
+
 func TestWhatPeopleMayDo(t *testing.T) {
 	t.Parallel()
 	call := heldCall("alice", "copilot", "sub")

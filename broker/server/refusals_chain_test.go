@@ -202,6 +202,7 @@ func callRefusals() []refusal {
 		vote("an agent with an approver's roles approves", "approve", agent("bob", "lead")),
 		vote("an agent with an approver's roles denies", "deny", agent("bob", "lead")),
 		vote("a person without the role approves", "approve", person("mallory")),
+		vote("an approver who has not logged in strongly enough approves", "approve", person("dora", "lead")),
 		vote("a person approves what is done in their own name", "approve", person("alice", "lead")),
 	}
 }

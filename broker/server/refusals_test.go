@@ -249,6 +249,8 @@ func newSite(t *testing.T) *site {
 	r.write(t, rules+`
 @id("own") permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
 @id("stops") permit (principal in Role::"lead", action == Action::"revoke", resource);
+@id("strong") @acr("gold") @reason("Dora decides with her key.")
+forbid (principal == User::"dora", action == Action::"approve", resource) unless { context.token has acr && context.token.acr == "gold" };
 @id("four-eyes") forbid (principal, action == Action::"approve", resource) when { resource.principal == principal };
 @id("step-up") @reason("Charging needs a strong login.")
 forbid (principal, action == Action::"payments.charge", resource) unless { context.token has acr && context.token.acr == "mfa" };

@@ -77,7 +77,11 @@ func (e *environment) confirm(ctx context.Context, a *api.Client, id string, yes
 	}
 	e.describe(call.HeldCall)
 	if !call.MayVote && call.WhyNot != "" {
-		return "", &exit{code: exitRefused, err: errors.New("you cannot approve this call: " + plain(call.WhyNot))}
+		refused := &exit{code: exitRefused, err: errors.New("you cannot approve this call: " + plain(call.WhyNot))}
+		if call.StepUp != "" {
+			refused.hint = stepUpHint(call.StepUp)
+		}
+		return "", refused
 	}
 	e.say("\napprove this call? [y/N] ")
 	answer, err := e.readLine(ctx)

@@ -119,6 +119,11 @@ func (e *environment) report(err error) int {
 	return code
 }
 
+// stepUpHint says how to log in for what asks for more than the login at hand.
+func stepUpHint(acr string) string {
+	return "sign in more strongly, with `deed login --acr " + plain(acr) + "`"
+}
+
 func hintOf(err error) string {
 	if x, ok := errors.AsType[*exit](err); ok && x.hint != "" {
 		return x.hint
@@ -126,6 +131,9 @@ func hintOf(err error) string {
 	c, ok := errors.AsType[*client.Error](err)
 	if !ok {
 		return ""
+	}
+	if c.StepUp != "" {
+		return stepUpHint(c.StepUp)
 	}
 	switch c.Kind {
 	case client.Unauthenticated:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -16,7 +17,7 @@ import (
 const signInWait = 10 * time.Minute
 
 func newLoginCommand(env *environment) *cobra.Command {
-	var issuer, clientID, hint string
+	var issuer, clientID, hint, acr string
 	var scopes []string
 	var device bool
 	c := &cobra.Command{
@@ -29,6 +30,7 @@ $XDG_DATA_HOME/deed/sessions.json, readable by its owner only, and used by the o
 commands for this broker.`,
 		Example: `  deed login
   deed login --url https://deed.acme.example --client-id deed-cli
+  deed login --acr gold      (where a refusal asked for it)
   deed login --device`,
 		Args: cobra.NoArgs,
 	}
@@ -37,6 +39,7 @@ commands for this broker.`,
 	flags.StringVar(&clientID, "client-id", "deed-cli", "the OAuth client to sign in through")
 	flags.StringSliceVar(&scopes, "scope", []string{"openid"}, "scopes to ask for")
 	flags.BoolVar(&device, "device", false, "sign in with a code, in a browser on another machine")
+	flags.StringVar(&acr, "acr", "", "ask the issuer for a login of this `strength` (acr_values), as a refusal names it")
 	flags.StringVar(&hint, "user", "", "suggest this `user` to the issuer (login_hint)")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		base, err := env.brokerURL()
@@ -54,8 +57,14 @@ commands for this broker.`,
 		ctx, cancel := context.WithTimeout(cmd.Context(), signInWait)
 		defer cancel()
 		request := login.CodeRequest{Target: login.Target{Resource: resource.Resource, Scopes: scopes}, Show: env.showAddress}
-		if hint != "" {
-			request.AuthParams = url.Values{"login_hint": {hint}}
+		if device && acr != "" {
+			return withHint(errors.New("--acr does not go with --device: the request for a code cannot ask for it"), "sign in without --device")
+		}
+		request.AuthParams = url.Values{}
+		for name, value := range map[string]string{"login_hint": hint, "acr_values": acr} {
+			if value != "" {
+				request.AuthParams.Set(name, value)
+			}
 		}
 		session, err := env.signIn(ctx, at, clientID, request, device)
 		if err != nil {

@@ -135,20 +135,30 @@ func (r *rig) await(t *testing.T, what string, so func() bool) {
 // person logs somebody in, who has their name for a password, by code and PKCE.
 func (r *rig) person(t *testing.T, user, client string, scopes ...string) *login.Token {
 	t.Helper()
+	return r.personBy(t, &keycloak.Browser{User: user, Password: user}, client, nil, scopes...)
+}
+
+// personBy logs in whoever sits before a browser, with more parameters.
+func (r *rig) personBy(t *testing.T, b *keycloak.Browser, client string, more url.Values, scopes ...string) *login.Token {
+	t.Helper()
 	c := login.Client{Provider: r.provider, ID: client}
 	token, err := c.CodeFlow(t.Context(), login.CodeRequest{
-		Target: login.Target{Scopes: append([]string{"openid"}, scopes...), Resource: r.url + "/mcp"},
-		Show:   func(ctx context.Context, address string) error { return r.signIn(ctx, user, address) },
+		Target:     login.Target{Scopes: append([]string{"openid"}, scopes...), Resource: r.url + "/mcp"},
+		AuthParams: more,
+		Show:       func(ctx context.Context, address string) error { return r.visit(ctx, b, address) },
 	})
 	if err != nil {
-		t.Fatalf("log %s in at %s: %v", user, client, err)
+		t.Fatalf("log %s in at %s: %v", b.User, client, err)
 	}
 	return token
 }
 
 // signIn goes to Keycloak's page as user, and back to where it sends the browser.
 func (r *rig) signIn(ctx context.Context, user, address string) error {
-	b := keycloak.Browser{User: user, Password: user}
+	return r.visit(ctx, &keycloak.Browser{User: user, Password: user}, address)
+}
+
+func (r *rig) visit(ctx context.Context, b *keycloak.Browser, address string) error {
 	back, err := b.Visit(ctx, address)
 	if err != nil || back == "" {
 		return errors.Join(err, errors.New("the browser is sent nowhere"))

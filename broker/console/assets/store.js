@@ -152,7 +152,7 @@ function addCall(state, call) {
  */
 function withNews(card, fresh, seen) {
   const merged = seen ? merge(/** @type {HeldCall} */ (seen), card) : card;
-  return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, digest: fresh.digest, sentence: fresh.sentence, asked: fresh.asked, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
+  return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, step_up: fresh.step_up, digest: fresh.digest, sentence: fresh.sentence, asked: fresh.asked, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
 }
 
 /** @param {Map<string, Call>} calls */

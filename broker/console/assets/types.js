@@ -35,7 +35,7 @@
  * A call that waits for people.
  * @typedef {Call & {digest: string, definition: string, arguments?: Exact, arguments_erased: boolean,
  *   asked?: Exact, sentence?: Sentence,
- *   reasons: Reason[], may_vote: boolean, why_not?: string, client?: string}} HeldCall
+ *   reasons: Reason[], may_vote: boolean, why_not?: string, step_up?: string, client?: string}} HeldCall
  *
  * Everything about a call.
  * @typedef {HeldCall & {output?: Exact, erased: {arguments: boolean, output: boolean},

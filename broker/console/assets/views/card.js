@@ -153,7 +153,8 @@ class Steps {
     this.change = button('Change…', 'quiet', () => this.ask('edit'));
     this.others = button('Allow more like it…', 'quiet', () => this.ask('grant'));
     this.whyNot = h('p', { class: 'muted' });
-    this.first = h('div', { class: 'actions' }, this.approve, this.deny, this.change, this.others, this.whyNot);
+    this.stronger = h('a', { class: 'button' }, 'Log in more strongly to decide');
+    this.first = h('div', { class: 'actions' }, this.approve, this.deny, this.change, this.others, this.whyNot, this.stronger);
     this.editing = new EditStep(card, id, () => this.cancel());
     this.granting = new GrantStep(card, id, () => this.cancel());
     this.note = h('input', { id: `${id}-note`, type: 'text', maxlength: 1000, autocomplete: 'off' });
@@ -184,6 +185,8 @@ class Steps {
     show(this.change, call.may_vote && Boolean(call.arguments));
     show(this.others, call.may_vote && !voted && Boolean(call.arguments) && !call.edits?.length);
     show(this.whyNot, !call.may_vote || Boolean(voted));
+    show(this.stronger, Boolean(call.step_up));
+    setAttribute(this.stronger, 'href', `/login?acr=${encodeURIComponent(call.step_up ?? '')}&next=${encodeURIComponent(location.hash.slice(1))}`);
     setForeign(this.whyNot, voted ? `You approved ${ago(voted.at, now())}.` : (call.why_not ?? ''));
     show(this.first, this.asking === '');
     show(this.confirming, this.asking === 'approve');
