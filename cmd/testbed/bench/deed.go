@@ -65,7 +65,7 @@ func startDeed(ctx context.Context, c deedConfig) (_ *subject, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.token = token
+	s.token, s.person = token, func(name string) (string, error) { return idp.person(url+"/mcp", name) }
 	stopBroker := s.stop
 	s.stop = func() error { return errors.Join(stopBroker(), stopIssuer()) }
 	return s, nil
@@ -76,11 +76,11 @@ func (c deedConfig) write(address, issuerURL string) error {
 	settings := map[string]any{
 		"listen":    address,
 		"data":      filepath.Join(c.dir, "data"),
-		"issuers":   []any{map[string]any{"url": issuerURL}},
+		"issuers":   []any{map[string]any{"url": issuerURL, "people_clients": []string{peopleClient}}},
 		"policies":  []string{"*.cedar"},
 		"domains":   map[string]any{"bench": map[string]any{"retention": "1d", "partitions": 1}},
 		"upstreams": map[string]any{upstreamName: map[string]any{"domain": "bench", "command": c.echo}},
-		"limits":    map[string]any{"calls_per_agent": "1000000/s", "token_lifetime": "2d"},
+		"limits":    map[string]any{"calls_per_agent": "1000000/s", "token_lifetime": "2d", "viewers": maxWatchers},
 	}
 	if c.log != nil {
 		settings["log"], settings["tenant"] = c.log, c.tenant
@@ -92,7 +92,8 @@ func (c deedConfig) write(address, issuerURL string) error {
 	if err := os.WriteFile(filepath.Join(c.dir, "deed.yaml"), text, 0o600); err != nil {
 		return err
 	}
-	const policy = "@id(\"bench\")\npermit (principal, action in Action::\"call\", resource);\n"
+	const policy = "@id(\"bench\")\npermit (principal, action in Action::\"call\", resource);\n" +
+		"@id(\"readers\")\npermit (principal in Role::\"auditor\", action == Action::\"read\", resource);\n"
 	return os.WriteFile(filepath.Join(c.dir, "bench.cedar"), []byte(policy), 0o600)
 }
 

@@ -17,5 +17,8 @@
 // rate at which Pulsar alone takes messages one by one, with Pulsar's journal synced and
 // not. A call is two durable records: half that rate is what there is to reach.
 //
+// With -viewers it has so many people watch the live stream from another process while
+// calls come at a fixed rate, and compares what a call costs with that without them, in turns.
+//
 // It reads /proc and so runs on Linux only.
 package bench

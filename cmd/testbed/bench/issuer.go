@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -16,6 +17,7 @@ import (
 
 const (
 	issuerKey     = "bench"
+	peopleClient  = "bench-console"
 	tokenLifetime = 12 * time.Hour
 )
 
@@ -69,6 +71,17 @@ func document(text []byte) http.Handler {
 
 // token is an access token for alice, in whose name copilot acts.
 func (i *issuer) token(audience string) (string, error) {
+	return i.sign(audience, map[string]any{
+		"sub": "alice", "roles": []string{"support"}, "client_id": "copilot", "azp": "copilot", "act": map[string]string{"sub": "copilot"},
+	})
+}
+
+// person is an access token of somebody who reads everything.
+func (i *issuer) person(audience, name string) (string, error) {
+	return i.sign(audience, map[string]any{"sub": name, "roles": []string{"auditor"}, "client_id": peopleClient, "azp": peopleClient})
+}
+
+func (i *issuer) sign(audience string, who map[string]any) (string, error) {
 	signer, err := jose.NewSigner(
 		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: i.key, KeyID: issuerKey}},
 		(&jose.SignerOptions{}).WithType("at+jwt"))
@@ -76,11 +89,10 @@ func (i *issuer) token(audience string) (string, error) {
 		return "", err
 	}
 	now := time.Now()
-	claims, err := json.Marshal(map[string]any{
-		"iss": i.url, "aud": audience, "sub": "alice", "roles": []string{"support"},
-		"client_id": "copilot", "azp": "copilot", "act": map[string]string{"sub": "copilot"},
-		"jti": "bench", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLifetime).Unix(),
+	maps.Copy(who, map[string]any{
+		"iss": i.url, "aud": audience, "jti": "bench", "iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(tokenLifetime).Unix(),
 	})
+	claims, err := json.Marshal(who)
 	if err != nil {
 		return "", err
 	}

@@ -24,6 +24,8 @@ type options struct {
 	dir         string        // for Deed's data
 	profile     string        // for Deed's CPU profile
 	pulsar      bool          // compare logs instead
+	viewers     int           // of the stream: compare calls with and without them instead
+	rate        int           // of calls a second, beside viewers
 	json        bool
 	child       []string // starts this program as a subject; the name follows
 }
@@ -52,6 +54,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
+	if o.viewers > 0 {
+		if err := o.watched(ctx, stdout, stderr); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return nil
+	}
 	if err := o.run(ctx, stdout, stderr); err != nil {
 		return fmt.Errorf("bench: %w", err)
 	}
@@ -71,11 +79,13 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.dir, "dir", "", "where Deed keeps its data: a disk whose fsync counts (default: a temporary directory)")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
+	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
+	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
-	if f.NArg() > 0 || o.rounds < 1 || o.time <= 0 || o.calls < 0 || o.flat < 0 {
+	if f.NArg() > 0 || o.rounds < 1 || o.time <= 0 || o.calls < 0 || o.flat < 0 || o.viewers < 0 || o.viewers > maxWatchers || o.rate < 1 {
 		return nil, errors.New("wrong arguments; see bench -h")
 	}
 	o.subjects = strings.Split(*subjects, ",")

@@ -19,7 +19,8 @@ const (
 	subjectDirect = "direct"
 	subjectProxy  = "proxy"
 	subjectDeed   = "deed"
-	subjectEcho   = "echo" // the stdio server behind proxy and deed; not measured itself
+	subjectEcho   = "echo"  // the stdio server behind proxy and deed; not measured itself
+	subjectWatch  = "watch" // the viewers of the stream; likewise
 
 	baseline = subjectProxy
 )
@@ -35,8 +36,10 @@ type subject struct {
 	url   string // of its MCP endpoint
 	tool  string // the name that the endpoint gives to echo
 	token string // bearer; may be empty
-	pid   int
-	stop  func() error
+	// person gives the token of somebody who may read everything; nil where nobody can.
+	person func(name string) (string, error)
+	pid    int
+	stop   func() error
 }
 
 func (o *options) startSubject(ctx context.Context, name, dir string) (*subject, error) {
@@ -91,6 +94,8 @@ func runSubject(ctx context.Context, name string, stdin io.Reader, stdout io.Wri
 		return serveHTTP(ctx, echoServer(), stdin, stdout)
 	case subjectProxy:
 		return serveProxy(ctx, stdin, stdout)
+	case subjectWatch:
+		return watch(ctx, stdin, stdout)
 	case subjectEcho:
 		return serveStdio(ctx, stdin, stdout)
 	default:
