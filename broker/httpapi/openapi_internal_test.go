@@ -95,8 +95,8 @@ var operations = map[string]operation{
 	"GET /v1/logs/{domain}/{topic}/{path...}": {summary: "A log's checkpoint and tiles as in C2SP tlog-tiles, for monitors: checkpoint, tile/<L>/<N>[.p/<W>], tile/entries/<N>[.p/<W>]", media: mediaTile},
 	"GET /v1/openapi.json":                    {summary: "This document", open: true, media: mediaJSON},
 	"GET /v1/stream": {summary: "WebSocket of records as they are stored. The server sends text frames: hello {viewer, cursor, live, status}, record {cursor, position, event}, " +
-		"caught_up {cursor} once everything before the connection has been sent, cursor {cursor} while records are withheld, and every 20 s status {status: {replica, behind_records, behind_seconds, log_available}}. It closes with 4000 too slow: resume from your cursor, 4001 token expired: log in again, 4002 bad cursor, or 1001 going away. " +
-		"A cookie needs an Origin of the console's own", query: []parameter{{"cursor", "string", "resume after it; start for the beginning; without one from the live end"}}, status: "101"},
+		"caught_up {cursor} once everything before the connection has been sent, cursor {cursor} while records are withheld, with batch=1 records {cursor, records} of several at once, compressed if the client can (permessage-deflate), and every 20 s status {status: {replica, behind_records, behind_seconds, log_available}}. It closes with 4000 too slow: resume from your cursor, 4001 token expired: log in again, 4002 bad cursor, or 1001 going away. " +
+		"A cookie needs an Origin of the console's own", query: []parameter{{"cursor", "string", "resume after it; start for the beginning; without one from the live end"}, {"batch", "integer", "1: records that come together come in one frame"}}, status: "101"},
 	"GET /.well-known/jwks.json": {summary: "The public keys that sign the statement of who in each event of a call (RFC 7517)", open: true, answer: statement.JWKSet{}},
 	"GET /healthz":               {summary: "200 while the process is alive", open: true, media: "text/plain"},
 	"GET /readyz":                {summary: "Whether requests should come here: 200, or 503 and why not", open: true, answer: Readiness{}},

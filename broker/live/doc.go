@@ -6,6 +6,10 @@
 // waits for a viewer: one that falls out of the tail is cut off, and resumes from
 // its cursor later.
 //
+// Those who ask for batches get what the bell has rung for in one message, which is
+// framed and compressed once for all who may read the same of it: a thousand viewers of
+// 500 records a second cost about as much as that many writes of a few kilobytes.
+//
 // A viewer that comes with a cursor first reads the log by itself, until the last
 // record that it read is one that stands in the tail; there it joins. So it gets
 // every record after its cursor once, in the order of the log.

@@ -29,7 +29,9 @@ const maxCursor = 256
 const connBuffer = 512
 
 // ServeHTTP serves GET /v1/stream?cursor=: the records after that cursor, or from the
-// live end without one, from the beginning with "start". It returns when the stream ends.
+// live end without one, from the beginning with "start". With batch=1 records that come
+// together come in one frame, compressed for whoever can read that. It returns when the
+// stream ends.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet || !websocket.IsWebSocketUpgrade(r) {
 		w.Header().Set("Upgrade", "websocket")
@@ -107,10 +109,11 @@ func startOf(query string) (from audit.Cursor, live bool, err error) {
 
 // serve upgrades the connection and streams until it ends. It returns the close code.
 func (h *Hub) serve(w http.ResponseWriter, r *http.Request, id *agents.Identity) int {
+	together := r.URL.Query().Get("batch") == "1"
 	hj := &hijacker{ResponseWriter: w, writeWait: h.cfg.Limits.WriteWait}
 	upgrader := websocket.Upgrader{
 		HandshakeTimeout: h.cfg.Limits.WriteWait, ReadBufferSize: connBuffer, WriteBufferSize: connBuffer,
-		CheckOrigin: h.acceptable,
+		CheckOrigin: h.acceptable, EnableCompression: together,
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
 			httpapi.WriteProblem(w, httpapi.Problem{Status: status, Kind: "invalid", Detail: strings.TrimPrefix(reason.Error(), "websocket: ")})
 		},
@@ -121,5 +124,6 @@ func (h *Hub) serve(w http.ResponseWriter, r *http.Request, id *agents.Identity)
 		return websocket.CloseAbnormalClosure
 	}
 	v := newViewer(h, ws, hj.conn, r, id)
+	v.together = together
 	return v.run() //nolint:contextcheck // a stream lives until the hub ends, or its reader
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -17,6 +18,7 @@ type Hub struct {
 	url      *url.URL
 	tail     *tail
 	openings *openings
+	spans    spans
 	metrics  *metrics
 
 	mu      sync.Mutex
@@ -51,7 +53,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g, following := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.follow(following) })
 	g.Go(func() error {
-		h.tail.ringBell(following, h.cfg.Limits.BatchEvery)
+		h.tail.ringBell(following, h.batchEvery)
 		return nil
 	})
 	err := g.Wait()
@@ -81,6 +83,16 @@ func (h *Hub) follow(ctx context.Context) error {
 		return errors.New("follow log: it ended")
 	}
 	return nil
+}
+
+// perViewer is how much longer records are gathered for each viewer, so that many of them
+// leave the calls their processors.
+const perViewer = 250 * time.Microsecond
+
+func (h *Hub) batchEvery() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(h.cfg.Limits.BatchEvery, time.Duration(h.total)*perViewer)
 }
 
 func (h *Hub) watched() bool {
@@ -127,7 +139,7 @@ func (h *Hub) lookBack(ctx context.Context) {
 	end, _ := h.tail.end()
 	n := h.tail.start()
 	for n < end {
-		frames, ok := h.tail.after(n, make([]*frame, 0, 256))
+		frames, ok := h.tail.after(n, false, make([]*frame, 0, 256))
 		if !ok || len(frames) == 0 {
 			return
 		}

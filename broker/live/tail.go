@@ -17,6 +17,7 @@ type tail struct {
 	ring   []*frame     // guarded by mu; frame n stands at n % len
 	first  uint64       // guarded by mu: the oldest in the ring
 	last   uint64       // guarded by mu: the newest
+	rung   uint64       // guarded by mu: the newest when the bell rang last
 	bytes  int          // guarded by mu
 	before audit.Cursor // guarded by mu: the place before first
 
@@ -49,14 +50,19 @@ func (t *tail) add(f *frame) {
 	}
 }
 
-// after copies frames that come after n to out; ok is false when they are gone.
-func (t *tail) after(n uint64, out []*frame) (_ []*frame, ok bool) {
+// after copies frames that come after n to out, those that the bell has rung for if
+// rung is set: so that all who wake by it get the same. Ok is false when they are gone.
+func (t *tail) after(n uint64, rung bool, out []*frame) (_ []*frame, ok bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if n+1 < t.first {
 		return out, false
 	}
-	for n < t.last && len(out) < cap(out) {
+	last := t.last
+	if rung {
+		last = t.rung
+	}
+	for n < last && len(out) < cap(out) {
 		n++
 		out = append(out, t.ring[n%uint64(len(t.ring))])
 	}
@@ -103,8 +109,8 @@ func (t *tail) wait() <-chan struct{} {
 }
 
 // ringBell wakes all who wait, at once when it has been quiet, and then at most once
-// in every interval, until ctx is done.
-func (t *tail) ringBell(ctx context.Context, every time.Duration) {
+// in every interval of then, until ctx is done.
+func (t *tail) ringBell(ctx context.Context, every func() time.Duration) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -118,6 +124,9 @@ func (t *tail) ringBell(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		}
+		t.mu.Lock()
+		t.rung = t.last
+		t.mu.Unlock()
 		t.bellMu.Lock()
 		bell := t.bell
 		t.bell = nil
@@ -125,6 +134,6 @@ func (t *tail) ringBell(ctx context.Context, every time.Duration) {
 		if bell != nil {
 			close(bell)
 		}
-		pause.Reset(every)
+		pause.Reset(every())
 	}
 }

@@ -55,6 +55,7 @@ type viewer struct {
 	ctx  context.Context //nolint:containedctx // ends with the connection or the hub
 	stop context.CancelFunc
 
+	together bool                    // records that come together are sent as one message
 	revoked  <-chan struct{}         // closed when revocations have changed
 	may      map[broker.Subject]bool // what the policy said in this epoch
 	epoch    any
@@ -175,7 +176,8 @@ func (v *viewer) follow(n uint64) error {
 	for {
 		bell := v.hub.tail.wait()
 		var ok bool
-		if batch, ok = v.hub.tail.after(n, batch[:0]); !ok {
+		var err error
+		if batch, ok = v.hub.tail.after(n, v.together, batch[:0]); !ok {
 			return errTooSlow
 		}
 		if len(batch) == 0 {
@@ -184,18 +186,30 @@ func (v *viewer) follow(n uint64) error {
 			}
 			continue
 		}
-		v.conn.hold()
-		for _, f := range batch {
-			if err := v.show(f); err != nil {
-				return err
-			}
-			n++
+		if v.together {
+			err = v.showAll(n, batch)
+		} else {
+			err = v.showEach(batch)
+		}
+		if n += uint64(len(batch)); err == nil {
+			err = v.tend()
 		}
 		clear(batch)
-		if err := errors.Join(v.conn.release(), v.tend()); err != nil {
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// showEach sends frames one by one, gathered.
+func (v *viewer) showEach(frames []*frame) error {
+	v.conn.hold()
+	for _, f := range frames {
+		if err := v.show(f); err != nil {
+			return err
+		}
+	}
+	return v.conn.release()
 }
 
 // idle waits for more, or until there is something to tend to.

@@ -162,16 +162,17 @@ type pending struct {
 	at    time.Time
 }
 
-// due lists what is to be said on a channel by now, the most urgent first, and when there
-// may be more: at the latest when the bell rings.
+// due lists what is to be said on a channel by now, the most urgent first and at most
+// maxTogether, and when there may be more: at the latest when the bell rings.
 func (b *book) due(channel string, now time.Time) (list []pending, next time.Time, bell <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.mine() && !b.local[channel] {
 		return nil, next, b.bell
 	}
+	var all []*entry
 	for _, x := range b.entries {
-		at, late, ok := x.owed(channel)
+		at, _, ok := x.owed(channel)
 		switch {
 		case !ok:
 		case at.After(now):
@@ -179,12 +180,16 @@ func (b *book) due(channel string, now time.Time) (list []pending, next time.Tim
 				next = at
 			}
 		default:
-			list = append(list, pending{call: x.call, state: x.state(), first: x.told[channel].State, late: late, at: x.since()})
+			all = append(all, x)
 		}
 	}
-	slices.SortFunc(list, func(a, b pending) int {
+	slices.SortFunc(all, func(a, b *entry) int {
 		return cmp.Or(a.call.Deadline().Compare(b.call.Deadline()), cmp.Compare(a.call.ID, b.call.ID))
 	})
+	for _, x := range all[:min(len(all), maxTogether)] {
+		_, late, _ := x.owed(channel)
+		list = append(list, pending{call: x.call, state: x.state(), first: x.told[channel].State, late: late, at: x.since()})
+	}
 	return list, next, b.bell
 }
 

@@ -49,7 +49,7 @@ func (n *Notifier) serve(ctx context.Context, c *channel) error {
 			if list, _, _ = n.book.due(c.name, time.Now()); len(list) == 0 {
 				continue
 			}
-			if err := n.tell(ctx, c, list[:min(len(list), maxTogether)]); err != nil {
+			if err := n.tell(ctx, c, list); err != nil {
 				return err
 			}
 			continue
