@@ -43,7 +43,7 @@ function dispatch(action) {
 
 const feed = new Feed(
   {
-    open: (cursor) => new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/stream${cursor ? `?cursor=${encodeURIComponent(cursor)}` : ''}`),
+    open: (cursor) => new WebSocket(`${location.origin.replace(/^http/, 'ws')}/v1/stream?batch=1${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ''}`),
     later: (work, ms) => setTimeout(work, ms),
     cancel: (timer) => clearTimeout(timer),
     now: () => Date.now(),

@@ -89,6 +89,9 @@ export class Feed {
       case 'record':
         this.#keep(frame);
         break;
+      case 'records':
+        for (const record of frame.records) this.#keep(record);
+        break;
     }
   }
 

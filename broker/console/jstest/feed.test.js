@@ -79,6 +79,18 @@ test('a resumed stream is behind until it has caught up', () => {
   assert.equal(s.heard.records.length, 1);
 });
 
+test('records that come together are all told, and it resumes after the last', () => {
+  const s = stage();
+  s.feed.connect();
+  s.say(hello);
+  s.say({ type: 'caught_up', cursor: 'h' });
+  s.say({ type: 'records', cursor: 'c4', records: [record(2), record(3)] }); // the fourth is not for this viewer
+  s.close(1006);
+  assert.deepEqual(s.heard.records.map((/** @type {any} */ r) => r.cursor), ['c2', 'c3']);
+  s.pass(500);
+  assert.equal(s.last().cursor, 'c4');
+});
+
 test('cursors without records are remembered too', () => {
   const s = stage();
   s.feed.connect();

@@ -141,8 +141,11 @@ func join(ctx context.Context, base, token string) (net.Conn, error) {
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", u.Host, token)
 	if err == nil {
 		var resp *http.Response
-		if resp, err = http.ReadResponse(bufio.NewReader(conn), nil); err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
-			err = fmt.Errorf("the stream is answered by %s", resp.Status)
+		if resp, err = http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+			_ = resp.Body.Close() // there is none
+			if resp.StatusCode != http.StatusSwitchingProtocols {
+				err = fmt.Errorf("the stream is answered by %s", resp.Status)
+			}
 		}
 	}
 	if err != nil {
