@@ -10,7 +10,11 @@ type Upstream struct {
 	// secret does not belong in a worker's environment.
 	Env map[string]string `yaml:"env"`
 
-	URL     string           `yaml:"url"` // an MCP server over Streamable HTTP
+	URL string `yaml:"url"` // an MCP server over HTTP
+	// Transport is how URL is spoken to: http, the default (Streamable HTTP), or sse (HTTP with
+	// server-sent events, of revision 2024-11-05).
+	Transport string `yaml:"transport"`
+
 	Headers map[string]Value `yaml:"headers"`
 	Auth    *Auth            `yaml:"auth"`
 
@@ -117,6 +121,12 @@ const (
 	KindHTTP         // an MCP server over Streamable HTTP
 	KindBuiltin      // a package of Deed
 	KindOpenAPI      // an HTTP service with an OpenAPI document
+)
+
+// The values of Transport.
+const (
+	TransportHTTP = "http"
+	TransportSSE  = "sse"
 )
 
 // The values of Trust.

@@ -83,6 +83,9 @@ func (v *validation) kind(key string, u *Upstream) bool {
 		}
 	case KindHTTP:
 		v.webURL(child(key, "url"), u.URL)
+		if u.Transport != "" && u.Transport != TransportHTTP && u.Transport != TransportSSE {
+			v.fail(child(key, "transport"), "%q is not known; write %s or %s", u.Transport, TransportHTTP, TransportSSE)
+		}
 	case KindBuiltin:
 		v.builtin(key, u)
 	case KindOpenAPI:
@@ -142,6 +145,7 @@ func (v *validation) belongs(key string, u *Upstream) {
 		{"env", len(u.Env) > 0, []Kind{KindCommand}, "command"},
 		{"headers", len(u.Headers) > 0, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
 		{"auth", u.Auth != nil, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
+		{"transport", u.Transport != "", []Kind{KindHTTP}, "url"},
 		{"base_url", u.BaseURL != "", []Kind{KindOpenAPI}, "openapi"},
 		{"operations", len(u.Operations.Include)+len(u.Operations.Exclude) > 0, []Kind{KindOpenAPI}, "openapi"},
 		{"dir", u.Dir != "", []Kind{KindCommand, KindBuiltin}, "command or builtin"},

@@ -146,7 +146,10 @@ func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Ups
 	if err != nil {
 		return nil, err
 	}
-	c := upstream.HTTPConfig{URL: u.URL, Headers: headers, Credentials: shown, KeyHeaders: keyHeaders(u), MaxAnswer: int(s.cfg.Limits.Answer)}
+	c := upstream.HTTPConfig{
+		URL: u.URL, SSE: u.Transport == config.TransportSSE, Headers: headers, Credentials: shown, KeyHeaders: keyHeaders(u),
+		MaxAnswer: int(s.cfg.Limits.Answer),
+	}
 	if u.Auth != nil {
 		c.CredentialHeader = u.Auth.Header
 	}

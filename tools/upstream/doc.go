@@ -1,5 +1,5 @@
 // Package upstream puts MCP servers behind the broker: child processes over stdio
-// ([NewStdio]) and servers over Streamable HTTP ([NewHTTP]), of every protocol
+// ([NewStdio]) and servers over Streamable HTTP, or the HTTP with server-sent events before it ([NewHTTP]), of every protocol
 // revision that mcp-go speaks.
 //
 // All of MCP that a server declares is offered: its tools, and as operations beside

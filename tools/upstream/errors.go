@@ -23,6 +23,7 @@ var (
 	errTooLarge     = errors.New("its answer is too large")
 	errNotWritten   = errors.New("it does not take requests")
 	errClosedOutput = errors.New("it has closed its output")
+	errClosedStream = errors.New("it has closed its stream of events")
 	errHalf         = errors.New("it took only half of a request")
 	errTerminated   = errors.New("the server has ended the session")
 	errForbidden    = errors.New("the server demands authorization")

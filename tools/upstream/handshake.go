@@ -27,12 +27,14 @@ func (s *session) shake(ctx context.Context, t transport.Interface, start time.D
 	if err := s.client.Start(ctx); err != nil {
 		return false, fmt.Errorf("connect: %w", plain(err))
 	}
+	capabilities := mcp.ClientCapabilities{}
 	if both, ok := t.(transport.BidirectionalInterface); ok {
 		both.SetRequestHandler(s.asked)
+		capabilities = offered()
 	}
 	ctx, cancel := context.WithTimeout(ctx, start)
 	defer cancel()
-	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: s.self, Capabilities: offered()}})
+	result, err := s.client.Initialize(ctx, mcp.InitializeRequest{Params: mcp.InitializeParams{ClientInfo: s.self, Capabilities: capabilities}})
 	if err != nil {
 		return false, fmt.Errorf("shake hands: %w", handshakeFault(ctx, err))
 	}

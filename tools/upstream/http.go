@@ -19,9 +19,10 @@ import (
 	"github.com/deedbroker/deed/tools/web"
 )
 
-// HTTPConfig is an MCP server over Streamable HTTP.
+// HTTPConfig is an MCP server over Streamable HTTP, or over what came before it.
 type HTTPConfig struct {
 	URL string // http or https, without user information
+	SSE bool   // the server speaks HTTP with server-sent events, of revision 2024-11-05
 
 	// Headers go with each request: the broker's own credentials, never a caller's.
 	Headers map[string]string
@@ -59,6 +60,9 @@ func NewHTTP(c HTTPConfig) (*Server, error) {
 	c.Headers = maps.Clone(c.Headers)
 	s := newServer(c.Refresh)
 	s.connect = func(ctx context.Context, changed func()) (*session, error) {
+		if c.SSE {
+			return connectSSE(ctx, c, u, changed)
+		}
 		return connectHTTP(ctx, c, u, changed)
 	}
 	return s, nil
