@@ -22,7 +22,7 @@ import (
 
 func newServeCommand(env *environment) *cobra.Command {
 	var path, format, profile, replica string
-	var debug, demoIssuer bool
+	var debug, demoIssuer, withDemo bool
 	c := &cobra.Command{
 		Use: "serve", Short: "Run the broker", Args: cobra.NoArgs,
 		Long: `Run the broker that deed.yaml describes, until SIGTERM or ctrl-C. Running calls
@@ -38,7 +38,7 @@ Any number of brokers can share a log on Pulsar, each with a name of its own.`,
 			if err != nil {
 				return err
 			}
-			if err := refuseDemoIssuers(cfg, demoIssuer); err != nil {
+			if err := refuseDemoIssuers(cfg, demoIssuer || withDemo); err != nil {
 				return err
 			}
 			if replica, err = replicaName(cfg, firstOf(replica, env.getenv("DEED_REPLICA"))); err != nil {
@@ -54,7 +54,13 @@ Any number of brokers can share a log on Pulsar, each with a name of its own.`,
 			}
 			defer func() { _ = tel.Shutdown(context.WithoutCancel(cmd.Context())) }()
 			spareCollector()
-			return profiled(profile, func() error { return serve(cmd.Context(), path, replica, cfg, tel) })
+			served := func() error {
+				return profiled(profile, func() error { return serve(cmd.Context(), path, replica, cfg, tel) })
+			}
+			if withDemo {
+				return env.withDemoIssuer(cmd.Context(), cfg, served)
+			}
+			return served()
 		},
 	}
 	configFlag(c, &path)
@@ -62,6 +68,7 @@ Any number of brokers can share a log on Pulsar, each with a name of its own.`,
 	c.Flags().StringVar(&replica, "replica", "", "this broker's name among those that share a log on Pulsar; always the same, and nobody else's (default $DEED_REPLICA, else the host's name)")
 	c.Flags().BoolVar(&debug, "debug", false, "log more")
 	c.Flags().StringVar(&profile, "cpu-profile", "", "write a CPU profile of the whole run to this file, for go tool pprof")
+	c.Flags().BoolVar(&withDemo, "demo-issuer", false, "run the demo issuer that the configuration names, at which anyone on this machine is anyone: for a desktop of one's own")
 	c.Flags().BoolVar(&demoIssuer, "allow-demo-issuer", false, "accept tokens of a demo issuer on this machine, at which anyone is anyone: for tests")
 	return c
 }
