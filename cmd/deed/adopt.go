@@ -138,6 +138,9 @@ func (e *environment) adoptionPlan(f adoptFlags, m adopt.Machine) (*adopt.Plan, 
 	if f.issuer == "" {
 		o.Issuer, o.Demo, o.Args = demo.DefaultURL, true, []string{"--as", "alice", "--agent", demo.Copilot}
 	}
+	if dir := e.getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) { // where the session, or the demo, is
+		o.Env = map[string]string{"XDG_DATA_HOME": dir}
+	}
 	return adopt.NewPlan(o)
 }
 

@@ -104,11 +104,11 @@ func awaitReady(t *testing.T, url string) {
 		}
 		if response, err := http.DefaultTransport.RoundTrip(request); err == nil {
 			var ready struct {
-				Ready  bool
+				Ready  bool `json:"ready"`
 				Checks []struct {
-					Name string
-					OK   bool
-				}
+					Name string `json:"name"`
+					OK   bool   `json:"ok"`
+				} `json:"checks"`
 			}
 			err := json.NewDecoder(response.Body).Decode(&ready)
 			_ = response.Body.Close() // only read

@@ -30,7 +30,7 @@ func connectSSE(ctx context.Context, c HTTPConfig, u *url.URL, changed func()) (
 		Transport:     &limitedTransport{base: &homebound{c.authorized(base), u}, most: c.MaxAnswer, s: s},
 		CheckRedirect: web.SameHost(u),
 	}
-	t, err := transport.NewSSE(u.String(), //nolint:staticcheck // servers of the old transport are still many
+	t, err := transport.NewSSE(u.String(),
 		transport.WithHTTPClient(httpClient),
 		transport.WithHeaders(c.Headers),
 		transport.WithSSELogger(slog.New(slog.DiscardHandler)), // it logs what the server sends

@@ -25,7 +25,7 @@ import (
 // sse runs the fixture over HTTP with server-sent events.
 func sse(t *testing.T, around func(http.Handler) http.Handler) *httptest.Server {
 	t.Helper()
-	var handler http.Handler = server.NewSSEServer(fixture()) //nolint:staticcheck // the old transport is what is tested
+	var handler http.Handler = server.NewSSEServer(fixture())
 	if around != nil {
 		handler = around(handler)
 	}

@@ -254,11 +254,11 @@ func TestPlaces(t *testing.T) {
 func TestFilesThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`{`:                      "is not JSON",
-		`[]`:                     "is no JSON object",
-		`{"mcpServers":[]}`:      "is no object of servers",
-		"\xef\xbb\xbf{}":         "",
-		``:                       "",
+		`{`:                       "is not JSON",
+		`[]`:                      "is no JSON object",
+		`{"mcpServers":[]}`:       "is no object of servers",
+		"\xef\xbb\xbf{}":          "",
+		``:                        "",
 		`{"mcpServers":{"a":{}}}`: "",
 	} {
 		path := filepath.Join(t.TempDir(), "mcp.json")

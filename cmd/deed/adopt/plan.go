@@ -23,6 +23,9 @@ type Options struct {
 	Issuer string   // of tokens; a demo issuer's where Demo is set
 	Demo   bool     // people and agents are those of the demo
 	Args   []string // of deed stdio, for who calls
+
+	// Env is what deed stdio needs of the environment that a client may not pass on.
+	Env map[string]string
 }
 
 // Plan is what adopting changes. Nothing is changed until [Plan.Apply].

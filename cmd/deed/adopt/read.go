@@ -45,22 +45,22 @@ type source struct {
 
 // read reads a client's file; nil if there is none.
 func read(f File) (*source, error) {
-	real, err := filepath.EvalSymlinks(f.Path)
+	path, err := filepath.EvalSymlinks(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // the client is not there
 	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := os.Stat(real)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > maxFile || !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file of less than %d bytes", f.Path, maxFile)
 	}
-	s := &source{File: f, real: real, mode: info.Mode().Perm()}
-	if s.text, err = os.ReadFile(real); err != nil {
+	s := &source{File: f, real: path, mode: info.Mode().Perm()}
+	if s.text, err = os.ReadFile(path); err != nil {
 		return nil, err
 	}
 	if len(bytes.TrimSpace(s.text)) == 0 {
@@ -101,8 +101,10 @@ func (s *source) find() error {
 		return nil
 	}
 	var projects map[string]map[string]json.RawMessage // Claude Code has servers by project as well
-	if len(root["projects"]) > 0 && json.Unmarshal(root["projects"], &projects) != nil {
-		return nil
+	if raw := root["projects"]; len(raw) > 0 {
+		if err := json.Unmarshal(raw, &projects); err != nil {
+			return fmt.Errorf("%s: /projects is no object of projects", s.Path)
+		}
 	}
 	for _, project := range slices.Sorted(maps.Keys(projects)) {
 		if err := s.collect(c, "/projects/"+escapePointer(project)+"/"+c.key, projects[project][c.key]); err != nil {
@@ -218,8 +220,8 @@ func (e *entry) variables() error {
 	texts := append(slices.Clone(e.command), e.url, e.dir)
 	texts = slices.AppendSeq(slices.AppendSeq(texts, maps.Values(e.env)), maps.Values(e.headers))
 	for _, text := range texts {
-		if at := strings.Index(text, "${"); at >= 0 {
-			return fmt.Errorf("it has a variable that %s fills in", "its client")
+		if strings.Contains(text, "${") {
+			return errors.New("it has a variable that its client fills in")
 		}
 	}
 	return nil

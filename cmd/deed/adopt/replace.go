@@ -105,8 +105,8 @@ func (p *Plan) operations(s *source, v hujson.Value, t taken) []operation {
 	if t.nested {
 		set("command/path", command)
 		set("command/args", args)
-		if there("command/env") {
-			set("command/env", map[string]string{})
+		if there("command/env") || len(p.options.Env) > 0 {
+			set("command/env", p.env())
 		}
 		return all
 	}
@@ -115,12 +115,24 @@ func (p *Plan) operations(s *source, v hujson.Value, t taken) []operation {
 	if there("type") {
 		set("type", "stdio")
 	}
-	for _, member := range append([]string{"env", "cwd", "headers"}, append(clientOf(s.Client).streams, clientOf(s.Client).events...)...) {
+	if len(p.options.Env) > 0 {
+		set("env", p.env())
+	} else if there("env") {
+		all = append(all, operation{Op: "remove", Path: t.at + "/env"})
+	}
+	for _, member := range append([]string{"cwd", "headers"}, append(clientOf(s.Client).streams, clientOf(s.Client).events...)...) {
 		if there(member) {
 			all = append(all, operation{Op: "remove", Path: t.at + "/" + member})
 		}
 	}
 	return all
+}
+
+func (p *Plan) env() map[string]string {
+	if p.options.Env == nil {
+		return map[string]string{}
+	}
+	return p.options.Env
 }
 
 func (p *Plan) arguments(upstream string) []string {
