@@ -74,6 +74,7 @@ type Config struct {
 	MaxHolds          int           // open at once
 	MaxHoldsPerCaller int
 	CallsPerAgent     float64 // a second, with a burst of twice as many
+	Limits            Limits  // more of them
 	// Silence is for how long nothing may be heard of another replica that runs calls
 	// until it is asked whether it lives. No safety rests on it.
 	Silence time.Duration
@@ -187,7 +188,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		others:  newOthers(),
 		fenced:  make(chan struct{}),
 		spooled: make(chan struct{}, 1),
-		limits:  newLimits(cfg.CallsPerAgent),
+		limits:  newLimits(cfg.CallsPerAgent, cfg.Limits),
 		metrics: m,
 
 		denied:     newDenied(),

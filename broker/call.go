@@ -75,8 +75,11 @@ func (b *Broker) Call(ctx context.Context, r Request) (*Reply, error) {
 
 // walk is the way of a call, top to bottom.
 func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
-	if err := b.admit(ctx, "call "+clip(c.req.Tool, maxToolName), c.req.Identity); err != nil {
+	if err := known("call "+clip(c.req.Tool, maxToolName), c.req.Identity); err != nil {
 		return nil, err
+	}
+	if err := b.limits.allow(c.req.Identity); err != nil {
+		return nil, b.limited(ctx, c, AsError(err))
 	}
 	if err := b.resolve(c); err != nil {
 		return nil, b.refuse(ctx, c, err)
@@ -98,6 +101,13 @@ func (b *Broker) walk(ctx context.Context, c *call) (*Reply, error) {
 		b.repeats.drop(c.id)
 		return nil, b.refuse(ctx, c, err)
 	}
+	leave, tooMany := b.limits.enter(c)
+	if tooMany != nil {
+		b.repeats.drop(c.id)
+		b.unreserve(c)
+		return nil, b.limited(ctx, c, tooMany)
+	}
+	defer leave()
 	if !c.req.TaskUntil.IsZero() && (c.held() || !c.req.TaskIfHeld) {
 		c.intent.TaskUntil = c.req.TaskUntil.UTC()
 		b.repeats.keep(c.id)
@@ -189,14 +199,20 @@ type refusal struct {
 	public   string
 	decision *audit.Decision
 	err      error
+	retry    time.Duration
+}
+
+// asked is what is known of a call before its tool is.
+func (b *Broker) asked(c *call) audit.Intent {
+	return audit.Intent{
+		Tool: clip(c.req.Tool, maxToolName), Identity: recorded(c.req.Identity),
+		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: clip(c.req.IdempotencyKey, maxKey),
+	}
 }
 
 // resolve finds the tool, and reads and checks the arguments.
 func (b *Broker) resolve(c *call) *refusal {
-	c.intent = audit.Intent{
-		Tool: clip(c.req.Tool, maxToolName), Identity: recorded(c.req.Identity),
-		Client: c.req.Client, Protocol: c.req.Protocol, IdempotencyKey: clip(c.req.IdempotencyKey, maxKey),
-	}
+	c.intent = b.asked(c)
 	t, err := b.cfg.Catalogue.Lookup(c.req.Tool)
 	if err == nil && t.Method != cmp.Or(c.req.Method, tools.MethodCall) {
 		err = tools.ErrUnknownTool
@@ -275,7 +291,7 @@ func refusalOfLookup(err error) *refusal {
 func (b *Broker) refuse(ctx context.Context, c *call, r *refusal) error {
 	out := audit.Outcome{Code: r.code, Reason: clip(r.public, maxReason), Decision: r.decision, Request: &c.intent}
 	c.intent.Statement = b.state(c.id, &c.intent)
-	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision}
+	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision, Retry: r.retry}
 	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, c.stored...); err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "refusal not recorded", slog.String("call_id", c.id), slog.Any("error", err))
 		return unavailable(fail.Op, c.id, err)

@@ -133,6 +133,9 @@ func output(answer tools.Answer, err error) []byte {
 	if err == nil {
 		return answer.Raw
 	}
+	if mismatch, ok := errors.AsType[*tools.MismatchError](err); ok {
+		return mismatch.Answer.Raw
+	}
 	rpc, ok := errors.AsType[*tools.RPCError](err)
 	if !ok {
 		return nil
@@ -164,6 +167,10 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 		fail.Kind, fail.Public = Upstream, refusedText(rpc)
 		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: fmt.Sprintf("the upstream refused the call, with code %d", rpc.Code)}, fail
 	}
+	if mismatch, ok := errors.AsType[*tools.MismatchError](err); ok {
+		fail.Kind, fail.Public = Upstream, "the tool ran, but "+mismatch.Error()+"; its answer is withheld, and calling again may do it twice"
+		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: "the tool ran, but its answer does not fit the output schema that it declares"}, fail
+	}
 	switch {
 	case errors.Is(err, errRevoked):
 		return judgeRevoked(fail, err)
@@ -185,6 +192,11 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 		fail.Kind, fail.Public = Overloaded, "the broker is stopping, and nothing was done; call again"
 		fail.Retry = 5 * time.Second
 		return audit.CallCancelled, audit.Outcome{Code: audit.CodeShutdown, Reason: fail.Public}, fail
+	case errors.Is(err, tools.ErrBusy):
+		fail.Kind, fail.Public, fail.Retry = Overloaded, "too many calls of this upstream run at once, and nothing was done; call again more slowly", 5*time.Second
+		return audit.CallFailed, audit.Outcome{Code: audit.CodeOverloaded, Reason: fail.Public}, fail
+	case isTripped(err, fail):
+		return audit.CallFailed, audit.Outcome{Code: audit.CodeUpstreamError, Reason: fail.Public}, fail
 	case errors.Is(err, tools.ErrNotSent):
 		fail.Kind, fail.Public = Upstream, "the upstream could not be reached, and nothing was done; calling again is safe"
 		fail.Retry = 5 * time.Second
@@ -199,6 +211,16 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 		fail.Kind, fail.Public = OutcomeUnknown, "the upstream went away while the tool ran; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeUpstream, Reason: fail.Public}, fail
 	}
+}
+
+// isTripped says of an upstream that keeps failing that it was spared the call.
+func isTripped(err error, fail *Error) bool {
+	tripped, ok := errors.AsType[*tools.TrippedError](err)
+	if ok {
+		fail.Kind, fail.Retry = Upstream, tripped.Retry
+		fail.Public = "the upstream has failed several times in a row and is left alone for a moment; nothing was done, and calling again later is safe"
+	}
+	return ok
 }
 
 // readsOnly reports whether a tool says that it changes nothing: there is then

@@ -19,6 +19,7 @@ type described struct {
 	Definition
 	method  string
 	schema  *jsonschema.Schema
+	output  *jsonschema.Schema
 	finding string
 }
 
@@ -73,11 +74,14 @@ func rank(previous map[string]described, d described) int {
 // inspect finds what is wrong with a definition by itself, compiling its schema
 // unless it was compiled before.
 func inspect(d Definition, before described) described {
-	result := described{Definition: d, method: methodOf(d), schema: before.schema}
+	result := described{Definition: d, method: methodOf(d), schema: before.schema, output: before.output}
 	if before.schema == nil || before.Digest != d.Digest {
 		var err error
-		if result.schema, err = compileSchema(d.InputSchema); err != nil {
+		if result.schema, err = compileSchema(d.InputSchema, true); err != nil {
 			result.finding = cut("its input schema cannot be used: "+err.Error(), maxFinding)
+		}
+		if result.output, err = compileSchema(d.OutputSchema, false); err != nil {
+			result.output = nil // answers are not checked
 		}
 	}
 	if finding := nameFinding(d.Name); finding != "" {

@@ -12,6 +12,8 @@ var ErrUnknownTool = errors.New("no such tool")
 // gone, redefined or quarantined. It comes with [ErrNotSent].
 var ErrChanged = errors.New("the tool has changed since it was looked up")
 
+var errTripped = errors.New("it has failed several times in a row; calls are not sent to it for a moment")
+
 var errNotListed = errors.New("its tools have not been listed yet")
 
 // QuarantinedError says that a tool cannot be called until a person has looked at it.

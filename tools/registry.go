@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,8 +26,23 @@ const (
 
 // Options are an upstream's limits. Zero values mean the defaults.
 type Options struct {
+	ToolOptions
+	Tools   map[string]ToolOptions // by the tool's own name; zero values mean the upstream's
+	Breaker Breaker
+}
+
+// ToolOptions are the limits of calls.
+type ToolOptions struct {
 	Timeout     time.Duration // of one call, waiting for a slot included
 	Concurrency int           // calls at once
+}
+
+// Called is what came of one call, for those who count.
+type Called struct {
+	Upstream string
+	Took     time.Duration
+	Answer   Answer
+	Err      error // as of Tool.Call
 }
 
 // RegistryOptions configure a [Registry].
@@ -47,6 +63,9 @@ type RegistryOptions struct {
 	// OnNotice is told what upstreams tell of themselves beside changes of their
 	// tools: see [Surface]. It MUST NOT block.
 	OnNotice func(upstream string, n Notice)
+
+	// OnCall is told of each call that ended; may be nil. It MUST NOT block.
+	OnCall func(ctx context.Context, c Called)
 
 	// The delay before a stopped upstream is run again: at first, doubling, at most.
 	Restart, MaxRestart time.Duration
@@ -74,6 +93,8 @@ type entry struct {
 	options      Options
 	registry     *Registry
 	slots        chan struct{}
+	toolSlots    map[string]chan struct{} // of tools with a limit of their own
+	breaker      *breaker
 	signal       chan struct{} // its definitions or health may have changed
 
 	// Guarded by the registry's mu:
@@ -122,15 +143,10 @@ func (r *Registry) Add(name, domain string, u Upstream, o Options) error {
 	if err := CheckUpstreamName(name); err != nil {
 		return fmt.Errorf("add upstream: %w", err)
 	}
-	if domain == "" || u == nil || o.Timeout < 0 || o.Concurrency < 0 {
+	if domain == "" || u == nil || o.negative() {
 		return fmt.Errorf("add upstream %s: it needs a domain, an upstream and limits that are not negative", name)
 	}
-	if o.Timeout == 0 {
-		o.Timeout = DefaultTimeout
-	}
-	if o.Concurrency == 0 {
-		o.Concurrency = DefaultConcurrency
-	}
+	o.complete()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.running {
@@ -142,11 +158,19 @@ func (r *Registry) Add(name, domain string, u Upstream, o Options) error {
 	if s, ok := u.(Surface); ok && r.options.OnNotice != nil {
 		s.OnNotice(func(n Notice) { r.options.OnNotice(name, n) })
 	}
-	r.entries[name] = &entry{
+	e := &entry{
 		name: name, domain: domain, upstream: u, options: o, registry: r,
-		slots:  make(chan struct{}, o.Concurrency),
-		signal: make(chan struct{}, 1),
+		slots:     make(chan struct{}, o.Concurrency),
+		toolSlots: map[string]chan struct{}{},
+		signal:    make(chan struct{}, 1),
+		breaker:   newBreaker(name, o.Breaker),
 	}
+	for tool, limits := range o.Tools {
+		if limits.Concurrency > 0 {
+			e.toolSlots[tool] = make(chan struct{}, limits.Concurrency)
+		}
+	}
+	r.entries[name] = e
 	return nil
 }
 
@@ -260,7 +284,7 @@ func (r *Registry) assemble() *snapshot {
 		for _, k := range e.known {
 			t := &Tool{
 				Upstream: e.name, Domain: e.domain, Definition: k.Definition,
-				Method: k.method, Finding: k.finding, schema: k.schema, wire: WireName(e.name, k.Name), entry: e,
+				Method: k.method, Finding: k.finding, schema: k.schema, output: k.output, wire: WireName(e.name, k.Name), entry: e,
 			}
 			s.tools = append(s.tools, t)
 			s.byName[t.Name()] = t

@@ -95,7 +95,7 @@ func TestAddRefuses(t *testing.T) {
 		"reserved":        r.Add("deed", "work", toolstest.NewFake(), tools.Options{}),
 		"a name twice":    r.Add("good", "work", toolstest.NewFake(), tools.Options{}),
 		"no domain":       r.Add("other", "", toolstest.NewFake(), tools.Options{}),
-		"a negative time": r.Add("other", "work", toolstest.NewFake(), tools.Options{Timeout: -1}),
+		"a negative time": r.Add("other", "work", toolstest.NewFake(), tools.Options{ToolOptions: tools.ToolOptions{Timeout: -1}}),
 	} {
 		if err == nil {
 			t.Errorf("%s: accepted", name)
@@ -312,7 +312,7 @@ func TestCallsAreBounded(t *testing.T) {
 			return toolstest.Text("done"), nil
 		})
 		r := tools.NewRegistry(tools.RegistryOptions{})
-		if err := r.Add("up", "work", f, tools.Options{Timeout: 3500 * time.Millisecond, Concurrency: 2}); err != nil {
+		if err := r.Add("up", "work", f, tools.Options{ToolOptions: tools.ToolOptions{Timeout: 3500 * time.Millisecond, Concurrency: 2}}); err != nil {
 			t.Fatal(err)
 		}
 		run(t, r)

@@ -12,8 +12,8 @@ const schemaURL = "deed:schema"
 
 // compileSchema compiles a tool's input schema: JSON Schema 2020-12 unless $schema
 // says another draft. It loads nothing: a $ref leads into the schema itself.
-// Patterns are RE2, which takes linear time; formats are checked.
-func compileSchema(raw json.RawMessage) (*jsonschema.Schema, error) {
+// Patterns are RE2, which takes linear time; formats are checked where that is asked for.
+func compileSchema(raw json.RawMessage, formats bool) (*jsonschema.Schema, error) {
 	parsed, err := ParseArgumentsMax(raw, MaxDefinition)
 	if err != nil {
 		return nil, err
@@ -26,7 +26,9 @@ func compileSchema(raw json.RawMessage) (*jsonschema.Schema, error) {
 	}
 	c := jsonschema.NewCompiler()
 	c.DefaultDraft(jsonschema.Draft2020)
-	c.AssertFormat()
+	if formats {
+		c.AssertFormat()
+	}
 	c.UseLoader(noLoader{})
 	if err := c.AddResource(schemaURL, any(parsed.Value)); err != nil {
 		return nil, fmt.Errorf("it cannot be read: %w", err)

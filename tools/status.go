@@ -11,6 +11,7 @@ import (
 type Status struct {
 	Upstream    string
 	Domain      string
+	State       State    // whether calls are sent to it
 	Err         error    // nil when it is healthy and its tools are those that it listed
 	Restarts    int      // how often it has stopped and been run again
 	Tools       int      // known, quarantined ones included
@@ -36,7 +37,7 @@ func (r *Registry) Status() []Status {
 	defer r.mu.Unlock()
 	all := make([]Status, 0, len(r.entries))
 	for name, e := range r.entries {
-		s := Status{Upstream: name, Domain: e.domain, Err: e.trouble(), Restarts: e.restarts, Notes: slices.Clone(e.notes)}
+		s := Status{Upstream: name, Domain: e.domain, Err: e.trouble(), State: e.breaker.state(), Restarts: e.restarts, Notes: slices.Clone(e.notes)}
 		if c := counts[name]; c != nil {
 			s.Tools, s.Quarantined = c.Tools, c.Quarantined
 		}
@@ -57,6 +58,8 @@ func (e *entry) trouble() error {
 		return e.listErr
 	case !e.listed:
 		return errNotListed
+	case e.breaker.state() == StateTripped:
+		return errTripped
 	default:
 		return nil
 	}

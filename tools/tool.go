@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -24,6 +25,7 @@ type Tool struct {
 
 	wire   string
 	schema *jsonschema.Schema // nil where the finding says why
+	output *jsonschema.Schema // nil where answers are not checked
 	entry  *entry
 }
 
@@ -46,35 +48,57 @@ func (t *Tool) Validate(a Arguments) error {
 }
 
 // Call runs the tool; c.Tool, c.Method and c.Definition are filled in. It waits for one of the
-// upstream's slots and at most the upstream's time limit, which does not pass
-// while the caller is asked something. Its error is an [*RPCError] or wraps
+// upstream's slots and at most the tool's time limit, which does not pass
+// while the caller is asked something. Its error is an [*RPCError], a [*MismatchError], or wraps
 // [ErrNotSent] or [ErrUncertain], as [Upstream] says; running out of time wraps
 // ErrUncertain as well as context.DeadlineExceeded. Nothing is sent when the
-// tool is quarantined or no longer defined as in t: the error then wraps ErrNotSent, and
-// [ErrChanged] or a [*QuarantinedError].
+// tool is quarantined or no longer defined as in t, when too many calls run or when its upstream keeps
+// failing: the error then wraps ErrNotSent, and [ErrChanged], a [*QuarantinedError], [ErrBusy] or a
+// [*TrippedError].
 func (t *Tool) Call(ctx context.Context, c Call) (Answer, error) {
 	if t.Finding != "" {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, &QuarantinedError{Tool: t})
 	}
-	ctx, limit := limited(ctx, t.entry.options.Timeout)
+	start := time.Now()
+	a, err := t.call(ctx, c)
+	if err == nil {
+		err = t.conforms(a)
+	}
+	if told := t.entry.registry.options.OnCall; told != nil {
+		told(ctx, Called{Upstream: t.Upstream, Took: time.Since(start), Answer: a, Err: err})
+	}
+	if err != nil {
+		return Answer{}, err
+	}
+	return a, nil
+}
+
+// call sends a call, within every limit.
+func (t *Tool) call(ctx context.Context, c Call) (Answer, error) {
+	ctx, limit := limited(ctx, t.entry.timeout(t.Definition.Name))
 	defer limit.end()
 	if c.Ask != nil {
 		c.Ask = limit.pausing(c.Ask)
 	}
-	select {
-	case t.entry.slots <- struct{}{}:
-		defer func() { <-t.entry.slots }()
-	case <-ctx.Done():
-		return Answer{}, fmt.Errorf("%w: too many calls at once: %w", ErrNotSent, context.Cause(ctx))
+	leave, err := t.entry.occupy(ctx, t.Definition.Name)
+	if err != nil {
+		return Answer{}, err
 	}
+	defer leave()
 	if ctx.Err() != nil {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, context.Cause(ctx))
 	}
 	if !t.current() {
 		return Answer{}, fmt.Errorf("%w: %w", ErrNotSent, ErrChanged)
 	}
+	done, err := t.entry.breaker.enter()
+	if err != nil {
+		return Answer{}, err
+	}
 	c.Tool, c.Method, c.Definition = t.Definition.Name, t.Method, t.Digest
-	return t.entry.call(ctx, c)
+	a, err := t.entry.call(ctx, c)
+	done(err)
+	return a, err
 }
 
 // current reports whether the registry still holds t as it is.

@@ -35,7 +35,8 @@ type Options struct {
 	Timeout   time.Duration             // of a call to an upstream
 	HoldWait  time.Duration
 	AckWait   time.Duration
-	Limit     float64                   // calls a second for one agent; 10,000 if 0
+	Limit     float64 // calls a second for one agent; 10,000 if 0
+	Limits    broker.Limits
 	Wrap      func(audit.Log) audit.Log // puts faults between broker and log
 
 	MaxHoldsPerCaller int
@@ -87,7 +88,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	must(tb, err)
 	r.Registry = tools.NewRegistry(tools.RegistryOptions{Review: r.review})
 	for name, u := range o.Upstreams {
-		must(tb, r.Registry.Add(name, name, u, tools.Options{Timeout: o.Timeout}))
+		must(tb, r.Registry.Add(name, name, u, tools.Options{ToolOptions: tools.ToolOptions{Timeout: o.Timeout}}))
 	}
 	keys := filepath.Join(o.Dir, "keys")
 	must(tb, os.MkdirAll(keys, 0o700))
@@ -101,7 +102,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once,
 	}
 	if o.Session != nil {
 		cfg.Log, cfg.Fencer = o.Session, o.Session

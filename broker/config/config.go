@@ -27,6 +27,8 @@ const (
 
 	DefaultTimeout     = 60 * time.Second // upstreams.*.timeout
 	DefaultConcurrency = 64               // upstreams.*.concurrency
+	DefaultFailures    = 5                // upstreams.*.breaker.failures
+	DefaultCooldown    = 15 * time.Second // upstreams.*.breaker.cooldown
 
 	DefaultWait    = 45 * time.Second // holds.wait: below the 60 s after which some clients give up
 	DefaultExpires = 15 * time.Minute // holds.expires
@@ -226,14 +228,31 @@ type Holds struct {
 
 // Limits bounds what a caller can make grow.
 type Limits struct {
-	CallsPerAgent Rate `yaml:"calls_per_agent"`
-	Body          Size `yaml:"body"`    // of a request to the broker
-	Answer        Size `yaml:"answer"`  // of an upstream
-	Viewers       int  `yaml:"viewers"` // open streams
+	CallsPerAgent Rate `yaml:"calls_per_agent"` // for one person
+	// Calls are limits of what is done for each person, by each agent whoever it is for, with each
+	// tool, and by all together; left out, there is none.
+	Calls   Calls `yaml:"calls"`
+	Body    Size  `yaml:"body"`    // of a request to the broker
+	Answer  Size  `yaml:"answer"`  // of an upstream
+	Viewers int   `yaml:"viewers"` // open streams
 	// TokenLifetime is the longest time from iat to exp of a token that is accepted.
 	TokenLifetime Duration `yaml:"token_lifetime"`
 	// ClockSkew is how far an issuer's clock may differ from the broker's.
 	ClockSkew Duration `yaml:"clock_skew"`
+}
+
+// Calls are limits of calls that are about to run.
+type Calls struct {
+	Principal CallLimit `yaml:"principal"`
+	Agent     CallLimit `yaml:"agent"`
+	Tool      CallLimit `yaml:"tool"`
+	Tenant    CallLimit `yaml:"tenant"`
+}
+
+// CallLimit bounds calls by a rate, by how many run at once, or both.
+type CallLimit struct {
+	Rate       Rate `yaml:"rate"`
+	Concurrent int  `yaml:"concurrent"`
 }
 
 // RolesOf are the Pulsar roles of a reader, see [Pulsar.Readers].

@@ -84,7 +84,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		Upstreams: map[string]config.Upstream{"u": {
 			Domain: "d", Command: []string{"x"}, Trust: config.TrustFirstUse, Concurrency: 64,
-			Timeout: config.Duration{Duration: time.Minute},
+			Timeout: config.Duration{Duration: time.Minute}, Breaker: config.Breaker{Failures: 5, Cooldown: config.Duration{Duration: 15 * time.Second}},
 		}},
 		Holds: config.Holds{Wait: config.Duration{Duration: 45 * time.Second}, Expires: config.Duration{Duration: 15 * time.Minute}, MaxOpen: 100},
 		Limits: config.Limits{

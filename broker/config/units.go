@@ -142,7 +142,12 @@ type Rate struct {
 }
 
 // PerSecond is the rate as a number a second.
-func (r Rate) PerSecond() float64 { return float64(r.Count) / r.Per.Seconds() }
+func (r Rate) PerSecond() float64 {
+	if r.Per == 0 {
+		return 0
+	}
+	return float64(r.Count) / r.Per.Seconds()
+}
 
 // UnmarshalText reads a rate.
 func (r *Rate) UnmarshalText(text []byte) error {

@@ -50,6 +50,23 @@ type Upstream struct {
 
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
 	Concurrency int      `yaml:"concurrency"` // calls that may run in it at once
+	Answer      Size     `yaml:"answer"`      // of one call; left out, limits.answer
+	Breaker     Breaker  `yaml:"breaker"`
+	// Tools are limits of single tools, by their own names, within those of the upstream.
+	Tools map[string]ToolLimits `yaml:"tools"`
+}
+
+// ToolLimits bound the calls of one tool. What is left out is the upstream's.
+type ToolLimits struct {
+	Timeout     Duration `yaml:"timeout"`
+	Concurrency int      `yaml:"concurrency"`
+}
+
+// Breaker says when an upstream that does not take or answer calls is left alone: after
+// Failures in a row, for Cooldown; then one call is let through to try.
+type Breaker struct {
+	Failures int      `yaml:"failures"`
+	Cooldown Duration `yaml:"cooldown"`
 }
 
 // Operations selects operations of an OpenAPI document: those that any of Include matches, or
@@ -163,8 +180,13 @@ func (u *Upstream) Kind() Kind {
 	return kinds[0]
 }
 
+func (b *Breaker) setDefaults() {
+	b.Failures, b.Cooldown = DefaultFailures, Duration{DefaultCooldown}
+}
+
 func (u *Upstream) setDefaults() {
 	u.Trust = TrustFirstUse
 	u.Timeout = Duration{DefaultTimeout}
 	u.Concurrency = DefaultConcurrency
+	u.Breaker.setDefaults()
 }

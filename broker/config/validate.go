@@ -158,6 +158,11 @@ func (v *validation) limits(l Limits) {
 	if l.CallsPerAgent.Count < 1 || l.CallsPerAgent.Per <= 0 {
 		v.fail("limits.calls_per_agent", "must be at least one, such as \"50/s\"")
 	}
+	for name, c := range map[string]CallLimit{"principal": l.Calls.Principal, "agent": l.Calls.Agent, "tool": l.Calls.Tool, "tenant": l.Calls.Tenant} {
+		if c.Concurrent < 0 || c.Rate.Count < 1 && c.Rate.Per > 0 {
+			v.fail("limits.calls."+name, "must be at least one; zero does not mean unlimited, leave it out")
+		}
+	}
 	if l.Body < 1 {
 		v.fail("limits.body", "must be at least one byte, such as \"4MiB\"")
 	}

@@ -38,6 +38,13 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	}
 	v.positive(child(key, "timeout"), u.Timeout)
 	v.atLeastOne(child(key, "concurrency"), u.Concurrency)
+	v.atLeastOne(child(key, "breaker.failures"), u.Breaker.Failures)
+	v.positive(child(key, "breaker.cooldown"), u.Breaker.Cooldown)
+	for _, name := range sorted(u.Tools) {
+		if t := u.Tools[name]; t == (ToolLimits{}) || t.Concurrency < 0 {
+			v.fail(child(child(key, "tools"), name), "needs timeout or concurrency, above zero")
+		}
+	}
 }
 
 func (v *validation) sentences(key string, sentences map[string]string) {

@@ -82,6 +82,7 @@ type Sealer interface {
 // Catalogue is what can be called; *tools.Registry is one.
 type Catalogue interface {
 	Tools() []*tools.Tool
+	Status() []tools.Status
 }
 
 // Policies are those in force; *broker.Policies is one.

@@ -115,6 +115,7 @@ type Tool struct {
 	Finding     string         `json:"finding"` // why it is quarantined; empty if it can be called
 	Annotations Annotations    `json:"annotations"`
 	InputSchema jsontext.Value `json:"input_schema,omitempty"`
+	Health      string         `json:"health"`  // why its upstream cannot take calls now; empty if it can
 	Visible     bool           `json:"visible"` // this viewer could call it with some arguments
 }
 
@@ -144,6 +145,7 @@ func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error
 			items = append(items, toolOf(t, visible[t.Name()]))
 		}
 	}
+	a.addHealth(items)
 	slices.SortFunc(items, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
 	list, err := page(items, func(t Tool) string { return t.Name }, limit, p.text("cursor"))
 	if err != nil {
@@ -151,6 +153,19 @@ func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error
 	}
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
+}
+
+// addHealth says how the upstreams of tools fare.
+func (a *api) addHealth(items []Tool) {
+	trouble := map[string]string{}
+	for _, s := range a.cfg.Catalogue.Status() {
+		if s.Err != nil {
+			trouble[s.Upstream] = s.Err.Error()
+		}
+	}
+	for i := range items {
+		items[i].Health = trouble[items[i].Upstream]
+	}
 }
 
 func toolOf(t *tools.Tool, visible bool) Tool {

@@ -64,24 +64,25 @@ type Server struct {
 	listener net.Listener
 	http     *http.Server
 
-	log      store
-	spooled  func() int // outcomes that wait for the log; nil if none ever do
-	index    *index.Index
-	sealer   *seal.Sealer
-	key      *seal.Key
-	registry *tools.Registry
-	policies *broker.Policies
-	keepers  *keepers
-	agents   atomic.Pointer[map[string]config.Agent] // as configured; a reload replaces them
-	broker   *broker.Broker
-	verifier *swappable
-	proofs   *dpop.Checker // of all verifiers, one after the other
-	hub      *live.Hub
-	mcp      *mcpapi.Handler
-	api      http.Handler
-	console  *console.Console
-	notifier *notify.Notifier // nil if nobody is told
-	push     *push.Channel    // nil if nothing is pushed
+	log       store
+	spooled   func() int // outcomes that wait for the log; nil if none ever do
+	index     *index.Index
+	sealer    *seal.Sealer
+	key       *seal.Key
+	registry  *tools.Registry
+	upstreams atomic.Pointer[upstreamMetrics] // nil without metrics
+	policies  *broker.Policies
+	keepers   *keepers
+	agents    atomic.Pointer[map[string]config.Agent] // as configured; a reload replaces them
+	broker    *broker.Broker
+	verifier  *swappable
+	proofs    *dpop.Checker // of all verifiers, one after the other
+	hub       *live.Hub
+	mcp       *mcpapi.Handler
+	api       http.Handler
+	console   *console.Console
+	notifier  *notify.Notifier // nil if nobody is told
+	push      *push.Channel    // nil if nothing is pushed
 
 	toolsChanged func()                                // tells MCP clients; set once, before Run
 	notice       func(upstream string, n tools.Notice) // the same
@@ -184,7 +185,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
 		Sentences: sentences(s.cfg), Once: once(s.cfg),
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
-		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), Limits: callLimits(s.cfg.Limits.Calls), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
 		InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err

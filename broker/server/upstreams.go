@@ -33,7 +33,11 @@ func (s *Server) openTools(ctx context.Context) error {
 	s.registry = tools.NewRegistry(tools.RegistryOptions{
 		Logger: s.opt.Logger, Review: s.review, OnChange: s.onToolsChanged,
 		OnNotice: func(upstream string, n tools.Notice) { s.notice(upstream, n) },
+		OnCall:   s.called,
 	})
+	if err := s.watchUpstreams(); err != nil {
+		return err
+	}
 	if s.keepers, err = newKeepers(s.cfg); err != nil {
 		return err
 	}
@@ -43,11 +47,39 @@ func (s *Server) openTools(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("upstream %s: %w", name, err)
 		}
-		if err := s.registry.Add(name, u.Domain, made, tools.Options{Timeout: u.Timeout.Duration, Concurrency: u.Concurrency}); err != nil {
+		if err := s.registry.Add(name, u.Domain, made, limits(u)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// limits are those of an upstream's calls.
+func limits(u config.Upstream) tools.Options {
+	o := tools.Options{
+		ToolOptions: tools.ToolOptions{Timeout: u.Timeout.Duration, Concurrency: u.Concurrency},
+		Breaker:     tools.Breaker{Failures: u.Breaker.Failures, Cooldown: u.Breaker.Cooldown.Duration},
+		Tools:       map[string]tools.ToolOptions{},
+	}
+	for name, t := range u.Tools {
+		o.Tools[name] = tools.ToolOptions{Timeout: t.Timeout.Duration, Concurrency: t.Concurrency}
+	}
+	return o
+}
+
+func callLimits(c config.Calls) broker.Limits {
+	limit := func(l config.CallLimit) broker.Limit {
+		return broker.Limit{PerSecond: l.Rate.PerSecond(), Concurrent: l.Concurrent}
+	}
+	return broker.Limits{Principal: limit(c.Principal), Agent: limit(c.Agent), Tool: limit(c.Tool), Tenant: limit(c.Tenant)}
+}
+
+// answer is how much an upstream may answer.
+func (s *Server) answer(u config.Upstream) int {
+	if u.Answer > 0 {
+		return int(u.Answer)
+	}
+	return int(s.cfg.Limits.Answer)
 }
 
 // review finds the tools that cannot be called: those that policies do not fit, and those whose
@@ -128,7 +160,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 	case config.KindCommand:
 		return upstream.NewStdio(upstream.StdioConfig{
 			Command: u.Command[0], Args: u.Command[1:], Dir: u.Dir, Env: u.Env,
-			MaxAnswer: int(s.cfg.Limits.Answer), Logger: s.opt.Logger.With(slog.String("upstream", name)),
+			MaxAnswer: s.answer(u), Logger: s.opt.Logger.With(slog.String("upstream", name)),
 		})
 	case config.KindHTTP:
 		return s.httpUpstream(ctx, u)
@@ -148,7 +180,7 @@ func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Ups
 	}
 	c := upstream.HTTPConfig{
 		URL: u.URL, SSE: u.Transport == config.TransportSSE, Headers: headers, Credentials: shown, KeyHeaders: keyHeaders(u),
-		MaxAnswer: int(s.cfg.Limits.Answer),
+		MaxAnswer: s.answer(u),
 	}
 	if u.Auth != nil {
 		c.CredentialHeader = u.Auth.Header
@@ -163,7 +195,7 @@ func (s *Server) serviceUpstream(ctx context.Context, name string, u config.Upst
 		return nil, err
 	}
 	c := openapi.Config{
-		Document: u.OpenAPI, Base: u.BaseURL, Headers: headers, Credentials: shown, MaxAnswer: int(s.cfg.Limits.Answer),
+		Document: u.OpenAPI, Base: u.BaseURL, Headers: headers, Credentials: shown, MaxAnswer: s.answer(u),
 		Logger: s.opt.Logger.With(slog.String("upstream", name)),
 	}
 	if u.Auth != nil {
