@@ -10,6 +10,9 @@ type Upstream struct {
 	// secret does not belong in a worker's environment.
 	Env map[string]string `yaml:"env"`
 
+	// Resources bound what Command may use, on Linux.
+	Resources Resources `yaml:"resources"`
+
 	URL string `yaml:"url"` // an MCP server over HTTP
 	// Transport is how URL is spoken to: http, the default (Streamable HTTP), or sse (HTTP with
 	// server-sent events, of revision 2024-11-05).
@@ -67,6 +70,14 @@ type ToolLimits struct {
 type Breaker struct {
 	Failures int      `yaml:"failures"`
 	Cooldown Duration `yaml:"cooldown"`
+}
+
+// Resources bound a child process, and each that it starts. What is left out is not bounded.
+type Resources struct {
+	Memory    Size     `yaml:"memory"`    // of its data
+	CPU       Duration `yaml:"cpu"`       // processor time in all
+	Files     int      `yaml:"files"`     // open at once
+	Processes int      `yaml:"processes"` // of the user that it runs as
 }
 
 // Operations selects operations of an OpenAPI document: those that any of Include matches, or

@@ -28,6 +28,9 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	v.upstreamScopes(key, u)
 	v.sentences(child(key, "sentences"), u.Sentences)
 	v.idempotency(child(key, "idempotency"), u)
+	if r := u.Resources; r.Files < 0 || r.Processes < 0 {
+		v.fail(child(key, "resources"), "cannot be negative; leave out what is not bounded")
+	}
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
@@ -150,6 +153,7 @@ func (v *validation) belongs(key string, u *Upstream) {
 		where string
 	}{
 		{"env", len(u.Env) > 0, []Kind{KindCommand}, "command"},
+		{"resources", u.Resources != Resources{}, []Kind{KindCommand}, "command"},
 		{"headers", len(u.Headers) > 0, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
 		{"auth", u.Auth != nil, []Kind{KindHTTP, KindOpenAPI}, "url or openapi"},
 		{"transport", u.Transport != "", []Kind{KindHTTP}, "url"},

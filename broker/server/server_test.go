@@ -25,7 +25,14 @@ import (
 	"github.com/deedbroker/deed/broker/telemetry"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is the tests or, started by one of them, a server that misbehaves.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv(badVariable); mode != "" {
+		badServer(os.Stdin, os.Stdout, mode)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	patience = 30 * time.Second

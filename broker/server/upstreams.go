@@ -54,6 +54,10 @@ func (s *Server) openTools(ctx context.Context) error {
 	return nil
 }
 
+func resources(r config.Resources) upstream.Resources {
+	return upstream.Resources{Memory: int64(r.Memory), CPU: r.CPU.Duration, Files: r.Files, Processes: r.Processes}
+}
+
 // limits are those of an upstream's calls.
 func limits(u config.Upstream) tools.Options {
 	o := tools.Options{
@@ -159,7 +163,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 	switch u.Kind() {
 	case config.KindCommand:
 		return upstream.NewStdio(upstream.StdioConfig{
-			Command: u.Command[0], Args: u.Command[1:], Dir: u.Dir, Env: u.Env,
+			Command: u.Command[0], Args: u.Command[1:], Dir: u.Dir, Env: u.Env, Resources: resources(u.Resources),
 			MaxAnswer: s.answer(u), Logger: s.opt.Logger.With(slog.String("upstream", name)),
 		})
 	case config.KindHTTP:

@@ -64,6 +64,10 @@ func fixture() *server.MCPServer {
 		seen, err := json.Marshal(map[string]any{"arguments": r.Params.Arguments, "meta": r.Params.Meta, "header": r.Header})
 		return mcp.NewToolResultText(string(seen)), err
 	})
+	add("limits", anything, func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		limits, err := os.ReadFile("/proc/self/limits")
+		return mcp.NewToolResultText(string(limits)), err
+	})
 	add("fail", anything, func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return mcp.NewToolResultError("it did not work"), nil
 	})

@@ -59,6 +59,9 @@ func startProcess(ctx context.Context, c StdioConfig) (*process, error) {
 	if err == nil {
 		err = cmd.Start()
 	}
+	if err == nil {
+		err = p.bound(c.Resources)
+	}
 	closeAll(theirs)
 	if err != nil {
 		closeAll(ours)
@@ -71,6 +74,16 @@ func startProcess(ctx context.Context, c StdioConfig) (*process, error) {
 		logLines(ctx, c.Logger, stderr)
 	}()
 	return p, nil
+}
+
+// bound bounds what the process may use, and ends it if that fails.
+func (p *process) bound(r Resources) error {
+	err := r.bound(p.cmd.Process.Pid)
+	if err != nil {
+		killGroup(p.cmd)
+		_ = p.cmd.Wait() // killed
+	}
+	return err
 }
 
 func pairReader(mine, its *os.File) (*os.File, io.Reader) { return mine, its }

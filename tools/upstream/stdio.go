@@ -3,6 +3,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 
@@ -19,6 +20,7 @@ type StdioConfig struct {
 	// LANG and TMPDIR of the broker's.
 	Env map[string]string
 
+	Resources Resources    // that it may use
 	MaxAnswer int          // bytes of one message of the server; 0 means DefaultMaxAnswer
 	Logger    *slog.Logger // its standard error goes there at level debug; nil discards
 }
@@ -29,8 +31,11 @@ func NewStdio(c StdioConfig) (*Server, error) {
 	if c.Command == "" {
 		return nil, errors.New("configure stdio upstream: a command is needed")
 	}
-	if c.MaxAnswer < 0 {
-		return nil, errors.New("configure stdio upstream: the largest answer cannot be negative")
+	if c.MaxAnswer < 0 || c.Resources.negative() {
+		return nil, errors.New("configure stdio upstream: the largest answer and resources cannot be negative")
+	}
+	if err := c.Resources.supported(); err != nil {
+		return nil, fmt.Errorf("configure stdio upstream: %w", err)
 	}
 	if c.MaxAnswer == 0 {
 		c.MaxAnswer = DefaultMaxAnswer
