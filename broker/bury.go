@@ -11,6 +11,10 @@ import (
 	"github.com/deedbroker/deed/audit/calls"
 )
 
+// buryWait bounds an attempt to bury a replica, so that a place that was taken is given
+// back, whatever the log does.
+const buryWait = 2 * time.Minute
+
 // mourn looks for replicas that died with calls running, and closes these.
 func (b *Broker) mourn(ctx context.Context) error {
 	if b.cfg.Fencer == nil {
@@ -38,6 +42,8 @@ func (b *Broker) mourn(ctx context.Context) error {
 // place of that replica, which from then on can write nothing about these calls: see
 // the package's comment.
 func (b *Broker) bury(ctx context.Context, source string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, buryWait)
+	defer cancel()
 	fence, err := b.cfg.Fencer.Fence(ctx, source)
 	switch {
 	case errors.Is(err, audit.ErrAlive):
