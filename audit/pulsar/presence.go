@@ -15,17 +15,19 @@ type publisher struct {
 	Since time.Time `json:"connectedSince"`
 }
 
-// settle is how many times Options.Courtesy this replica has to have been connected
-// before it takes another one that is not for dead. When Pulsar was away all of them have
-// lost their connections, and the client of one that lives may have to wait for an
-// answer that never comes (operationTimeout) before it tries again.
+// settle is how many times Options.Courtesy another replica has to come back after this
+// one's own connection was lost too. When Pulsar was away all of them have lost theirs,
+// and the client of one that lives may have to wait for an answer that never comes
+// (operationTimeout) before it tries again.
 const settle = 4
 
 // looks is how often Pulsar is asked in the time of Options.Courtesy.
 const looks = 4
 
-// awaitAbsence returns nil when a replica has not been connected to Pulsar for
-// Options.Courtesy, and this one has been for long enough to know that Pulsar was there.
+// awaitAbsence returns nil when a replica has not been connected to Pulsar for as long as
+// it may take to come back: Options.Courtesy where this one's connection is older than
+// settle times that, else settle times that. Whenever Pulsar is asked it has to be there,
+// and this one connected.
 func (l *Log) awaitAbsence(ctx context.Context, source string) error {
 	tick := time.NewTicker(max(l.options.Courtesy/looks, time.Millisecond))
 	defer tick.Stop()
@@ -35,7 +37,7 @@ func (l *Log) awaitAbsence(ctx context.Context, source string) error {
 		if err != nil {
 			return err
 		}
-		if time.Since(absent) >= l.options.Courtesy && connected >= settle*l.options.Courtesy {
+		if gone := time.Since(absent); gone >= l.options.Courtesy && max(gone, connected) >= settle*l.options.Courtesy {
 			return nil
 		}
 		select {

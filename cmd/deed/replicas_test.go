@@ -97,7 +97,7 @@ type replicaProcess struct {
 
 // keepAlive is how many seconds Pulsar and its clients are silent before the one asks
 // the other whether it is there.
-const keepAlive = "4"
+const keepAlive = "8"
 
 func newFleet(t *testing.T, n int) *fleet {
 	t.Helper()
