@@ -31,10 +31,16 @@ func (f *finder) absent(ctx context.Context, p *partition, of *entry) error {
 	case empty && time.Since(of.at) > onTheirWay, !empty && first.index != 0 && first.at.After(of.at):
 		return fmt.Errorf("%w: retention has removed it", audit.ErrErased)
 	}
-	if end, known := p.endOf(of.run); known && end.Sub(of.at) < onTheirWay && time.Since(end) > onTheirWay {
+	if p.diedAfter(of) {
 		return audit.ErrLost
 	}
 	return audit.ErrNotFound
+}
+
+// diedAfter reports whether a run ended soon after one of its messages, some time ago.
+func (p *partition) diedAfter(e *entry) bool {
+	end, known := p.endOf(e.run)
+	return known && end.Sub(e.at) < onTheirWay && time.Since(end) > onTheirWay
 }
 
 // maxEnds bounds the runs of one partition whose ends are remembered.

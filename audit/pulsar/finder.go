@@ -24,6 +24,8 @@ type finder struct {
 	reader pulsar.Reader
 	last   messageID         // what it read last
 	from   time.Time         // when the reader was set back to
+	upTo   time.Time         // when it had read all that there was
+	whole  bool              // all that it has read since from is remembered
 	at     time.Time         // of the last message read
 	found  map[string][]byte // by event
 	order  []string          // of found, the oldest first
@@ -43,14 +45,18 @@ func windows() []time.Duration { return []time.Duration{2 * time.Second, time.Mi
 
 func newFinder(l *Log, p place) *finder { return &finder{log: l, place: p, found: map[string][]byte{}} }
 
-// find returns the payloads of an event that Pulsar took at a time.
-func (f *finder) find(ctx context.Context, event string, at time.Time) ([]sealedPayload, error) {
+// find returns the payloads of an event that Pulsar took at a time. Those of a writer who
+// died soon after it are not looked for far away.
+func (f *finder) find(ctx context.Context, event string, at time.Time, died func() bool) ([]sealedPayload, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	body, known := f.found[event]
 	for i, window := range windows() {
-		if known {
+		if known || i == 2 && died() {
 			break
+		}
+		if f.hasRead(at, window) {
+			continue // and it was not there
 		}
 		var err error
 		if body, known, err = f.search(ctx, event, at, window, i > 0); errors.Is(err, errSilent) {
@@ -64,6 +70,13 @@ func (f *finder) find(ctx context.Context, event string, at time.Time) ([]sealed
 		return nil, audit.ErrNotFound
 	}
 	return decodePayloads(body)
+}
+
+// hasRead reports whether all that may be the payloads of an event of a time was read, and
+// is remembered.
+func (f *finder) hasRead(at time.Time, window time.Duration) bool {
+	return f.reader != nil && f.whole && !f.from.IsZero() && !f.from.After(at.Add(-window)) &&
+		(f.at.After(at.Add(window)) || f.upTo.Sub(at) > justNow)
 }
 
 func (f *finder) search(ctx context.Context, event string, at time.Time, window time.Duration, again bool) ([]byte, bool, error) {
@@ -89,7 +102,7 @@ func (f *finder) approach(ctx context.Context, to time.Time, again bool) error {
 	if err != nil {
 		return fmt.Errorf("search %s: %w", f.place.name, err)
 	}
-	f.from, f.at, f.last = to, to, messageID{-1, -1}
+	f.from, f.at, f.last, f.upTo, f.whole = to, to, messageID{-1, -1}, time.Time{}, true
 	return nil
 }
 
@@ -103,8 +116,12 @@ func (f *finder) scan(ctx context.Context, event string, at time.Time, window ti
 		cancel()
 		if err != nil && timedOut {
 			var unread bool
-			if unread, err = f.unread(ctx); err == nil && !unread && time.Since(at) > justNow {
-				return nil, false, nil
+			asked := time.Now()
+			if unread, err = f.unread(ctx); err == nil && !unread {
+				f.upTo = asked
+				if asked.Sub(at) > justNow {
+					return nil, false, nil
+				}
 			}
 			if silent++; err == nil && (!unread || silent < maxSilent) {
 				continue // its payload may come yet, if the event has come just now
@@ -158,6 +175,7 @@ func (f *finder) remember(event string, body []byte) {
 	}
 	f.found[event], f.order, f.bytes = body, append(f.order, event), f.bytes+len(body)
 	for f.bytes > finderBytes && len(f.order) > 1 {
+		f.whole = false
 		f.bytes -= len(f.found[f.order[0]])
 		delete(f.found, f.order[0])
 		f.order = f.order[1:]

@@ -209,7 +209,7 @@ func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (seale
 		return sealedPayload{}, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
 	}
 	finder := v.finder[route(keyOf(event), len(v.places))]
-	all, err := finder.find(ctx, event.ID, record.at)
+	all, err := finder.find(ctx, event.ID, record.at, func() bool { return p.diedAfter(record) })
 	if errors.Is(err, audit.ErrNotFound) {
 		err = finder.absent(ctx, p, record)
 	}

@@ -166,10 +166,22 @@ upstreams: { work: { domain: work, url: %s } }
 
 func (f *fleet) client(t *testing.T, r *replicaProcess) {
 	t.Helper()
-	agent := f.issuer.Token(f.issuer.DelegatedClaims("alice", "copilot").With(agentstest.Claims{"roles": []string{"support"}}))
-	person := f.issuer.Token(f.issuer.PersonClaims("bob", "console", "lead"))
-	say := func(token string) client.TokenFunc {
-		return func(context.Context) (string, error) { return token, nil }
+	agent := func() string {
+		return f.issuer.Token(f.issuer.DelegatedClaims("alice", "copilot").With(agentstest.Claims{"roles": []string{"support"}}))
+	}
+	person := func() string { return f.issuer.Token(f.issuer.PersonClaims("bob", "console", "lead")) }
+	say := func(mint func() string) client.TokenFunc { // a new one each minute: a hunt can be long
+		var mu sync.Mutex // guards the others
+		var token string
+		var until time.Time
+		return func(context.Context) (string, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if now := time.Now(); now.After(until) {
+				token, until = mint(), now.Add(time.Minute)
+			}
+			return token, nil
+		}
 	}
 	var err error
 	if r.agent, err = client.New(client.Options{URL: r.url, Token: say(agent)}); err != nil {
