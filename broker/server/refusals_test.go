@@ -60,7 +60,7 @@ func TestEveryRefusalIsInTheTable(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	var outcomes []outcome
-	for _, part := range [][]refusal{headerRefusals(), tokenRefusals(), chainRefusals(), bindingRefusals(), issuerRefusals(), callRefusals(), foreignRefusals(), revokedRefusals()} {
+	for _, part := range [][]refusal{headerRefusals(), tokenRefusals(), chainRefusals(), bindingRefusals(), issuerRefusals(), widenedRefusals(), callRefusals(), foreignRefusals(), revokedRefusals()} {
 		for _, r := range part {
 			t.Run(r.why, func(t *testing.T) { outcomes = append(outcomes, s.refused(t, r)) })
 		}
