@@ -2,13 +2,16 @@ package console
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -19,7 +22,7 @@ var embedded embed.FS
 // still the same: all files of one build belong together.
 type asset struct {
 	name, mediaType, etag string
-	body                  []byte
+	body, packed          []byte // as it is, and by gzip
 }
 
 // ServeHTTP implements [http.Handler].
@@ -27,9 +30,22 @@ func (a *asset) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Content-Type", a.mediaType)
-	h.Set("ETag", a.etag)
+	h.Set("Vary", "Accept-Encoding")
+	if a.name == worker {
+		h.Set("Service-Worker-Allowed", "/")
+	}
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") && r.Header.Get("Range") == "" {
+		h.Set("Content-Encoding", "gzip")
+		h.Set("ETag", `"`+a.etag+`-gzip"`)
+		http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.packed))
+		return
+	}
+	h.Set("ETag", `"`+a.etag+`"`)
 	http.ServeContent(w, r, a.name, time.Time{}, bytes.NewReader(a.body))
 }
+
+// worker shows notifications while no page is open; it is for the whole of the console.
+const worker = "assets/worker.js"
 
 // readAssets gives every embedded file by its pattern in a ServeMux.
 func readAssets() (map[string]*asset, error) {
@@ -51,13 +67,27 @@ func readAssets() (map[string]*asset, error) {
 		if name == "assets/index.html" {
 			pattern = "/{$}"
 		}
-		files[pattern] = &asset{name: name, mediaType: mediaType, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, body: body}
+		packed, err := pack(body)
+		if err != nil {
+			return err
+		}
+		files[pattern] = &asset{name: name, mediaType: mediaType, etag: hex.EncodeToString(sum[:16]), body: body, packed: packed}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read embedded files: %w", err)
 	}
 	return files, nil
+}
+
+func pack(body []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, err := w.Write(body)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return nil, fmt.Errorf("compress: %w", err)
+	}
+	return out.Bytes(), nil
 }
 
 // mediaTypeOf does not ask the machine, whose answers differ.

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a page may take for what a test waits for.
-const patience = 15 * time.Second
+const patience = time.Minute
 
 // browser is a page in a real Chromium. What its console says against the page is
 // remembered, and fails the test.
@@ -285,4 +285,47 @@ func TestACallsPageTellsItsStory(t *testing.T) {
 	b.look("call")
 	b.do(chromedp.Click(`form[action="/logout"] button`))
 	b.do(chromedp.WaitVisible("#log-in"))
+}
+
+// What the page is made of is small, and its policy lets it run nothing else.
+func TestThePageIsSmallAndStrict(t *testing.T) {
+	t.Parallel()
+	s, b := start(t), openBrowser(t)
+	b.login(s, "bob")
+	const files = `[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')].filter((e) => !e.name.includes('/v1/'))`
+	if n := ask[int](b, files+".length"); n < 20 {
+		t.Fatalf("only %d files are known", n)
+	}
+	whole, wire := ask[int](b, files+".reduce((n, e) => n + e.decodedBodySize, 0)"), ask[int](b, files+".reduce((n, e) => n + e.encodedBodySize, 0)")
+	t.Logf("%d bytes, %d over the wire", whole, wire)
+	if wire > 100_000 || whole > 200_000 {
+		t.Errorf("the first paint takes %d bytes, %d over the wire; want 200,000 and 100,000 at most", whole, wire)
+	}
+	v := newVisitor(t)
+	for _, path := range []string{"/", "/assets/app.js", "/assets/worker.js", "/login?issuer=nobody", "/nothing"} {
+		r, _ := v.get(s.url + path)
+		csp := r.Header.Get("Content-Security-Policy")
+		for _, want := range []string{"default-src 'none'", "script-src 'self';", "frame-ancestors 'none'", "base-uri 'none'", "require-trusted-types-for 'script'", "trusted-types deed-worker"} {
+			if !strings.Contains(csp, want) {
+				t.Errorf("%s: the policy is %q without %q", path, csp, want)
+			}
+		}
+		if strings.Contains(csp, "unsafe") || strings.Contains(csp, "*") || strings.Contains(csp, "http") {
+			t.Errorf("%s: the policy is %q", path, csp)
+		}
+	}
+	for name, attack := range map[string]string{
+		"markup":  `document.body.innerHTML = '<img src=x>'`,
+		"script":  `document.createElement('script').src = '/assets/app.js'`,
+		"eval":    `setTimeout('window.harmed = true')`,
+		"policy":  `trustedTypes.createPolicy('default', { createHTML: (s) => s })`,
+		"default": `trustedTypes.createPolicy('other', {})`,
+	} {
+		if ask[bool](b, fmt.Sprintf("(() => { try { %s; return true } catch { return false } })()", attack)) {
+			t.Errorf("%s is let through", name)
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.complaints = nil // the browser complained of each
 }

@@ -6,6 +6,10 @@
 // own files, and make no markup of strings. Nothing that an agent or a tool wrote
 // is ever more than text.
 //
+// Where a person wants it, a service worker shows what the broker pushes (package
+// broker/notify says what), and opens the call in the page; without push the page itself
+// tells, while it is open somewhere.
+//
 // People log in by authorization code with PKCE at one of the configured issuers
 // (OpenID Connect Core section 3.1, RFC 7636, RFC 9207). The code is redeemed here:
 // no token reaches the browser, and none is kept. What is kept is the identity that

@@ -43,17 +43,21 @@ when { context.input.amount > 100 } unless { context.approvals.count >= 1 };
 permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke"], resource);
 `
 
-const refund = "refund"
+// refunds is the tool that people decide on.
+var refunds = json.RawMessage(`{"name":"refund","title":"Refund","description":"Gives money back.",
+	"inputSchema":{"type":"object","properties":{"amount":{"type":"integer"},"customer":{"type":"string"},"note":{"type":"string"}},"required":["amount"]},
+	"annotations":{"destructiveHint":true,"idempotentHint":false,"openWorldHint":true}}`)
 
 var copilot = brokertest.Through(brokertest.Person("alice", "support"), "copilot")
 
 // stack is a whole broker with its console, at a loopback address, with a demo issuer.
 type stack struct {
-	t       *testing.T
-	rig     *brokertest.Rig
-	issuer  *demo.Server
-	console *console.Console
-	url     string
+	t        *testing.T
+	rig      *brokertest.Rig
+	payments *toolstest.Fake // the only upstream
+	issuer   *demo.Server
+	console  *console.Console
+	url      string
 
 	verifier *oidc.Verifier
 	index    *index.Index
@@ -65,12 +69,12 @@ type stack struct {
 func start(t *testing.T) *stack {
 	t.Helper()
 	fake := toolstest.NewFake()
-	fake.Handle(toolstest.Define(refund, `{"amount":{"type":"integer"},"customer":{"type":"string"},"note":{"type":"string"}}`, "amount"),
+	fake.Handle(refunds,
 		func(context.Context, tools.Call) (tools.Answer, error) {
 			return tools.Answer{Raw: json.RawMessage(`{"content":[{"type":"text","text":"refunded"}]}`)}, nil
 		})
-	s := &stack{t: t, rig: brokertest.Start(t, brokertest.Options{
-		Policies: policies, HoldWait: time.Millisecond, Upstreams: map[string]tools.Upstream{"payments": fake},
+	s := &stack{t: t, payments: fake, rig: brokertest.Start(t, brokertest.Options{
+		Policies: policies, Wary: true, MaxHoldsPerCaller: 5000, HoldWait: time.Millisecond, Upstreams: map[string]tools.Upstream{"payments": fake},
 	})}
 	s.between = func(api http.Handler) http.Handler { return api }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -187,9 +191,16 @@ func (s *stack) address() string { return strings.TrimPrefix(s.url, "http://") }
 // hold makes a call that is held.
 func (s *stack) hold(amount int, note string) string {
 	s.t.Helper()
+	return s.holdAs(copilot, amount, note)
+}
+
+func (s *stack) holdAs(who *agents.Identity, amount int, note string) string {
+	s.t.Helper()
 	args, err := json.Marshal(map[string]any{"amount": amount, "customer": "81", "note": note})
 	must(s.t, err)
-	reply, err := s.rig.Call(s.t.Context(), broker.Request{Identity: copilot, Tool: "payments.refund", Arguments: args, Client: "desk-copilot"})
+	reply, err := s.rig.Call(s.t.Context(), broker.Request{
+		Identity: who, Tool: "payments.refund", Arguments: args, Client: "desk-copilot", Justification: "The customer asked for it:\n" + note,
+	})
 	must(s.t, err)
 	if reply.Pending == nil {
 		s.t.Fatalf("call was not held: %s", reply.Answer.Raw)

@@ -45,8 +45,16 @@ func (b *browser) shows(texts []string) {
 	b.t.Helper()
 	list, err := json.Marshal(texts)
 	must(b.t, err)
-	b.until(fmt.Sprintf("%s.every((t) => document.querySelector('main').textContent.includes(t))", list))
+	b.until(fmt.Sprintf("%s && %s.every((t) => document.querySelector('main').textContent.includes(t))", opened, list))
 }
+
+// opened opens what a page keeps for those who want to see it, and says whether there is no more.
+const opened = `(() => {
+	const more = [...document.querySelectorAll('main button')].find((b) => !b.hidden && /^Show \d+ more/.test(b.textContent));
+	more?.click();
+	for (const d of document.querySelectorAll('main details:not([open])')) d.open = true;
+	return !more;
+})()`
 
 // Each text that an agent, a tool, a person or a provider could have written is, on each
 // page, a text that would run if the page took it for markup.
@@ -71,6 +79,8 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 			t.Fatalf("a tool that is none: %v", err)
 		}
 	}
+	list := v1[struct{ Items []struct{ Alike string } }](b, "/v1/calls?state=held")
+	alike := list.Items[0].Alike
 	granted := s.hold(202, "granted")
 	h, err := s.rig.Held(t.Context(), bob(t, s), granted)
 	must(t, err)
@@ -86,7 +96,16 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 		path  string
 		texts []string
 	}{
-		{"/", plainly(texts)}, {"/live", []string{}}, {"/grants", plainly(texts)}, {"/agents", plainly(texts)}, {"/calls/" + one, []string{}},
+		{"/", plainly(texts)},
+		{"/live", []string{}},
+		{"/grants", plainly(texts)},
+		{"/agents", plainly(texts)},
+		{"/tools", plainly(texts)},
+		{"/calls/" + one, []string{}},
+		{"/history?agent=copilot", plainly(texts)},
+		{"/overview", []string{}},
+		{"/policy", []string{}},
+		{"/alike/" + alike, []string{texts[0], texts[2]}},
 	} {
 		b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+"/#"+each.path))
 		b.live()
@@ -94,7 +113,7 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 		b.harmless(each.path)
 	}
 	b.do(chromedp.Navigate(s.url + "/#/"))
-	b.until(fmt.Sprintf("document.querySelectorAll('.card').length === %d", len(texts)))
+	b.until(fmt.Sprintf("%s && document.querySelectorAll('.card').length === %d", opened, len(texts)))
 	b.harmless("the inbox again")
 	b.everyQuestion()
 	b.harmless("every question of many cards")
@@ -131,4 +150,12 @@ func TestWhatCannotBeSeenIsShown(t *testing.T) {
 		b.sees(made)
 	}
 	b.look("invisible")
+}
+
+// v1 is what the API answers to the person of the page.
+func v1[T any](b *browser, path string) T {
+	b.t.Helper()
+	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](fmt.Sprintf("fetch(%q).then((r) => r.json())", path), chromedp.EvalAwaitPromise))
+	must(b.t, err)
+	return v
 }

@@ -43,10 +43,10 @@ type poison struct {
 }
 
 // own are members that the broker writes: its states, kinds, ids and places.
-var own = regexp.MustCompile(`^(call_id|id|state|outcome|effect|kind|code|position|cursor|next|type|subject|digest|definition|source|specversion|level)$`)
+var own = regexp.MustCompile(`^(call_id|id|state|window|severity|outcome|effect|kind|code|position|cursor|next|type|subject|digest|definition|source|specversion|level)$`)
 
 // fixed are texts whose form is the broker's: times, digests, ids, numbers.
-var fixed = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT[0-9:.]+Z|[0-9a-f]{64}|[0-9a-f-]{36}|\d*)$`)
+var fixed = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT[0-9:.]+Z|([0-9a-f]{16}){1,4}|[0-9a-f-]{36}|\d*)$`)
 
 func (p *poison) between(api http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

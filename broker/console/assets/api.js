@@ -2,8 +2,9 @@
 
 import { parseExact } from './json.js';
 
-/** Members that are shown exactly as they were sent. */
-const EXACT = ['arguments', 'asked', 'equals', 'output', 'event'];
+/** Members that are shown exactly as they were sent, unless a request says otherwise. */
+const EXACT = ['arguments', 'asked', 'equals', 'output', 'event', 'input_schema'];
+const DEFINITION = ['definition', 'reviewed'];
 const TIMEOUT = 20_000;
 const PAGE = 500;
 const MAX_PAGES = 4;
@@ -34,9 +35,10 @@ export function now() {
  * @param {string} method
  * @param {string} path
  * @param {unknown} [body] a text is JSON already
+ * @param {string[]} [exact] members that are shown exactly as they were sent
  * @returns {Promise<any>}
  */
-async function request(method, path, body) {
+async function request(method, path, body, exact = EXACT) {
   /** @type {RequestInit} */
   const init = { method, headers: { Accept: 'application/json' }, signal: AbortSignal.timeout(TIMEOUT), redirect: 'error' };
   if (body !== undefined) {
@@ -53,7 +55,7 @@ async function request(method, path, body) {
   keepTime(response.headers.get('Date'));
   let value;
   try {
-    value = parseExact(text, EXACT);
+    value = parseExact(text, exact);
   } catch {
     value = {};
   }
@@ -98,6 +100,68 @@ export const api = {
   async recent() {
     return (await request('GET', '/v1/calls?limit=200')).items;
   },
+
+  /**
+   * A page of the history, the newest call first.
+   * @param {Record<string, string>} where
+   * @param {{cursor?: string, limit?: number}} [page]
+   * @returns {Promise<{items: import('./types.js').Call[], next?: string}>}
+   */
+  history(where, { cursor = '', limit = 100 } = {}) {
+    const query = new URLSearchParams({ ...where, limit: String(limit) });
+    if (cursor) query.set('cursor', cursor);
+    return request('GET', `/v1/calls?${query}`);
+  },
+
+  /**
+   * @param {string} window
+   * @returns {Promise<import('./types.js').Overview>}
+   */
+  overview: (window) => request('GET', `/v1/overview?window=${encodeURIComponent(window)}`),
+
+  /** @returns {Promise<import('./types.js').Tool[]>} */
+  async tools() {
+    const all = [];
+    let cursor = '';
+    do {
+      const list = await request('GET', `/v1/tools?limit=${PAGE}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+      all.push(...list.items);
+      cursor = list.next ?? '';
+    } while (cursor && all.length < PAGE * MAX_PAGES);
+    return all;
+  },
+
+  /**
+   * @param {string} tool
+   * @returns {Promise<import('./types.js').Definition>}
+   */
+  definition: (tool) => request('GET', `/v1/tools/${encodeURIComponent(tool)}/definition`, undefined, DEFINITION),
+
+  /**
+   * Says yes to the definition of a tool that has this digest.
+   * @param {string} tool
+   * @param {string} digest
+   * @returns {Promise<import('./types.js').Definition>}
+   */
+  review: (tool, digest) => request('POST', `/v1/tools/${encodeURIComponent(tool)}/definition`, { digest }, DEFINITION),
+
+  /** @returns {Promise<import('./types.js').Policy>} */
+  policy: () => request('GET', '/v1/policy'),
+
+  /**
+   * What policies say of a call that nobody makes.
+   * @param {string} body Trial as JSON
+   * @returns {Promise<import('./types.js').Verdict>}
+   */
+  tryCall: (body) => request('POST', '/v1/policy/try', body),
+
+  /**
+   * What a draft would have done to the calls of the last days.
+   * @param {{name: string, text: string}[]} files
+   * @param {number} days
+   * @returns {Promise<import('./types.js').Hindsight>}
+   */
+  replayPolicy: (files, days) => request('POST', '/v1/policy/replay', { files, days }),
 
   /**
    * @param {string} id
@@ -164,6 +228,15 @@ export const api = {
    * @param {string} reason
    */
   lift: (id, reason) => request('DELETE', `/v1/revocations/${encodeURIComponent(id)}?reason=${encodeURIComponent(reason)}`),
+
+  /** @returns {Promise<{public_key: string, subscribed: number}>} what a browser subscribes to */
+  push: () => request('GET', '/v1/push'),
+
+  /** @param {PushSubscriptionJSON} subscription */
+  subscribe: (subscription) => request('POST', '/v1/push', subscription),
+
+  /** @param {string} endpoint */
+  unsubscribe: (endpoint) => request('DELETE', '/v1/push', { endpoint }),
 
   /** @param {string} id */
   endGrant: (id) => request('DELETE', `/v1/grants/${encodeURIComponent(id)}`),

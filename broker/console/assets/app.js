@@ -3,18 +3,26 @@
 import { ApiError, api, now } from './api.js';
 import { Feed } from './feed.js';
 import { EXPLAINED, commandOf } from './keys.js';
+import { Notices } from './notices.js';
 import { foreign, h, setAttribute, setText, show } from './render.js';
-import { counts, initial, reduce, waits } from './store.js';
+import { alikeOf, counts, initial, reduce, waits } from './store.js';
 import { span } from './time.js';
 import { agentsView } from './views/agents.js';
+import { alikeView } from './views/alike.js';
 import { callView } from './views/call.js';
 import { inboxView } from './views/inbox.js';
 import { grantsView } from './views/grants.js';
+import { historyView } from './views/history.js';
 import { liveView } from './views/live.js';
+import { overviewView } from './views/overview.js';
+import { policyView } from './views/policy.js';
+import { toolsView } from './views/tools.js';
 
 /** How often the held calls are read anyway: not every approver may read the stream of what they decide. */
 const POLL = 10_000;
 const SETTLE = 150;
+/** The least time between two pictures of what the stream tells, in ms. */
+const SLOWEST_PICTURE = 100;
 /** A clock that jumped this far was asleep. */
 const ASLEEP = 15_000;
 const STALE = 3000;
@@ -26,19 +34,36 @@ const STALE = 3000;
 const $ = (id) => document.getElementById(id);
 
 let state = initial();
+const notices = new Notices();
 /** @type {any} */
 let view = null;
-let drawing = false;
+/** @type {''|'later'|'now'} */
+let drawing = '';
+/** @type {any} */
+let drawLater = null;
+let drawnAt = 0;
+let drawingTook = 0;
 
-/** @param {import('./store.js').Action} action */
+/**
+ * Draws soon: what the stream tells never so often that a person who does something has
+ * to wait for it.
+ * @param {import('./store.js').Action} action
+ */
 function dispatch(action) {
   state = reduce(state, action);
-  if (drawing) return;
-  drawing = true;
-  queueMicrotask(() => {
-    drawing = false;
-    draw();
-  });
+  const wait = action.type === 'records' ? drawnAt + Math.max(SLOWEST_PICTURE, 4 * drawingTook) - performance.now() : 0;
+  if (drawing === 'now' || (drawing === 'later' && wait > 0)) return;
+  clearTimeout(drawLater);
+  drawing = wait > 0 ? 'later' : 'now';
+  if (wait > 0) drawLater = setTimeout(drawNow, wait);
+  else queueMicrotask(drawNow);
+}
+
+function drawNow() {
+  drawing = '';
+  drawnAt = performance.now();
+  draw();
+  drawingTook = performance.now() - drawnAt;
 }
 
 const feed = new Feed(
@@ -60,6 +85,7 @@ const feed = new Feed(
       if (recovered) refreshSoon(0);
     },
     viewer: (viewer) => dispatch({ type: 'viewer', viewer }),
+    replica: (replica) => dispatch({ type: 'replica', replica }),
     lost: () => void checkLogin(),
     reset() {
       dispatch({ type: 'reset' });
@@ -71,33 +97,53 @@ const feed = new Feed(
 
 /** @type {any} */
 let planned = null;
+let plannedAt = Infinity;
+let refreshedAt = -Infinity;
+let refreshTook = 0;
 let refreshing = false;
 let again = false;
 
-/** @param {number} ms */
+/**
+ * Plans to read the held calls: not later than planned already, and, however much happens,
+ * a while after they were read last.
+ * @param {number} ms
+ */
 function refreshSoon(ms) {
+  const at = Math.max(performance.now() + ms, refreshedAt + 4 * refreshTook);
+  if (at >= plannedAt) return;
   clearTimeout(planned);
-  planned = setTimeout(refresh, ms);
+  plannedAt = at;
+  planned = setTimeout(refresh, at - performance.now());
+}
+
+function refreshNever() {
+  clearTimeout(planned);
+  plannedAt = Infinity;
 }
 
 /** Reads the held calls; once more if it was asked for meanwhile. */
 async function refresh() {
+  refreshNever();
   if (refreshing) {
     again = true;
     return;
   }
   refreshing = true;
   again = false;
-  clearTimeout(planned);
+  const from = performance.now();
   try {
-    dispatch({ type: 'held', calls: await api.held(), at: Date.now() });
+    const calls = await api.held();
+    dispatch({ type: 'held', calls, at: Date.now() });
+    notices.tell(calls.filter((c) => c.may_vote));
     await settleVanished();
   } catch (e) {
     failed(e);
   } finally {
     refreshing = false;
+    refreshedAt = performance.now();
+    refreshTook = refreshedAt - from;
   }
-  refreshSoon(again || missing() ? SETTLE * 3 : POLL);
+  if (state.viewer) refreshSoon(again || missing() ? SETTLE * 3 : POLL);
 }
 
 let patience = 5;
@@ -177,6 +223,7 @@ const page = {
     return api.call(call.call_id);
   }),
   viewer: () => state.viewer?.principal ?? '',
+  alike: (call) => alikeOf(state, call.alike ?? '').length,
   forget(/** @type {string[]} */ ids) {
     for (const id of ids) asked.delete(id);
     dispatch({ type: 'forget', ids });
@@ -186,18 +233,36 @@ const page = {
 /** The pages by their path, and their links in the bar; what is none of them is the inbox. */
 const PAGES = /** @type {Record<string, {link: string, view: (query: string) => any}>} */ ({
   '/live': { link: 'to-live', view: (query) => liveView({ filter: new URLSearchParams(query).get('q') ?? '', setFilter }) },
+  '/history': { link: 'to-history', view: historyView },
+  '/overview': { link: 'to-overview', view: overviewView },
   '/grants': { link: 'to-grants', view: grantsView },
   '/agents': { link: 'to-agents', view: agentsView },
+  '/tools': { link: 'to-tools', view: toolsView },
+  '/policy': { link: 'to-policy', view: policyView },
 });
-const INBOX = { link: 'to-inbox', view: () => inboxView(page) };
+/** Pages about one thing, by the beginning of their path. */
+const ABOUT = /** @type {Record<string, (id: string) => any>} */ ({
+  calls: (id) => callView(id, page),
+  alike: (key) => alikeView(key, page),
+});
+const INBOX = { link: 'to-inbox', view: () => inboxView(page, notices.element) };
 
 function route() {
   if (!state.viewer) return;
   const [path, query = ''] = location.hash.slice(1).split('?');
-  const call = /^\/calls\/([^/]+)$/.exec(path);
-  const shown = call ? { link: '', view: () => callView(decodeURIComponent(call[1]), page) } : Object.hasOwn(PAGES, path) ? PAGES[path] : INBOX;
+  const [, kind, id] = /^\/(calls|alike)\/([^/]+)$/.exec(path) ?? [];
+  const shown = kind ? { link: '', view: () => ABOUT[kind](decoded(id)) } : Object.hasOwn(PAGES, path) ? PAGES[path] : INBOX;
   open(shown.view(query));
   for (const { link } of [INBOX, ...Object.values(PAGES)]) setAttribute($(link), 'aria-current', link === shown.link ? 'page' : false);
+}
+
+/** @param {string} text of the address, where anything can stand */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** @param {string} q */
@@ -229,16 +294,28 @@ function draw() {
 function drawLink() {
   const { status, since, retryAt } = state.link;
   const at = Date.now();
-  const text = state.inbox.error && status === 'live' ? 'behind' : status === 'waiting' || status === 'connecting' ? 'not live' : status;
+  const trouble = troubleOf(state.replica);
+  const text = (state.inbox.error || trouble) && status === 'live' ? 'behind' : status === 'waiting' || status === 'connecting' ? 'not live' : status;
   setText($('link-text'), text);
   setAttribute($('link'), 'data-status', text);
   const stale = status !== 'live' && at - liveUntil > STALE;
   const retry = retryAt && retryAt > at ? ` Next try in ${span(retryAt - at + 999)}.` : '';
-  show($('banner'), Boolean(state.viewer) && (stale || state.inbox.error !== ''));
+  show($('banner'), Boolean(state.viewer) && (stale || state.inbox.error !== '' || trouble !== ''));
   if (status === 'live') liveUntil = at;
   setText($('banner'), stale && status === 'catching up' ? 'Catching up: what you see is behind.'
-    : stale ? `Not live for ${span(at - Math.min(liveUntil, since || at))}: what you see may have changed.${retry}` : state.inbox.error);
+    : stale ? `Not live for ${span(at - Math.min(liveUntil, since || at))}: what you see may have changed.${retry}`     : state.inbox.error || trouble);
 }
+
+/**
+ * What is wrong with the replica that the page is of, in words.
+ * @param {import('./types.js').Replica|undefined} replica
+ */
+function troubleOf(replica) {
+  if (replica && !replica.log_available) return 'The log cannot be reached: nothing can be decided or done until it is back.';
+  if (replica && replica.behind_seconds * 1000 > STALE) return `The broker's history is ${span(replica.behind_seconds * 1000)} behind: what you see may be old.`;
+  return '';
+}
+
 
 let liveUntil = Date.now();
 let announced = '';
@@ -260,7 +337,7 @@ function announce(waiting, mine) {
 
 function showLogin() {
   feed.stop();
-  clearTimeout(planned);
+  refreshNever();
   state = initial();
   view = null;
   show($('me'), false);
@@ -302,7 +379,9 @@ function listen() {
 
 /** @param {KeyboardEvent} e */
 function onKey(e) {
-  const command = commandOf(e, { tag: document.activeElement?.tagName ?? '', dialog: $('help').open });
+  const at = document.activeElement;
+  const types = !(at instanceof HTMLInputElement && at.type === 'checkbox'); // into a box nothing is typed
+  const command = commandOf(e, { tag: types ? at?.tagName ?? '' : '', dialog: $('help').open });
   if (!command || !state.viewer) return;
   if (command === 'help') $('help').showModal();
   else if (!view?.command(command)) return;
@@ -321,6 +400,7 @@ async function start() {
   route();
   feed.connect();
   void loadHistory();
+  notices.resume();
 }
 
 void start();

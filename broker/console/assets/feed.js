@@ -20,6 +20,7 @@ const LONGEST_WAIT = 15_000;
  * @property {(records: import('./types.js').StreamRecord[]) => void} records
  * @property {(link: import('./types.js').Link) => void} link
  * @property {(viewer: import('./types.js').Viewer) => void} viewer
+ * @property {(status: import('./types.js').Replica|undefined) => void} replica how the replica is that the stream is of
  * @property {() => void} lost the connection ended in a way that may be for want of a login
  * @property {() => void} reset the cursor was not one of this log: begin anew
  */
@@ -79,12 +80,16 @@ export class Feed {
     switch (frame.type) {
       case 'hello':
         this.listener.viewer(frame.viewer);
+        this.listener.replica(frame.status);
         this.#say(frame.live ? 'live' : 'catching up');
         break;
       case 'caught_up':
         this.failures = 0;
         this.#flush();
         this.#say('live');
+        break;
+      case 'status':
+        this.listener.replica(frame.status);
         break;
       case 'record':
         this.#keep(frame);

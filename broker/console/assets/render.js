@@ -3,7 +3,7 @@
 
 import { segments } from './visible.js';
 
-const ATTRIBUTES = /^(id|class|type|name|for|role|tabindex|title|rows|maxlength|required|hidden|lang|open|datetime|placeholder|autocomplete|spellcheck|method|aria-[a-z]+|data-[a-z]+)$/;
+const ATTRIBUTES = /^(id|class|type|name|for|role|tabindex|title|rows|maxlength|required|hidden|lang|open|datetime|placeholder|autocomplete|spellcheck|method|scope|aria-[a-z]+|data-[a-z]+)$/;
 const OWN_LINK = /^(#\/|\/login(\?|$))/;
 
 /**

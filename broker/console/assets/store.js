@@ -10,6 +10,7 @@ import { apply, kindOf, merge } from './calls.js';
  * @typedef {object} State
  * @property {import('./types.js').Viewer|null} viewer
  * @property {import('./types.js').Link} link
+ * @property {import('./types.js').Replica} [replica]
  * @property {{at: number, error: string}} inbox when the held calls were last read, and why they could not be
  * @property {Map<string, HeldCall>} held that wait, and that were decided while they were on the page
  * @property {Map<string, Call>} calls seen lately, in the order of their opening
@@ -34,6 +35,7 @@ export function initial() {
 /**
  * @typedef {{type: 'viewer', viewer: import('./types.js').Viewer}
  *   | {type: 'link', link: import('./types.js').Link}
+ *   | {type: 'replica', replica: import('./types.js').Replica|undefined}
  *   | {type: 'records', records: import('./types.js').StreamRecord[]}
  *   | {type: 'history', calls: Call[]}
  *   | {type: 'held', calls: HeldCall[], at: number}
@@ -54,6 +56,8 @@ export function reduce(state, action) {
       return { ...state, viewer: action.viewer };
     case 'link':
       return { ...state, link: action.link };
+    case 'replica':
+      return { ...state, replica: action.replica };
     case 'records':
       return addRecords(state, action.records);
     case 'history':
@@ -152,7 +156,8 @@ function addCall(state, call) {
  */
 function withNews(card, fresh, seen) {
   const merged = seen ? merge(/** @type {HeldCall} */ (seen), card) : card;
-  return { ...merged, may_vote: fresh.may_vote, why_not: fresh.why_not, step_up: fresh.step_up, digest: fresh.digest, sentence: fresh.sentence, asked: fresh.asked, arguments: fresh.arguments, arguments_erased: fresh.arguments_erased };
+  const { may_vote, why_not, step_up, digest, sentence, asked, arguments: exact, arguments_erased, justification, annotations, precedents, quorum, alike } = fresh;
+  return { ...merged, may_vote, why_not, step_up, digest, sentence, asked, arguments: exact, arguments_erased, justification, annotations, precedents, quorum, alike };
 }
 
 /** @param {Map<string, Call>} calls */
@@ -189,13 +194,42 @@ export function counts(state) {
 }
 
 /**
- * The ids of cards, the earliest deadline first.
+ * The ids of cards, the earliest deadline first, and of those within a minute what
+ * destroys first.
  * @param {State} state
  */
-export function byDeadline(state) {
+export function byUrgency(state) {
+  const minute = (/** @type {HeldCall} */ c) => (c.expires ?? '~').slice(0, 16);
+  const risk = (/** @type {HeldCall} */ c) => (c.annotations?.destructive ? '0' : '1');
   return [...state.held.values()]
-    .sort((a, b) => compare(a.expires ?? '~', b.expires ?? '~') || compare(a.call_id, b.call_id))
+    .sort((a, b) => compare(minute(a), minute(b)) || compare(risk(a), risk(b)) || compare(a.expires ?? '~', b.expires ?? '~') || compare(a.call_id, b.call_id))
     .map((c) => c.call_id);
+}
+
+/**
+ * The calls that can be decided together: they wait for the same people, and differ only
+ * in their arguments and in whom they are for.
+ * @param {State} state
+ * @param {string} key
+ */
+export function alikeOf(state, key) {
+  return groups(state.held).get(key) ?? [];
+}
+
+/** @type {WeakMap<Map<string, HeldCall>, Map<string, HeldCall[]>>} */
+const grouped = new WeakMap();
+
+/**
+ * Held calls that the viewer may decide, by what makes them alike; found once for each state.
+ * @param {Map<string, HeldCall>} held
+ */
+function groups(held) {
+  let found = grouped.get(held);
+  if (!found) {
+    found = Map.groupBy([...held.values()].filter((c) => c.alike && waits(c) && c.may_vote), (c) => c.alike ?? '');
+    grouped.set(held, found);
+  }
+  return found;
 }
 
 /**

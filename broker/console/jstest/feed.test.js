@@ -29,7 +29,7 @@ function stage() {
   const feed = new Feed(world, {
     records: (r) => heard.records.push(...r),
     link: (l) => heard.links.push(l),
-    viewer: () => heard.viewers++,
+    replica: () => {}, viewer: () => heard.viewers++,
     lost: () => heard.lost++,
     reset: () => heard.resets++,
   });

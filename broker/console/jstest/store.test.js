@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MAX_CALLS, arrange, byDeadline, counts, initial, reduce, splitPosition } from '../assets/store.js';
+import { MAX_CALLS, arrange, byUrgency, counts, initial, reduce, splitPosition } from '../assets/store.js';
 import { matches } from '../assets/views/live.js';
 
 let index = 0;
@@ -149,7 +149,7 @@ test('a reset forgets all but who looks', () => {
 
 test('the earliest deadline comes first', () => {
   const s = run([{ type: 'held', calls: [held('late', { expires: '2026-11-24T05:00:00Z' }), held('soon', { expires: '2026-11-24T03:10:00Z' })], at: 1 }]);
-  assert.deepEqual(byDeadline(s), ['soon', 'late']);
+  assert.deepEqual(byUrgency(s), ['soon', 'late']);
 });
 
 test('nothing moves under the pointer', () => {

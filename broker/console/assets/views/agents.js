@@ -3,11 +3,15 @@
 import { ApiError, api, now } from '../api.js';
 import { foreign, h, setForeign, setText, show } from '../render.js';
 import { ago } from '../time.js';
+import { row } from './live.js';
 
 /**
  * @typedef {import('../types.js').Agent} Agent
  * @typedef {import('../types.js').Revocation} Revocation
  */
+
+/** How many of an agent's calls are shown. */
+const LAST = 10;
 
 export function agentsView() {
   const error = h('p', { class: 'error', role: 'alert' });
@@ -49,7 +53,9 @@ export function agentsView() {
       h('header', {}, h('h2', {}, foreign(a.agent)), isStopped ? h('span', { class: 'chip bad' }, 'stopped') : null, h('span', { class: 'deadline' }, `last ${ago(a.last, now())}`)),
       h('p', {}, a.principals.length > 0 ? 'For ' : 'On its own', ...listed(a.principals)),
       h('p', { class: 'muted' }, 'Calls ', ...listed(a.tools)),
-      h('p', {}, `${a.calls} calls, ${a.denied} denied, ${a.held} waiting now`),
+      h('p', {}, `${a.calls} calls, ${a.denied} denied, ${a.held} waiting now. `, h('a', { href: `#/history?agent=${encodeURIComponent(a.agent)}` }, 'Step by step')),
+      a.owner ? h('p', { class: 'muted' }, 'Answered for by ', foreign(a.owner), a.purpose ? ': ' : '', foreign(a.purpose ?? '')) : null,
+      lastCalls(a.agent),
       isStopped ? null : asking('Stop this agent…', `Stop ${a.agent} for everybody, at once? Its calls are refused, those that wait are closed, those that run are cancelled.`,
         'Stop it', 'danger', (reason) => api.revoke('agent', a.agent, reason)));
   }
@@ -100,6 +106,32 @@ export function agentsView() {
       }
     }
   }
+}
+
+/**
+ * What an agent did last, once somebody wants to know.
+ * @param {string} agent
+ */
+function lastCalls(agent) {
+  const list = h('ol', { class: 'feed' });
+  const told = h('p', { class: 'muted' });
+  let asked = false;
+  return h('details', { ontoggle: async () => {
+    if (asked) return;
+    asked = true;
+    try {
+      const { items } = await api.history({ agent }, { limit: LAST });
+      list.replaceChildren(...items.map((call) => {
+        const item = h('li', {});
+        row(item, call);
+        return item;
+      }));
+      setText(told, items.length === 0 ? 'None that you may see.' : '');
+    } catch (e) {
+      asked = false;
+      setForeign(told, e instanceof ApiError ? e.message : 'The page failed to show them.');
+    }
+  } }, h('summary', {}, 'Last calls'), told, list);
 }
 
 /** @param {string[]} names */

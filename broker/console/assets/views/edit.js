@@ -66,7 +66,7 @@ export class EditStep {
  */
 export function diffView(found) {
   const words = { same: '', gone: 'was', new: 'now' };
-  return h('div', { class: 'diff-lines', role: 'group', 'aria-label': 'what changes' }, ...found.map((l) => {
+  return h('div', { class: 'diff-lines', tabindex: 0, role: 'group', 'aria-label': 'what changes' }, ...found.map((l) => {
     const text = h('code', {}, ...pieces(l.text));
     return h('div', { class: `line ${l.kind}` }, h('span', { class: 'what' }, words[l.kind]), text);
   }));

@@ -1,16 +1,20 @@
-// The calls that wait for people, the earliest deadline first.
+// The calls that wait for people, the earliest deadline first. Of a thousand only those are
+// on the page that somebody has come to.
 
 import { h, keyed, setText, show } from '../render.js';
-import { arrange, byDeadline, waits } from '../store.js';
+import { arrange, byUrgency, waits } from '../store.js';
 import { Card } from './card.js';
 
 /** How long a card stays after it was decided, in ms. */
 const LINGER = 8000;
+/** How many cards are on the page at first, and how many more when its end comes into view. */
+const WINDOW = 20;
 
 /**
  * @param {import('./card.js').Deciding & {forget: (ids: string[]) => void}} page
+ * @param {HTMLElement} notices the switch for them
  */
-export function inboxView(page) {
+export function inboxView(page, notices) {
   /** @type {Map<string, Card>} */
   const cards = new Map();
   /** @type {Map<string, number>} when a card was first seen to be decided */
@@ -19,6 +23,7 @@ export function inboxView(page) {
   let order = [];
   let pointed = false;
   let touched = 0;
+  let limit = WINDOW;
   const list = h('div', {
     class: 'cards',
     onpointerenter: (/** @type {PointerEvent} */ e) => { pointed = e.pointerType !== 'touch'; },
@@ -27,7 +32,9 @@ export function inboxView(page) {
   });
   const empty = h('div', { class: 'empty' }, h('p', {}, 'Nothing waits for you.'),
     h('p', { class: 'muted' }, 'Calls that a policy holds appear here as they are made. ', h('a', { href: '#/live' }, 'See what agents do now')));
-  const element = h('section', { 'aria-labelledby': 'inbox-title' }, h('h1', { id: 'inbox-title' }, 'Waiting for people'), list, empty);
+  const more = h('button', { type: 'button', class: 'more-cards', onclick: () => extend(true) });
+  const element = h('section', { 'aria-labelledby': 'inbox-title' }, h('div', { class: 'heading' }, h('h1', { id: 'inbox-title' }, 'Waiting for people'), notices), list, more, empty);
+  new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && extend(false), { rootMargin: '600px' }).observe(more);
   /** @type {import('../store.js').State|undefined} */
   let last;
 
@@ -36,8 +43,8 @@ export function inboxView(page) {
   /** @param {import('../store.js').State} state */
   function update(state) {
     last = state;
-    order = arrange(order, byDeadline(state), steady());
-    const items = order.map((id) => /** @type {import('../types.js').HeldCall} */ (state.held.get(id)));
+    order = arrange(order, byUrgency(state), steady());
+    const items = order.slice(0, limit).map((id) => /** @type {import('../types.js').HeldCall} */ (state.held.get(id)));
     keyed(list, items, {
       key: (call) => call.call_id,
       create(call) {
@@ -47,11 +54,23 @@ export function inboxView(page) {
       },
       update: (_, call) => cards.get(call.call_id)?.update(call),
     });
+    const there = new Set(items.map((c) => c.call_id));
     for (const id of cards.keys()) {
-      if (!state.held.has(id)) cards.delete(id);
+      if (!there.has(id)) cards.delete(id);
     }
+    const rest = order.length - items.length;
+    show(more, rest > 0);
+    setText(more, `Show ${Math.min(rest, WINDOW)} more of ${rest}`);
     show(empty, items.length === 0 && state.inbox.at > 0);
     setText(/** @type {Element} */ (empty.firstChild), state.inbox.error || 'Nothing waits for you.');
+  }
+
+  /** @param {boolean} go whether the first of what is new gets the focus */
+  function extend(go) {
+    const from = limit;
+    limit += WINDOW;
+    if (last) update(last);
+    if (go) cards.get(order[from])?.element.focus();
   }
 
   /** Nothing moves while somebody points at the list, touched it just now, or answers a question in it. */
@@ -95,6 +114,7 @@ export function inboxView(page) {
     const at = selected();
     if (command === 'next' || command === 'previous') {
       const to = at < 0 ? 0 : Math.min(order.length - 1, Math.max(0, at + (command === 'next' ? 1 : -1)));
+      if (to >= limit) extend(false);
       const card = cards.get(order[to]);
       card?.element.focus({ preventScroll: true });
       card?.element.scrollIntoView({ block: 'nearest' });
@@ -114,7 +134,7 @@ export function cardCommand(card, command) {
     case 'deny':
     case 'edit':
     case 'grant':
-      card?.steps.ask(/** @type {import('./card.js').Question} */ (command));
+      card?.steps.ask(/** @type {import('./steps.js').Question} */ (command));
       return true;
     case 'confirm':
       card?.steps.confirm();

@@ -8,7 +8,7 @@ import { partiesOf, stateOf } from './words.js';
 
 /** @typedef {import('../types.js').Call} Call */
 
-const SHOWN = 200;
+const SHOWN = 100;
 
 /**
  * @param {{filter: string, setFilter: (q: string) => void}} page
@@ -51,22 +51,24 @@ export function liveView(page) {
     order = pointed && order.length > 0 ? arrange(order, wanted.filter((id) => order.includes(id)), true) : wanted;
     setText(later, waiting > 0 ? `${waiting} newer: move the pointer away to see them` : '');
     const items = order.map((id) => /** @type {Call} */ (state.calls.get(id))).filter(Boolean);
-    keyed(list, items, { key: (c) => c.call_id, create: () => h('li', {}), update: row });
+    keyed(list, items, { key: (c) => c.call_id, create: () => h('li', {}), update: (node, c) => row(node, c) });
     show(empty, items.length === 0);
     setText(empty, filter ? 'No call of late fits.' : 'No calls yet.');
   }
 }
 
 /**
+ * Fills a row of a list of calls.
  * @param {HTMLElement} node
  * @param {Call} call
+ * @param {(time: string) => string} [when] how its time is written
  */
-function row(node, call) {
+export function row(node, call, when = clockTime) {
   const why = call.state === 'closed' && call.outcome !== 'result' ? call.reason : '';
   const link = node.querySelector('a') ?? h('a', { class: 'tool', href: `#/calls/${encodeURIComponent(call.call_id)}` });
   link.replaceChildren(foreign(call.tool || 'a call'));
   const parts = [
-    h('time', { datetime: call.opened }, clockTime(call.opened)), chip(call), link, parties(call),
+    h('time', { datetime: call.opened }, when(call.opened)), chip(call), link, parties(call),
     h('span', { class: 'took' }, duration(call.duration_ms)),
     h('span', { class: 'decided' }, ...call.policies.map((p) => h('code', { class: 'policy' }, foreign(p))), why ? foreign(why, { class: 'foreign reason' }) : null),
   ];

@@ -47,7 +47,16 @@ export function reasonList(reasons) {
   return h('ul', { class: 'reasons' }, ...[...about.values()].map((r) => h('li', {},
     h('code', { class: 'policy' }, foreign(r.policy || 'no policy permits it')),
     r.reason ? foreign(r.reason, { class: 'foreign reason' }) : null,
-    r.links.size > 0 ? h('small', {}, 'about ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(link)])) : null)));
+    r.links.size > 0 ? h('small', {}, 'asked about ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(nameOf(link))])) : null)));
+}
+
+/**
+ * A link of a chain in words: User::"alice" is alice, Agent::"copilot" is agent copilot.
+ * @param {string} link
+ */
+function nameOf(link) {
+  const [, kind, name] = /^(User|Agent)::"([^"\\]+)"$/.exec(link) ?? [];
+  return name ? `${kind === 'Agent' ? 'agent ' : ''}${name}` : link;
 }
 
 /** @param {string|undefined} time */
