@@ -40,7 +40,7 @@ func TestALoadedPageStaysQuickAndSmall(t *testing.T) {
 	})()`))
 	ask[bool](b, `(() => {
 		window.took = [];
-		new PerformanceObserver((list) => list.getEntries().forEach((e) => e.interactionId && window.took.push([e.name, e.duration]))).observe({ type: 'event', durationThreshold: 16, buffered: false });
+		new PerformanceObserver((list) => list.getEntries().forEach((e) => e.interactionId && window.took.push([e.name, e.duration, Math.round(e.processingEnd - e.processingStart)]))).observe({ type: 'event', durationThreshold: 16, buffered: false });
 		return true;
 	})()`)
 
@@ -68,7 +68,8 @@ func TestALoadedPageStaysQuickAndSmall(t *testing.T) {
 	calls.Wait()
 	t.Logf("with %d open holds and 500 events a second: %s", openHolds, ask[string](b, `(() => {
 		const d = window.took.sort((a, b) => a[1] - b[1]);
-		return d.length + ' events took 16 ms or more; half of them less than ' + d[d.length >> 1]?.[1] + ' ms; the longest ' + d.slice(-6).map((x) => x.join(' ')).join(', ');
+		return d.length + ' events took 16 ms or more; half of them less than ' + d[d.length >> 1]?.[1] + ' ms; the longest ' +
+			d.slice(-6).map((x) => x[0] + ' ' + x[1]).join(', ') + '; of that the page itself worked at most ' + Math.max(0, ...d.map((x) => x[2])) + ' ms';
 	})()`))
 
 	b.do(chromedp.Click("#to-live"))
