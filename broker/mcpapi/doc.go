@@ -29,6 +29,13 @@
 //     reaches who called: as a request on the call's stream in the revisions with sessions, by
 //     several round trips since 2026-07-28, whatever the upstream itself speaks.
 //
+// # What a request can say to the broker
+//
+// Two members of a request's _meta are for the broker, and go no further:
+// dev.deed/idempotency_key, under which a repeat is the same call, and
+// dev.deed/justification, why the agent makes the call, in at most 1000 bytes. People who
+// decide on a held call are shown it as the agent's own words, which nobody has verified.
+//
 // # Held calls
 //
 // A client learns of a held call in the best way that it understands:

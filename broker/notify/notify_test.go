@@ -1,6 +1,7 @@
 package notify_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -333,6 +334,62 @@ func TestAFirstStartTellsWhatWaits(t *testing.T) {
 		after(time.Second)
 		if got := leads.said(); len(got) != 2 {
 			t.Errorf("said %v", got)
+		}
+	})
+}
+
+// dying takes a message, and the broker is gone before it hears of that.
+type dying struct{ *box }
+
+func (d dying) Send(ctx context.Context, m notify.Message) error {
+	_ = d.box.Send(ctx, m)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func TestWhatMayHaveBeenSentIsSentAgainUnderTheSameID(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, first, second := newScene(t, toLeads), &box{}, &box{}
+		_, stop := s.run(map[string]notify.Limited{"leads": {Channel: dying{first}}})
+		after(time.Second)
+		in := s.hold("c1", time.Hour)
+		after(time.Second)
+		stop()
+		_, stop = s.run(map[string]notify.Limited{"leads": {Channel: second}})
+		defer stop()
+		after(time.Second)
+		s.approve("c1", in, "bob")
+		after(time.Second)
+		if got := first.messages(); len(got) != 1 || got[0].ID != "c1.leads.held" {
+			t.Errorf("before: %v", first.said())
+		}
+		if got := second.messages(); len(got) != 2 || got[0].ID != "c1.leads.held" || got[1].First != "c1.leads.held" {
+			t.Errorf("after: %v", second.said())
+		}
+	})
+}
+
+func TestALogThatIsAnotherIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, leads := newScene(t, toLeads), &box{}
+		channels := map[string]notify.Limited{"leads": {Channel: leads}}
+		_, stop := s.run(channels)
+		for n := range 5 {
+			s.hold(fmt.Sprintf("old-%d", n), time.Hour)
+		}
+		after(time.Minute)
+		stop()
+		s.log = newMemory() // restored from before all that
+		_, stop = s.run(channels)
+		defer stop()
+		after(time.Second)
+		s.hold("new", time.Hour)
+		after(time.Minute)
+		got := leads.messages()
+		if last := got[len(got)-1]; last.CallID != "new" || len(got) != 6 {
+			t.Errorf("said %v", leads.said())
 		}
 	})
 }

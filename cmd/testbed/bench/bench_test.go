@@ -182,7 +182,7 @@ func TestParseStat(t *testing.T) {
 
 func TestFlagsAreChecked(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"-subjects", "nginx"}, {"-connections", "0"}, {"-connections", "x"}, {"-rounds", "0"}, {"extra"}, {"-time", "-1s"}} {
+	for _, args := range [][]string{{"-subjects", "nginx"}, {"-connections", "0"}, {"-connections", "x"}, {"-rounds", "0"}, {"extra"}, {"-time", "-1s"}, {"-viewers", "2001"}, {"-viewers", "10", "-rate", "0"}} {
 		if _, err := parseOptions(args, &bytes.Buffer{}); err == nil {
 			t.Errorf("%q was accepted", args)
 		}

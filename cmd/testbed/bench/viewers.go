@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -196,6 +195,6 @@ func (a *audience) write(out io.Writer, asJSON bool) error {
 	if !a.Met {
 		word = "MISSED"
 	}
-	p.line("%-6s p50 with viewers is %+.1f %%, target %s", word, 100*a.Slower, strings.TrimSuffix(fmt.Sprintf("%+.0f %%", 100*a.Target), "\n"))
+	p.line("%-6s p50 with viewers is %+.1f %%, target %+.0f %%", word, 100*a.Slower, 100*a.Target)
 	return p.err
 }

@@ -15,9 +15,13 @@ import (
 	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
+
+// goodbye is how long a stream may take to end.
+const goodbye = 5 * time.Second
 
 // watchers is the process in which viewers read.
 type watchers struct {
@@ -93,7 +97,7 @@ func watch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return fmt.Errorf("bench: read order: %w", err)
 	}
 	var total atomic.Int64
-	conns := make([]net.Conn, order.Viewers)
+	conns := make([]*net.TCPConn, order.Viewers)
 	connecting, joined := errgroup.WithContext(ctx)
 	connecting.SetLimit(16)
 	for i := range conns {
@@ -117,10 +121,13 @@ func watch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	_, err = io.Copy(io.Discard, in) // until the input ends
+	for _, c := range conns {        // what is on its way is read to its end
+		err = errors.Join(err, c.CloseWrite(), c.SetReadDeadline(time.Now().Add(goodbye)))
+	}
+	_ = reading.Wait() // a stream that does not end is closed all the same
 	for _, c := range conns {
 		err = errors.Join(err, c.Close())
 	}
-	_ = reading.Wait() // they were closed
 	if _, printed := fmt.Fprintln(stdout, total.Load()); printed != nil {
 		return printed
 	}
@@ -128,14 +135,18 @@ func watch(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 }
 
 // join opens a stream.
-func join(ctx context.Context, base, token string) (net.Conn, error) {
+func join(ctx context.Context, base, token string) (*net.TCPConn, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
+	dialed, err := new(net.Dialer).DialContext(ctx, "tcp", u.Host)
 	if err != nil {
 		return nil, err
+	}
+	conn, ok := dialed.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(errors.New("it is no TCP connection"), dialed.Close())
 	}
 	_, err = fmt.Fprintf(conn, "GET /v1/stream?batch=1 HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", u.Host, token)
