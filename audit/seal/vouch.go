@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,6 +32,17 @@ func (k *Key) Vouch(a audit.StatementKey) (audit.StatementKey, error) {
 	}
 	a.Note = string(signed)
 	return a, nil
+}
+
+// Derive is a secret that whoever has the key, and nobody else, comes to: one for each purpose. The
+// signature that it is made of is never shown (Ed25519 signs the same text in the same way).
+func (k *Key) Derive(purpose string) ([]byte, error) {
+	signed, err := note.Sign(&note.Note{Text: "deed secret v1\n" + strings.ReplaceAll(purpose, "\n", " ") + "\n"}, k.signer)
+	if err != nil {
+		return nil, fmt.Errorf("derive secret: %w", err)
+	}
+	sum := sha256.Sum256(signed)
+	return sum[:], nil
 }
 
 // OpenVouch verifies that one of the keys vouches for an announcement.

@@ -72,6 +72,11 @@ type Config struct {
 	// Notices subscribes to what upstreams tell of themselves; may be nil.
 	Notices func(notify func(upstream string, n tools.Notice))
 
+	// Replica is this process's name among those that share the log, and StateKey a secret of
+	// theirs; nil: what clients bring back is good at this process only.
+	Replica  string
+	StateKey []byte
+
 	Version string // of the product
 	Logger  *slog.Logger
 	Limits  Limits

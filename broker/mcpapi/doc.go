@@ -55,7 +55,11 @@
 // and is that of the same principal through the same agents alone, for at most a day. tasks/cancel
 // cancels the call. A tool that asks something in the middle of a task gets no answer.
 //
-// The requestState is authenticated, and good only for the identity and the call that it was given to.
+// The requestState is authenticated, and good only for the identity and the call that it was given to;
+// of a held call it is good at every replica, and after a restart. What a tool asks in the middle of a
+// call is waited for by the replica that runs it: an answer that reaches another one is refused,
+// and told which it has to reach. With several replicas behind one name, route a client's
+// requests to one of them.
 //
 // # Repeats
 //

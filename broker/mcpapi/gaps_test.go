@@ -128,6 +128,50 @@ func TestCallsHaveADeadline(t *testing.T) {
 	}
 }
 
+// A tool asks a client of the revisions with sessions on the stream of its own call: no other
+// stream is needed, and an answer that does not come holds nothing up for long.
+func TestAClientWithoutAStreamOfItsOwnIsAsked(t *testing.T) {
+	t.Parallel()
+	for _, answers := range []bool{true, false} {
+		s := serve(t, func(c *mcpapi.Config) { c.Limits.CallTimeout = 2 * time.Second })
+		s.caller.call = func(ctx context.Context, r broker.Request) (*broker.Reply, error) {
+			said, err := r.Ask(ctx, json.RawMessage(`{"q":{"method":"sampling/createMessage","params":{"messages":[],"maxTokens":1}}}`))
+			if err != nil {
+				return nil, &broker.Error{Kind: broker.Upstream, Public: "nobody answered"}
+			}
+			return &broker.Reply{CallID: "c1", Answer: toolstest.Text(string(said))}, nil
+		}
+		opened := s.send(t, "/mcp", `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{"sampling":{}},"clientInfo":{"name":"hand","version":"1"}}}`)
+		session := opened.header.Get("Mcp-Session-Id")
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/mcp", strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__echo"}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, value := range map[string]string{"Authorization": "Bearer alice", "Content-Type": "application/json", "Accept": "application/json, text/event-stream", "Mcp-Session-Id": session} {
+			r.Header.Set(key, value)
+		}
+		response, err := s.Client().Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last string
+		lines := bufio.NewScanner(response.Body)
+		for lines.Scan() {
+			data, ok := strings.CutPrefix(lines.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			if last = data; answers && strings.Contains(data, "sampling/createMessage") {
+				s.send(t, "/mcp", `{"jsonrpc":"2.0","id":"deed-1","result":{"model":"m","role":"assistant","content":{"type":"text","text":"sampled"}}}`, "Mcp-Session-Id", session)
+			}
+		}
+		_ = response.Body.Close()
+		if want := map[bool]string{true: "sampled", false: "nobody answered"}[answers]; !strings.Contains(last, want) {
+			t.Errorf("it ends as %s, want %s", last, want)
+		}
+	}
+}
+
 func TestBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(c *mcpapi.Config) { c.Limits.MaxBytes = 300 })

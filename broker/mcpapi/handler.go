@@ -72,8 +72,12 @@ func New(cfg Config) (*Handler, error) {
 		conversations: newConversations(cfg.Limits.MaxSessionsPerIdentity),
 		known:         cfg.Scopes.all(),
 		mux:           http.NewServeMux(),
-		key:           []byte(rand.Text()),
+		key:           cfg.StateKey,
 	}
+	if h.key == nil {
+		h.key = []byte(rand.Text())
+	}
+	h.conversations.replica = cfg.Replica
 	h.ended, h.end = context.WithCancel(context.Background())
 	h.sessions.ended = func(s *session) { h.unwatchAll(h.ended, s.watch) }
 	if h.serverInfo, err = json.Marshal(mcp.Implementation{Name: serverName, Version: cfg.Version}); err != nil {

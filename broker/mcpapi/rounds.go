@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,13 +26,15 @@ import (
 // the requestState that it was given. The call itself goes on all the while, as
 // one call with one intent. Its requestState means nothing outside of this process: it
 // is a random number that is good for one round, for the identity that was asked,
-// and for the same call.
+// and for the same call. It names the replica that asked, so that another one can say
+// where an answer belongs that went astray.
 
 var errNotAnswered = errors.New("the client has not come back with an answer")
 
 // conversations are the calls that wait for their clients to come back.
 type conversations struct {
-	each int // of one identity
+	each    int // of one identity
+	replica string
 
 	mu     sync.Mutex
 	parked map[string]*question // by requestState; guarded by mu
@@ -70,7 +74,7 @@ func (c *conversations) park(q *question) (state string) {
 	if c.count[q.of.identity] >= c.each {
 		return ""
 	}
-	state = rand.Text()
+	state = c.replica + "." + rand.Text()
 	q.state = state
 	c.parked[state] = q
 	c.count[q.of.identity]++
@@ -179,8 +183,7 @@ func (h *Handler) resume(v *invocation) {
 		h.cfg.Reject(context.WithoutCancel(v.r.Context()), agents.Foreign(v.in.identity))
 	}
 	if q == nil {
-		h.refuse(v.w, http.StatusBadRequest, v.m, invalidParams(
-			"params.requestState is not one that this call is waiting with; make the call anew, without it"))
+		h.refuse(v.w, http.StatusBadRequest, v.m, invalidParams(h.astray(state)))
 		return
 	}
 	q.of.mu.Lock()
@@ -192,6 +195,16 @@ func (h *Handler) resume(v *invocation) {
 	}
 	q.answered <- json.RawMessage(responses)
 	h.attend(v, q.of)
+}
+
+// astray says why a requestState does not continue a call here.
+func (h *Handler) astray(state string) string {
+	replica, _, named := strings.Cut(state, ".")
+	if named && replica != h.conversations.replica && replica+"." != heldPrefix && len(replica) <= maxText {
+		return "the call that asks is at the broker's replica " + strconv.Quote(replica) + ", and this is " + strconv.Quote(h.conversations.replica) +
+			": an answer has to reach the replica that asked (route a client's requests to one of them), or make the call anew, without requestState"
+	}
+	return "params.requestState is not one that this call is waiting with; make the call anew, without it"
 }
 
 // attend answers a request with what its call came to, or with what it asks.

@@ -23,13 +23,16 @@ func (s *Server) openEdges(context.Context) error {
 	if s.opt.Metrics == nil {
 		s.opt.Metrics = http.NotFoundHandler()
 	}
-	var err error
+	state, err := s.key.Derive("requestState of MCP")
+	if err != nil {
+		return err
+	}
 	if s.mcp, err = mcpapi.New(mcpapi.Config{
 		Caller: s.broker, Verifier: s.verifier, Tools: s.registry, URL: s.cfg.URL, Issuers: s.issuers(), Scopes: scopes(s.cfg),
 		Upstreams: func() []string { return slices.Sorted(maps.Keys(s.cfg.Upstreams)) },
 		Reject:    s.broker.Reject, Revocations: s.broker, ToolsChanged: func(notify func()) { s.toolsChanged = notify },
 		Notices: func(notify func(string, tools.Notice)) { s.notice = notify },
-		Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
+		Replica: s.opt.Replica, StateKey: state, Version: s.opt.Version, Logger: s.opt.Logger, Limits: mcpapi.Limits{MaxBytes: int64(s.cfg.Limits.Body)},
 	}); err != nil {
 		return err
 	}

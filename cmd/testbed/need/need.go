@@ -30,6 +30,8 @@ const (
 	Axe             = "DEED_TEST_AXE"              // path of axe-core's script, which finds what people cannot use in a page
 	TypeScript      = "DEED_TEST_TYPESCRIPT"       // path of the TypeScript compiler's entry script, for Node
 	OpenBao         = "DEED_TEST_OPENBAO"          // path of the bao binary
+	FastMCP         = "DEED_TEST_FASTMCP"          // path of a python that can import fastmcp
+	Inspector       = "DEED_TEST_MCP_INSPECTOR"    // path of the MCP Inspector's entry script, for Node
 
 	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution
 	Servers    = "DEED_TEST_SERVERS"     // directory in which tests start servers that they share

@@ -43,6 +43,8 @@ func things() []thing {
 		{"MCP conformance suite " + conformance, npmBinary("@modelcontextprotocol/conformance", conformance, "dist/index.js", need.Conformance)},
 		{"MCP TypeScript SDK " + typeScriptSDK, npmLibrary("@modelcontextprotocol/sdk", typeScriptSDK, need.TypeScriptSDK)},
 		{"MCP Python SDK " + pythonSDK, pythonPackage("mcp", pythonSDK, need.Python)},
+		{"fastmcp " + fastMCP, pythonPackage("fastmcp-slim[client]", fastMCP, need.FastMCP)},
+		{"MCP Inspector " + inspector, npmBinary("@modelcontextprotocol/inspector", inspector, "clients/launcher/build/index.js", need.Inspector)},
 		{"axe-core " + axeCore, npmBinary("axe-core", axeCore, "axe.min.js", need.Axe)},
 		{"TypeScript " + typeScript, npmBinary("typescript", typeScript, "bin/tsc", need.TypeScript)},
 		{"OpenBao " + openBaoVersion, openBao},
@@ -60,6 +62,8 @@ const (
 	conformance   = "0.2.0-alpha.12" // with the frozen requirements of 2025-11-25 and 2026-07-28
 	typeScriptSDK = "1.32.2"
 	pythonSDK     = "2.3.0"
+	fastMCP       = "4.1.6"
+	inspector     = "2.12.0"
 	axeCore       = "4.14.1" // MPL-2.0: a test injects it into a page, nothing ships it
 	typeScript    = "7.0.2"  // checks the types of the console's modules
 
