@@ -52,7 +52,9 @@ func (s *site) demoIssuer(t *testing.T) *demo.Server {
 	idp, err := demo.Start(ctx, demo.Config{
 		URL: "http://127.0.0.1:0/demo", Resources: []string{s.url() + "/mcp", "https://payments.example/mcp"},
 		ConsoleRedirects: []string{s.url() + "/callback"},
-		Widened: func(ctx context.Context) { s.Reject(ctx, &agents.Rejection{Kind: agents.Widened, Issuer: s.issuer.URL}) },
+		Widened: func(ctx context.Context) {
+			s.Reject(ctx, &agents.Rejection{Kind: agents.Widened, Issuer: s.issuer.URL})
+		},
 	})
 	if err != nil {
 		stop()
