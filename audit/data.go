@@ -63,8 +63,18 @@ type Decision struct {
 	Approvers []string   `json:"approvers,omitempty"`
 	Expires   *time.Time `json:"expires,omitempty"`
 	Recent    *Recent    `json:"recent,omitempty"` // what it was decided by of earlier calls
+	Shadow    *Shadow    `json:"shadow,omitempty"` // what a draft of the policies would have decided
 	// StepUp is, of what a person may not do, how they would have to log in (acr) to be let.
 	StepUp string `json:"step_up,omitempty"`
+}
+
+// Shadow is what a draft of the policies would have decided; it changed nothing. Reasons
+// are there if it would have been something else, the first of them.
+type Shadow struct {
+	PolicySet string   `json:"policy_set"` // hex SHA-256 of the draft
+	Effect    Effect   `json:"effect"`
+	Reasons   []Reason `json:"reasons,omitempty"`
+	Errors    []string `json:"errors,omitempty"`
 }
 
 // Recent is what a decision knew of the calls before it. Whoever reads the log up to
@@ -79,6 +89,7 @@ type Recent struct {
 // Counted is a number that belongs to a counter of the policies.
 type Counted struct {
 	Counter string `json:"counter"`
+	Sum     string `json:"sum,omitempty"` // of what a call adds: the argument that is summed
 	N       int64  `json:"n"`
 }
 
@@ -254,6 +265,9 @@ type Checkpoint struct {
 	Log  string `json:"log"`
 	Size int64  `json:"size"`
 	Note string `json:"note"` // C2SP tlog-checkpoint, a signed note
+	// Witnessed is a checkpoint of the same log, this one or one before, with the
+	// signatures of witnesses (C2SP tlog-cosignature), which came later.
+	Witnessed string `json:"witnessed,omitempty"`
 	// Frontier are the roots of the complete subtrees, the largest first, in base64:
 	// what the tree grows on from when retention has removed its first records. The
 	// root that the note signs is made of them.

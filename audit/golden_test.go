@@ -94,6 +94,7 @@ func everyEvent() map[audit.Type]audit.Event {
 		},
 		audit.RevocationLifted: audit.Lifting{Revocation: "019ab000-0000-7000-8000-000000000003", Reason: "mended", By: by, Decision: allow},
 		audit.ControlRefused:   audit.Refusal{Action: "revoke", On: "agent copilot", By: agentFor("bob"), Decision: deny},
+		audit.HistoryRead:      audit.Reading{What: audit.ReadSearch, For: "q=refund&since=2026-11-24T03:00:00Z", By: by},
 		audit.GrantMade: audit.Grant{
 			Call: "019ab000-0000-7000-8000-000000000001", Domain: "payments", Tool: in.Tool, Definition: in.Definition,
 			Issuer: in.Identity.Issuer, Principal: "alice", Chain: []string{"sub-agent", "copilot"},
@@ -105,7 +106,7 @@ func everyEvent() map[audit.Type]audit.Event {
 		audit.GrantEnded:     audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
-		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl,
+		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl, audit.HistoryRead: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
 		audit.PayloadsErased: audit.TopicControl,
 		audit.GrantMade:      audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
@@ -206,6 +207,8 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Lifting](e)
 		case audit.ControlRefused:
 			got, err = audit.DataOf[audit.Refusal](e)
+		case audit.HistoryRead:
+			got, err = audit.DataOf[audit.Reading](e)
 		case audit.TokenRejected:
 			got, err = audit.DataOf[audit.Rejection](e)
 		case audit.PayloadsErased:

@@ -20,6 +20,12 @@ const (
 // SaltBytes is the length of a payload's salt.
 const SaltBytes = 16
 
+// Attached is a record with the payloads that stand beside it. One without a salt was erased.
+type Attached struct {
+	Record   Record
+	Payloads []Payload
+}
+
 // Payload is data stored beside an event. The salt keeps its commitment from
 // being guessed once the payload is erased.
 type Payload struct {

@@ -152,6 +152,7 @@ type Broker struct {
 	executions *executions // the calls whose tools run here
 	statements *statements // of who makes each call
 	rejections *rejections
+	readings   readings // that are on record
 
 	spooled chan struct{} // there is something to write
 

@@ -28,6 +28,10 @@ type Policies struct {
 	files    []policy.File   // guarded by mu
 	tools    []*tools.Tool   // guarded by mu
 	findings policy.Findings // guarded by mu: of the set in force
+
+	draft         atomic.Pointer[policy.Set] // asked beside it; nil for none
+	draftFiles    []policy.File              // guarded by mu
+	draftFindings policy.Findings            // guarded by mu
 }
 
 // NewPolicies type-checks files by themselves. What they say about tools is checked
@@ -89,6 +93,7 @@ func (p *Policies) Review(ts []*tools.Tool) map[string]string {
 	}
 	p.tools, p.findings = ts, found
 	p.set.Store(set)
+	p.redraft()
 	return quarantined
 }
 

@@ -57,6 +57,13 @@ func (r *recents) values(counters []policy.Counter, tool string, who audit.Ident
 	return values
 }
 
+// now are the values of counters for a call.
+func (r *recents) now(counters []policy.Counter, tool string, who audit.Identity, now time.Time) map[string]int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.values(counters, tool, who, now)
+}
+
 // positions is how far the log is folded. The caller holds mu.
 func (r *recents) positions() []audit.Position {
 	var at []audit.Position
@@ -90,31 +97,35 @@ func (r *recents) drop(callID string) {
 	delete(r.pending, callID)
 }
 
-// recalled decides by the set in force and the counters of this moment. If it permits,
-// the call counts from now on: until it is read back, or dropped.
-func (b *Broker) recalled(callID string, t *tools.Tool, args tools.Arguments, r policy.Request, who audit.Identity) (audit.Decision, error) {
-	set := b.cfg.Policies.Set()
-	counters := set.Counters()
-	if len(counters) == 0 {
+// askCounting decides by a set and the counters of this moment, of which the set's are the
+// first. If it permits, the call counts for all of them from now on.
+func (b *Broker) askCounting(set *policy.Set, callID string, t *tools.Tool, args tools.Arguments, r policy.Request, who audit.Identity, all []policy.Counter) (audit.Decision, error) {
+	if len(all) == 0 {
 		return set.Decide(r)
 	}
+	counters := set.Counters()
 	b.recents.mu.Lock()
 	defer b.recents.mu.Unlock()
 	r.Recent = b.recents.values(counters, t.Name(), who, r.Now)
 	recent := &audit.Recent{At: b.recents.positions()}
 	mine := permitted{at: r.Now, adds: map[string]int64{}}
-	for _, c := range counters {
+	for i, c := range all {
 		if !c.Counts(t.Name()) {
 			continue
 		}
 		n, err := c.Adds(args.Value)
+		if i >= len(counters) && err != nil {
+			continue // only a draft sums what is no number here
+		}
 		if err == nil {
 			err = b.recents.tallies.Room(r.Now)
 		}
 		if err != nil {
 			return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Errors: []string{err.Error()}}, err
 		}
-		recent.Adds = append(recent.Adds, audit.Counted{Counter: c.Name, N: n})
+		if i < len(counters) {
+			recent.Adds = append(recent.Adds, audit.Counted{Counter: c.Name, Sum: c.Sum, N: n})
+		}
 		mine.adds[c.Key(t.Name(), who)] = n
 	}
 	d, err := set.Decide(r)
@@ -181,15 +192,15 @@ func (r *recents) next(p audit.Position) bool {
 // the counter was declared later.
 func (b *Broker) adds(ctx context.Context, d audit.Decision, at audit.Position) func(policy.Counter) (int64, error) {
 	return func(c policy.Counter) (int64, error) {
+		if c.Sum == "" {
+			return 1, nil
+		}
 		if d.Recent != nil {
 			for _, counted := range d.Recent.Adds {
-				if counted.Counter == c.Name {
+				if counted.Sum == c.Sum { // of whichever counter: the name may have meant another then
 					return counted.N, nil
 				}
 			}
-		}
-		if c.Sum == "" {
-			return 1, nil
 		}
 		p, err := b.cfg.Payloads.Payload(ctx, at, audit.PayloadArguments)
 		if err != nil {

@@ -86,7 +86,7 @@ func TestABudgetHoldsForCallsAtOnceAndAcrossRestarts(t *testing.T) {
 		}
 		if n == 1 {
 			in, err := audit.DataOf[audit.Intent](rig.Events(t, reply.CallID)[0])
-			if r := in.Decision.Recent; err != nil || r == nil || !slices.Contains(r.Values, audit.Counted{Counter: "waited", N: 2}) || !slices.Contains(r.Adds, audit.Counted{Counter: "waited", N: 3}) || len(r.At) == 0 {
+			if r := in.Decision.Recent; err != nil || r == nil || !slices.Contains(r.Values, audit.Counted{Counter: "waited", N: 2}) || !slices.Contains(r.Adds, audit.Counted{Counter: "waited", Sum: "milliseconds", N: 3}) || len(r.At) == 0 {
 				t.Errorf("the decision says of what it is based on: %+v, %v", in.Decision.Recent, err)
 			}
 		}

@@ -20,7 +20,7 @@ type Reader struct {
 	path string
 	db   *sql.DB
 
-	batch, find, hash, payload, heads *sql.Stmt
+	batch, find, hash, payload, beside, heads *sql.Stmt
 
 	mu    sync.RWMutex
 	names map[int64]string // guarded by mu: of logs by their id
@@ -52,6 +52,7 @@ func (r *Reader) prepare(ctx context.Context) error {
 		{&r.hash, `SELECT substr(r.hashes, ?, 32) FROM records r WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ?`},
 		{&r.payload, `SELECT p.mediatype, p.salt, p.body FROM records r JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ?
 			WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx = ? AND p.name = ?`},
+		{&r.beside, `SELECT id, name, mediatype, salt, body FROM payloads WHERE id >= ? AND id < ? ORDER BY id`},
 		{&r.heads, `SELECT id / ?, substr(body, 1, ?) FROM payloads WHERE id >= ? AND id < ? AND name = ? AND body IS NOT NULL`},
 	} {
 		stmt, err := r.db.PrepareContext(ctx, s.query) //nolint:sqlclosecheck // closed with db
@@ -84,29 +85,42 @@ func (r *Reader) Read(ctx context.Context, from audit.Cursor) iter.Seq2[audit.Re
 }
 
 func (r *Reader) read(ctx context.Context, from audit.Cursor, end int64, yield func(audit.Record, error) bool) {
+	err := r.batches(ctx, from, end, func(batch []entry) (bool, error) {
+		for _, e := range batch {
+			if !yield(e.record(), nil) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		yield(audit.Record{}, fmt.Errorf("read log: %w", err))
+	}
+}
+
+// batches visits the records after a cursor, none of which is missing, until visit says
+// that it is enough.
+func (r *Reader) batches(ctx context.Context, from audit.Cursor, end int64, visit func([]entry) (bool, error)) error {
 	seq, err := startAfter(from, end)
 	for err == nil && seq < end {
 		var batch []entry
 		if batch, err = r.after(ctx, seq, end); err != nil {
 			break
 		}
-		if len(batch) == 0 || batch[0].seq != seq+1 {
-			err = fmt.Errorf("%w: %s has no record %d", audit.ErrCorrupt, r.path, seq+1)
-			break
+		whole := 0
+		for whole < len(batch) && batch[whole].seq == seq+1 {
+			seq++
+			whole++
 		}
-		for _, e := range batch {
-			if e.seq != seq+1 {
-				break // the next batch tells that it is missing
-			}
-			if !yield(e.record(), nil) {
-				return
-			}
-			seq = e.seq
+		if whole == 0 {
+			return fmt.Errorf("%w: %s has no record %d", audit.ErrCorrupt, r.path, seq+1)
+		}
+		more, err := visit(batch[:whole]) // the next batch tells of what is missing
+		if err != nil || !more {
+			return err
 		}
 	}
-	if err != nil {
-		yield(audit.Record{}, fmt.Errorf("read log: %w", err))
-	}
+	return err
 }
 
 // startAfter is where reading from a cursor begins in a log that ends at end.

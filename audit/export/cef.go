@@ -40,7 +40,7 @@ func CEF(e *Entry, version string) string {
 	b.WriteString("|")
 	space := ""
 	for _, x := range [][2]string{
-		{"rt", millis(ended(e))},
+		{"rt", millis(e.Ended())},
 		{"start", millis(started(e))},
 		{"end", millis(e.Call.Closing.Time)},
 		{"externalId", r.CallID},

@@ -97,7 +97,7 @@ func ocsf(e *Entry, version string) object {
 	o := object{
 		"category_uid": ocsfCategory, "category_name": "Application Activity", "class_uid": ocsfClass, "class_name": "API Activity",
 		"activity_id": ocsfActivityOther, "activity_name": "Call Tool", "type_uid": ocsfClass*100 + ocsfActivityOther, "type_name": "API Activity: Call Tool",
-		"time": ended(e).UnixMilli(), "start_time": started(e).UnixMilli(),
+		"time": e.Ended().UnixMilli(), "start_time": started(e).UnixMilli(),
 		"severity_id": severity, "status_id": status, "action_id": action, "disposition_id": disposition,
 		"duration":     int64(c.Outcome.Millis),
 		"message":      r.Agents + " called " + r.Tool + " for " + r.Principal + ": " + r.Outcome,
@@ -119,7 +119,7 @@ func ocsf(e *Entry, version string) object {
 	o.set("status_code", r.Code).set("status_detail", r.Reason).set("ai_agent", ocsfAgent(e)).set("delegation", ocsfDelegation(e))
 	o.set("authorizations", ocsfAuthorizations(decisionOf(e)))
 	if id := traceID(c.Opening.Trace); id != "" {
-		o["trace"] = object{"uid": id, "span": object{"uid": spanID(c.Opening.Trace), "start_time": started(e).UnixMilli(), "end_time": ended(e).UnixMilli()}}
+		o["trace"] = object{"uid": id, "span": object{"uid": spanID(c.Opening.Trace), "start_time": started(e).UnixMilli(), "end_time": e.Ended().UnixMilli()}}
 	}
 	return o
 }
@@ -159,7 +159,7 @@ func ocsfMetadata(e *Entry, version string) object {
 		"version": ocsfVersion, "profiles": []string{"ai_operation", "record_integrity", "security_control", "trace"},
 		"product": object{"name": "Deed", "vendor_name": "Deed", "version": version},
 		"uid":     e.Call.ID, "correlation_uid": e.Call.ID, "sequence": e.At.Index, "log_name": e.At.Log,
-		"original_time": ended(e).UTC().Format(time.RFC3339Nano), "logged_time": ended(e).UnixMilli(),
+		"original_time": e.Ended().UTC().Format(time.RFC3339Nano), "logged_time": e.Ended().UnixMilli(),
 	}
 	m.set("event_code", string(e.Call.Closing.Type))
 	return m.set("tenant_uid", e.Tenant)

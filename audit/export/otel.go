@@ -101,7 +101,7 @@ func logRecordOf(e *Entry) logRecord {
 	}
 	body := r.Agents + " called " + r.Tool + " for " + r.Principal + ": " + r.Outcome
 	l := logRecord{
-		Time: nanos(ended(e)), Observed: nanos(ended(e)), Severity: severity, Text: text, Body: anyValue{String: &body},
+		Time: nanos(e.Ended()), Observed: nanos(e.Ended()), Severity: severity, Text: text, Body: anyValue{String: &body},
 		TraceID: traceID(e.Call.Opening.Trace), SpanID: spanID(e.Call.Opening.Trace), EventName: "deed.call",
 	}
 	add := func(key, value string) {

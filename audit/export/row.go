@@ -109,10 +109,11 @@ func tracePart(traceparent string, n, length int) string {
 	return parts[n]
 }
 
-// started and ended are when the call was made and when it ended, or the latest known of it.
+// started is when the call was made.
 func started(e *Entry) time.Time { return e.Call.Opening.Time }
 
-func ended(e *Entry) time.Time {
+// Ended is when the call ended, or the latest that is known of it.
+func (e *Entry) Ended() time.Time {
 	for _, t := range []time.Time{e.Call.Closing.Time, e.Call.Releasing.Time} {
 		if !t.IsZero() {
 			return t

@@ -93,22 +93,27 @@ func syncDir(dir string) error {
 // LoadKey reads the key at path. It refuses, with a [*PermissionError], a file
 // that others may read and a directory that others may enter.
 func LoadKey(path string) (*Key, error) {
-	if err := errors.Join(checkMode(path, 0o600), checkMode(filepath.Dir(path), 0o700)); err != nil {
-		return nil, fmt.Errorf("load key: %w", err)
-	}
-	f, err := os.Open(path) //nolint:gosec // the operator's own path
+	text, err := readKey(path)
 	if err != nil {
 		return nil, fmt.Errorf("load key: %w", err)
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyBytes))
-	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("load key: %w", err)
-	}
-	key, err := ParseKey(string(text))
+	key, err := ParseKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("load key: %s: %w", path, err)
 	}
 	return key, nil
+}
+
+func readKey(path string) (string, error) {
+	if err := errors.Join(checkMode(path, 0o600), checkMode(filepath.Dir(path), 0o700)); err != nil {
+		return "", err
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator's own path
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyBytes))
+	return string(text), errors.Join(err, f.Close())
 }
 
 // LoadOrCreateKey loads the key at path, or creates it for the tenant. A key of

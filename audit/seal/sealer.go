@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -78,6 +79,9 @@ type Sealer struct {
 	signed map[string]sealed // guarded by mu: the last checkpoint of each log
 	ready  bool              // the last checkpoints have been read; only Run's
 	read   int64             // of the checkpoints' log, how many; only Run's
+
+	witnessed map[string]witnessed // guarded by mu: what witnesses have signed of each log
+	leading   atomic.Bool          // between await and the end of run
 }
 
 type sealed struct {
@@ -103,7 +107,7 @@ func NewSealer(cfg Config) (*Sealer, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	keys := append([]Verifier{cfg.Key.verifier}, cfg.Trusted...)
-	return &Sealer{cfg: cfg, keys: keys, signed: map[string]sealed{}}, nil
+	return &Sealer{cfg: cfg, keys: keys, signed: map[string]sealed{}, witnessed: map[string]witnessed{}}, nil
 }
 
 // Run seals until ctx is done, and once more then; it returns nil. Where the log
@@ -133,6 +137,8 @@ func (s *Sealer) Run(ctx context.Context) error {
 
 // run seals while it is this replica's turn.
 func (s *Sealer) run(ctx context.Context) error {
+	s.leading.Store(true)
+	defer s.leading.Store(false)
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
 	for {
@@ -220,8 +226,9 @@ func (s *Sealer) checkPresent(sizes map[string]int64) error {
 func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	s.mu.Lock()
 	last, known := s.signed[log]
+	cosigned := s.pending(log)
 	s.mu.Unlock()
-	if size == last.tree.Size {
+	if size == last.tree.Size && cosigned == "" {
 		return nil
 	}
 	hashes := s.cfg.Trees.Hashes(ctx, log)
@@ -233,11 +240,12 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	if err != nil {
 		return err
 	}
-	if err := s.append(ctx, now, signed, hashes); err != nil {
+	if err := s.append(ctx, now, signed, cosigned, hashes); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	s.signed[log] = sealed{tree: now, note: signed}
+	s.stored(log, cosigned)
 	s.mu.Unlock()
 	return nil
 }
@@ -265,8 +273,8 @@ func (s *Sealer) extend(hashes tlog.HashReader, log string, size int64, last Che
 	return now, nil
 }
 
-func (s *Sealer) append(ctx context.Context, c Checkpoint, signed string, hashes tlog.HashReader) error {
-	said := audit.Checkpoint{Log: c.Log, Size: c.Size, Note: signed}
+func (s *Sealer) append(ctx context.Context, c Checkpoint, signed, cosigned string, hashes tlog.HashReader) error {
+	said := audit.Checkpoint{Log: c.Log, Size: c.Size, Note: signed, Witnessed: cosigned}
 	if _, trimmed := s.cfg.Trees.(Seeded); trimmed {
 		var err error
 		if said.Frontier, err = readFrontier(c.Size, hashes); err != nil {

@@ -46,12 +46,15 @@ func (v *verifier) readCheckpoints(ctx context.Context) error {
 		newest = max(newest, key)
 		v.frontier(r.Position, c, data.Frontier)
 		v.checkpoint(r.Position, c, key, e.Time)
+		v.witnessed(r.Position, c, data.Witnessed)
 	})
 	if err != nil {
 		return err
 	}
 	v.kept()
 	for _, l := range v.logs {
+		l.checkpoints = append(l.checkpoints, l.witnessed...)
+		l.witnessed = nil
 		slices.SortStableFunc(l.checkpoints, func(a, b signed) int { return cmp.Compare(a.size, b.size) })
 	}
 	v.checkTrust()
@@ -103,6 +106,7 @@ func (v *verifier) kept() {
 		if c.Size > l.size {
 			v.find(Finding{Rule: Truncated, Where: audit.Position{Log: c.Log, Index: l.size}, Expected: fmt.Sprintf("%d records, as a kept checkpoint says", c.Size), Found: fmt.Sprintf("%d records", l.size)})
 		}
+		v.cosigned(audit.Position{Log: c.Log, Index: max(0, c.Size-1)}, c, text)
 		l.checkpoints = append(l.checkpoints, signed{size: c.Size, root: c.Root, at: -1})
 	}
 }

@@ -113,6 +113,8 @@ func (s *scanner) attribute(e *audit.Event, name string) bool {
 		into = &e.Actor
 	case "traceparent":
 		into = &e.TraceParent
+	case "statement":
+		into = &e.Statement
 	default:
 		return false
 	}

@@ -18,5 +18,7 @@
 //
 // The checkpoints' own log is not sealed: that one of them was removed shows as a
 // gap or as records that are not sealed, and that the newest were removed together
-// with what they seal shows only to who kept one elsewhere ([Options.Kept]).
+// with what they seal shows only to who kept one elsewhere ([Options.Kept]). That the
+// log's own key signed a second history shows to who asks for what witnesses have signed
+// ([Options.Witnesses]).
 package verify

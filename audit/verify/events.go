@@ -29,6 +29,9 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 	if l := v.log(r.Position.Log); r.Position.Index >= l.report.Sealed {
 		l.unsealed(e)
 	}
+	if l := v.log(r.Position.Log); r.Position.Index >= l.report.Witnessed {
+		v.unwitnessed(l, e)
+	}
 	if v.report.Tenant == "" {
 		v.report.Tenant = e.Tenant
 	}
@@ -52,7 +55,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 // topicsOf are where events of a type may stand; types of later versions anywhere.
 func topicsOf(t audit.Type) []string {
 	switch t {
-	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused,
+	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead,
 		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated:
 		return []string{audit.TopicControl}
@@ -88,12 +91,24 @@ func (v *verifier) control(ctx context.Context, r audit.Record, e audit.Event) {
 	}
 }
 
+func (v *verifier) payloadOf(ctx context.Context, at audit.Position, name string) (audit.Payload, error) {
+	if v.beside == nil || v.beside.Record.Position != at {
+		return v.source.Payload(ctx, at, name)
+	}
+	for _, p := range v.beside.Payloads {
+		if p.Name == name && len(p.Salt) > 0 {
+			return p, nil
+		}
+	}
+	return v.source.Payload(ctx, at, name) // it says why there is none
+}
+
 // payload checks that what stands beside a record is what it commits to.
 func (v *verifier) payload(ctx context.Context, at audit.Position, name string, c audit.Commitment, call string) {
 	if v.options.SkipPayloads || c.Digest == "" {
 		return
 	}
-	p, err := v.source.Payload(ctx, at, name)
+	p, err := v.payloadOf(ctx, at, name)
 	switch {
 	case errors.Is(err, audit.ErrLost):
 		v.report.Lost++

@@ -18,6 +18,10 @@ type Options struct {
 	Keys []seal.Verifier
 	// Kept are signed checkpoints (notes) that were kept outside the log.
 	Kept []string
+	// Witnesses are those whose signatures the reviewer asks for, and WitnessQuorum how
+	// many of them have to have signed each log; zero means all.
+	Witnesses     []seal.WitnessKey
+	WitnessQuorum int
 	// Closed says that no broker is running: a call left open is a finding.
 	Closed bool
 	// SelfApproval says that people may approve what is done in their own name: it
@@ -27,6 +31,9 @@ type Options struct {
 	Tenant string
 	// SkipPayloads leaves payloads alone.
 	SkipPayloads bool
+	// SkipStatements leaves the signatures alone by which each call states who makes it.
+	// They cost more than all else about a record.
+	SkipStatements bool
 	// MaxFindings bounds the findings that are listed. Zero means DefaultMaxFindings.
 	MaxFindings int
 	// Progress is called now and then with the records checked and those there are.
@@ -66,6 +73,8 @@ const (
 	BadStatement      Rule = "bad_statement"      // a call's statement is signed by no key of the replica that wrote it, or out of its time
 	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call
 	BadStatementKey   Rule = "bad_statement_key"  // a key was announced that the log's own does not vouch for
+	BadWitness        Rule = "bad_witness"        // a signature in the name of a witness that is not its own
+	Unwitnessed       Rule = "unwitnessed"        // records that too few of the witnesses have signed
 	CheckpointAbsent  Rule = "checkpoint_absent"  // a checkpoint kept elsewhere does not fit this log
 )
 
@@ -107,6 +116,8 @@ type LogReport struct {
 	Unsealed       int64     `json:"unsealed"` // records after the last checkpoint
 	Checkpoints    int64     `json:"checkpoints"`
 	LastCheckpoint time.Time `json:"last_checkpoint,omitzero"`
+	Witnessed      int64     `json:"witnessed,omitempty"` // records that enough of the witnesses asked for have signed
+	LastWitnessed  time.Time `json:"last_witnessed,omitzero"`
 }
 
 // Report is the verdict on a history.

@@ -30,6 +30,12 @@ type Trimmed interface {
 	First(ctx context.Context, log string) (int64, error)
 }
 
+// Beside is a [Source] that can give records together with their payloads, those that
+// are there, which takes less than asking for each.
+type Beside interface {
+	ReadBeside(ctx context.Context, from audit.Cursor) iter.Seq2[audit.Attached, error]
+}
+
 // Hashed is a [Source] that keeps the hashes of its trees. They prove nothing, but
 // tell which record is not what it was.
 type Hashed interface {

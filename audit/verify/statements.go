@@ -59,7 +59,7 @@ func (v *verifier) announced(r audit.Record, e audit.Event) {
 // statement checks the statement of an event against the call that it stands with. The
 // events of histories before there were statements have none.
 func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call, counted bool) {
-	if e.Statement == "" {
+	if e.Statement == "" || v.options.SkipStatements {
 		return
 	}
 	var want statement.Claims
@@ -76,20 +76,22 @@ func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call, co
 		v.repeated(r, e, call, counted)
 		return
 	}
-	claims, id, err := v.statements.keys.Open(e.Statement)
+	v.workers.add(stated{at: r.Position, e: e, want: want})
+}
+
+// checkStatement checks one by itself. It is called by several workers at once.
+func (v *verifier) checkStatement(s stated) (Finding, bool) {
+	claims, id, err := v.statements.keys.Open(s.e.Statement)
 	if err != nil {
-		v.find(Finding{Rule: BadStatement, Where: r.Position, Expected: "a statement signed by a key that was announced", Found: err.Error(), CallID: e.Subject})
-		return
+		return Finding{Rule: BadStatement, Where: s.at, Expected: "a statement signed by a key that was announced", Found: err.Error(), CallID: s.e.Subject}, true
 	}
-	if err := v.misused(v.statements.known[id], e); err != nil {
-		v.find(Finding{Rule: BadStatement, Where: r.Position, Found: err.Error(), CallID: e.Subject})
-		return
+	if err := v.misused(v.statements.known[id], s.e); err != nil {
+		return Finding{Rule: BadStatement, Where: s.at, Found: err.Error(), CallID: s.e.Subject}, true
 	}
-	if err := claims.Fits(want); err != nil {
-		v.find(Finding{Rule: StatementMismatch, Where: r.Position, Found: err.Error(), CallID: e.Subject})
-		return
+	if err := claims.Fits(s.want); err != nil {
+		return Finding{Rule: StatementMismatch, Where: s.at, Found: err.Error(), CallID: s.e.Subject}, true
 	}
-	v.report.Statements++
+	return Finding{}, false
 }
 
 // repeated checks the statement of an event that neither makes a call nor edits it. What

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -32,6 +33,9 @@ type verifier struct {
 	policies   map[string]bool // digests of the sets that were put in force
 	granted    grants.Book
 	calls      protocol
+	workers    *workers
+	beside     *audit.Attached // the record that is being checked, with what stands beside it; nil if the source does not give both
+	newest     time.Time       // of the records that no witnessed checkpoint covers
 }
 
 // logState is how far a log is checked.
@@ -39,6 +43,7 @@ type logState struct {
 	name                        string
 	absent                      bool      // checkpoints tell of it, and the source does not have it
 	firstUnsealed, lastUnsealed time.Time // when records were written that no checkpoint covers
+	firstUnwitnessed            time.Time // when the first was that no witnessed one covers
 	size                        int64     // records that the source says there are, at least
 	first                       int64     // index of the first one that retention has left
 	since                       time.Time // of that one's event; set when it was read
@@ -46,6 +51,7 @@ type logState struct {
 	tree                        seal.Frontier
 	good                        seal.Frontier  // as of the last checkpoint that fitted
 	checkpoints                 []signed       // still to be compared, the smallest first
+	witnessed                   []signed       // those that witnesses have signed, to be compared with them
 	key                         int            // that signed the newest
 	bad                         bool           // the last checkpoint compared did not fit
 	lost                        bool           // the tree cannot be recomputed any more
@@ -103,6 +109,7 @@ func (v *verifier) run(ctx context.Context) error {
 		v.finish(ctx, l)
 		v.report.Logs = append(v.report.Logs, l.report)
 	}
+	v.checkWitnesses()
 	if err := v.calls.finish(ctx); err != nil {
 		return err
 	}
@@ -170,11 +177,14 @@ func (v *verifier) readAll(ctx context.Context) error {
 		total += n
 	}
 	var after audit.Position // the record that comes next, as far as the last one tells
-	for r, err := range v.source.Read(ctx, "") {
+	v.workers = newWorkers(v)
+	defer v.workers.end()
+	for r, err := range v.read(ctx) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
+			v.beside = nil
 			v.find(Finding{Rule: Unreadable, Where: after, Expected: "records in order up to the end", Found: err.Error()})
 			return v.readSingly(ctx)
 		}
@@ -187,7 +197,24 @@ func (v *verifier) readAll(ctx context.Context) error {
 			v.options.Progress(v.report.Records, total)
 		}
 	}
+	v.beside = nil
 	return v.readSingly(ctx)
+}
+
+// read reads the history, with what stands beside the records if that is of use.
+func (v *verifier) read(ctx context.Context) iter.Seq2[audit.Record, error] {
+	source, ok := v.source.(Beside)
+	if !ok || v.options.SkipPayloads {
+		return v.source.Read(ctx, "")
+	}
+	return func(yield func(audit.Record, error) bool) {
+		for a, err := range source.ReadBeside(ctx, "") {
+			v.beside = &a
+			if !yield(a.Record, err) {
+				return
+			}
+		}
+	}
 }
 
 // beyond tells records that were not there when the verification began: their

@@ -63,6 +63,9 @@ type Config struct {
 	Holds     Holds               `yaml:"holds"`
 	Notify    Notify              `yaml:"notify"` // who is told of calls that wait for people
 	Limits    Limits              `yaml:"limits"`
+	Witnesses Witnesses           `yaml:"witnesses"`
+	Shadow    Shadow              `yaml:"shadow"`
+	Sinks     map[string]Sink     `yaml:"sinks"`
 }
 
 // Log says where events are kept; the zero value is the embedded log.
@@ -272,18 +275,28 @@ func Schema() string { return schema }
 // Audience is the aud that tokens for this broker carry (RFC 8707).
 func (c *Config) Audience() string { return c.URL + "/mcp" }
 
+// Shadow is a draft of the policies, which is asked beside those in force and changes nothing.
+type Shadow struct {
+	Policies []string `yaml:"policies"` // globs of Cedar files
+}
+
 // PolicyFiles expands the globs of policies, each file once, sorted. A glob that
 // matches nothing is an error: policies that are not there refuse nobody.
-func (c *Config) PolicyFiles() ([]string, error) {
+func (c *Config) PolicyFiles() ([]string, error) { return expand("policies", c.Policies) }
+
+// ShadowFiles is [Config.PolicyFiles] of the draft.
+func (c *Config) ShadowFiles() ([]string, error) { return expand("shadow.policies", c.Shadow.Policies) }
+
+func expand(key string, globs []string) ([]string, error) {
 	var files []string
 	var problems Problems
-	for i, glob := range c.Policies {
+	for i, glob := range globs {
 		found, err := filepath.Glob(glob)
 		switch {
 		case err != nil:
-			problems = append(problems, problem(item("policies", i), "is not a glob: %v", err))
+			problems = append(problems, problem(item(key, i), "is not a glob: %v", err))
 		case len(found) == 0:
-			problems = append(problems, problem(item("policies", i), "no file matches %q; create one or remove the entry", glob))
+			problems = append(problems, problem(item(key, i), "no file matches %q; create one or remove the entry", glob))
 		}
 		files = append(files, found...)
 	}

@@ -94,6 +94,14 @@ func (c *Config) complete(dir string) error {
 	for i := range c.Policies {
 		c.Policies[i] = under(dir, c.Policies[i])
 	}
+	for _, s := range c.Sinks {
+		if s.Syslog != nil && s.Syslog.CAFile != "" {
+			s.Syslog.CAFile = under(dir, s.Syslog.CAFile)
+		}
+	}
+	for i := range c.Shadow.Policies {
+		c.Shadow.Policies[i] = under(dir, c.Shadow.Policies[i])
+	}
 	if p := c.Log.Pulsar; p != nil {
 		for _, path := range []*string{&p.Auth.TokenFile, &p.Auth.CertFile, &p.Auth.KeyFile, &p.Auth.CAFile, &p.SealKey} {
 			*path = under(dir, *path)

@@ -41,6 +41,9 @@ func (c *Config) Validate() error {
 	v.holds(c.Holds)
 	v.notify(c.Notify)
 	v.limits(c.Limits)
+	v.witnesses(&c.Witnesses)
+	v.sinks(c.Sinks)
+	v.globs("shadow.policies", c.Shadow.Policies)
 	return v.problems.err()
 }
 
@@ -122,9 +125,13 @@ func (v *validation) policies(globs []string) {
 	if len(globs) == 0 {
 		v.fail("policies", "none is configured, so that every call would be denied; add a glob such as \"policy/*.cedar\"")
 	}
+	v.globs("policies", globs)
+}
+
+func (v *validation) globs(key string, globs []string) {
 	for i, glob := range globs {
 		if _, err := filepath.Match(glob, ""); err != nil || glob == "" {
-			v.fail(item("policies", i), "%q is not a glob of files", glob)
+			v.fail(item(key, i), "%q is not a glob of files", glob)
 		}
 	}
 }

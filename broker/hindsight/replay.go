@@ -1,12 +1,9 @@
 package hindsight
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -35,6 +32,12 @@ type Options struct {
 	From audit.Cursor
 	// Only are the calls that are decided again; nil for all.
 	Only func(*calls.Call) bool
+}
+
+// has reports whether a call is of the time that is asked about.
+func (o Options) has(c *calls.Call) bool {
+	opened := c.Opening.Time
+	return !opened.Before(o.Since) && (o.Until.IsZero() || opened.Before(o.Until))
 }
 
 // Report is what a draft would have done.
@@ -92,12 +95,7 @@ func Replay(ctx context.Context, from History, draft *policy.Set, o Options) (*R
 	if err := each(ctx, from, o.From, counted, func(c *calls.Call) error { return x.call(ctx, c) }); err != nil {
 		return nil, fmt.Errorf("replay policies: %w", err)
 	}
-	for _, c := range x.changes {
-		x.report.Changes = append(x.report.Changes, *c)
-	}
-	slices.SortFunc(x.report.Changes, func(a, b Change) int {
-		return cmp.Or(b.Calls-a.Calls, strings.Compare(string(a.To), string(b.To)), strings.Compare(string(a.From), string(b.From)))
-	})
+	x.report.Changes = sortChanges(x.changes)
 	x.report.Duration = time.Since(begun)
 	return x.report, nil
 }
@@ -112,8 +110,7 @@ type replay struct {
 }
 
 func (x *replay) call(ctx context.Context, c *calls.Call) error {
-	opened := c.Opening.Time
-	if opened.Before(x.options.Since) || (!x.options.Until.IsZero() && !opened.Before(x.options.Until)) {
+	if !x.options.has(c) {
 		return nil
 	}
 	if x.options.Only != nil && !x.options.Only(c) {
@@ -137,7 +134,7 @@ func (x *replay) call(ctx context.Context, c *calls.Call) error {
 		x.report.Same++
 		return nil
 	}
-	x.change(c, was, is, d)
+	change(x.changes, c, was, is, d.Reasons, d.Errors, x.options.Examples)
 	return nil
 }
 
@@ -205,33 +202,4 @@ func approved(set *policy.Set, r policy.Request, hold audit.Decision, c *calls.C
 	}
 	d, err := set.Decide(r)
 	return err == nil && d.Effect == audit.Allow
-}
-
-func (x *replay) change(c *calls.Call, was, is Fate, d audit.Decision) {
-	key := [2]Fate{was, is}
-	change := x.changes[key]
-	if change == nil {
-		change = &Change{From: was, To: is, Policies: map[string]int{}, Tools: map[string]int{}, Examples: []Example{}}
-		x.changes[key] = change
-	}
-	change.Calls++
-	change.Tools[c.Intent.Tool]++
-	seen := map[string]bool{}
-	for _, reason := range d.Reasons {
-		if name := cmp.Or(reason.Policy, "(no policy permits it)"); !seen[name] {
-			seen[name] = true
-			change.Policies[name]++
-		}
-	}
-	if len(change.Examples) >= x.options.Examples {
-		return
-	}
-	e := Example{
-		CallID: c.ID, Opened: c.Opening.Time, Tool: c.Intent.Tool, Principal: c.Intent.Identity.Principal, Agents: []string{},
-		Approvals: len(c.Votes), Reasons: append([]audit.Reason{}, d.Reasons...), Errors: d.Errors,
-	}
-	for _, a := range c.Intent.Identity.Chain {
-		e.Agents = append(e.Agents, a.ID)
-	}
-	change.Examples = append(change.Examples, e)
 }

@@ -35,8 +35,19 @@ func (a *api) showCall(w http.ResponseWriter, r *http.Request, v *viewer) error 
 	if err != nil {
 		return err
 	}
-	write(w, http.StatusOK, mediaJSON, a.detail(r.Context(), v, f))
+	d := a.detail(r.Context(), v, f)
+	if own := d.Principal != "" && d.Principal == v.id.Principal; !own && reveals(d, f) {
+		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.ReadCall, d.CallID, ""); err != nil {
+			return err
+		}
+	}
+	write(w, http.StatusOK, mediaJSON, d)
 	return nil
+}
+
+// reveals reports whether a call is shown with more than those see who are to decide on it.
+func reveals(d CallDetail, f found) bool {
+	return d.Output != nil || f.held == nil && (d.Arguments != nil || d.Asked != nil || d.Justification != "")
 }
 
 // find looks a call up for a viewer. What they may not see is not found.

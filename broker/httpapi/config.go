@@ -50,6 +50,7 @@ type Broker interface {
 	StatementKeys() statement.JWKSet
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)
+	Reading(ctx context.Context, by *agents.Identity, what, call, sought string) error
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
 }
@@ -77,6 +78,7 @@ type Log interface {
 // Sealer knows the last signed checkpoint of each log; *seal.Sealer is one.
 type Sealer interface {
 	Latest(log string) (note string, c seal.Checkpoint, ok bool)
+	Witnessed(log string) (note string, c seal.Checkpoint, ok bool)
 }
 
 // Catalogue is what can be called; *tools.Registry is one.

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/broker"
@@ -36,12 +38,23 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 	}
 	a.narrow(v, &q, p.text("domain"))
 	q.Outcomes = codesOf(outcome)
+	if (q.Text != "" || len(q.Arguments) > 0) && q.After == "" { // it tells what calls were made with
+		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.ReadSearch, "", soughtFor(r.URL.Query())); err != nil {
+			return err
+		}
+	}
 	list, err := a.search(r, v, q)
 	if err != nil {
 		return err
 	}
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
+}
+
+// soughtFor is a query as it is recorded: without what only places a page.
+func soughtFor(q url.Values) string {
+	q.Del("limit")
+	return q.Encode()
 }
 
 // narrow keeps a search to what the viewer may read: the domains that are theirs to

@@ -22,6 +22,8 @@ type Checkpoint struct {
 	Log  string `json:"log"`
 	Size int64  `json:"size"`
 	Note string `json:"note"` // C2SP tlog-checkpoint, a signed note
+	// Witnessed is the newest one, it may be older, that witnesses have signed too.
+	Witnessed string `json:"witnessed,omitempty"`
 }
 
 // Inclusion proves that a record is in a log (RFC 6962 section 2.1.1).
@@ -52,7 +54,7 @@ func (a *api) showCheckpoint(w http.ResponseWriter, r *http.Request, v *viewer) 
 		if err != nil {
 			return err
 		}
-		write(w, http.StatusOK, mediaJSON, Checkpoint{Log: c.Log, Size: c.Size, Note: note})
+		write(w, http.StatusOK, mediaJSON, a.checkpoint(note, c))
 		return nil
 	}
 	sizes, err := a.cfg.Log.Sizes(r.Context())
@@ -62,11 +64,16 @@ func (a *api) showCheckpoint(w http.ResponseWriter, r *http.Request, v *viewer) 
 	list := List[Checkpoint]{Items: []Checkpoint{}}
 	for _, log := range slices.Sorted(maps.Keys(sizes)) {
 		if note, c, err := a.latest(v, log); err == nil {
-			list.Items = append(list.Items, Checkpoint{Log: c.Log, Size: c.Size, Note: note})
+			list.Items = append(list.Items, a.checkpoint(note, c))
 		}
 	}
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
+}
+
+func (a *api) checkpoint(note string, c seal.Checkpoint) Checkpoint {
+	witnessed, _, _ := a.cfg.Sealer.Witnessed(c.Log)
+	return Checkpoint{Log: c.Log, Size: c.Size, Note: note, Witnessed: witnessed}
 }
 
 // latest is the last checkpoint of a log that the viewer may read.

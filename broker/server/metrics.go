@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/metric"
 
@@ -27,9 +28,16 @@ func (s *Server) watch(kept *spool.Spool) error {
 	if err != nil {
 		return fmt.Errorf("make metrics: %w", err)
 	}
+	unwitnessed, err := s.opt.Meter.Float64ObservableGauge("deed.witness.behind.duration", metric.WithUnit("s"), metric.WithDescription("for how long there have been checkpoints that too few witnesses have signed"))
+	if err != nil {
+		return fmt.Errorf("make metrics: %w", err)
+	}
 	_, err = s.opt.Meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
 		if kept != nil {
 			o.ObserveInt64(spooled, int64(kept.Len()))
+		}
+		if s.witnesses != nil {
+			o.ObserveFloat64(unwitnessed, s.witnesses.Behind(time.Now()).Seconds())
 		}
 		lag, err := s.index.Behind(ctx)
 		if err != nil {
@@ -38,7 +46,7 @@ func (s *Server) watch(kept *spool.Spool) error {
 		o.ObserveInt64(records, lag.Records)
 		o.ObserveFloat64(seconds, lag.Behind.Seconds())
 		return nil
-	}, records, seconds, spooled)
+	}, records, seconds, spooled, unwitnessed)
 	if err != nil {
 		return fmt.Errorf("make metrics: %w", err)
 	}

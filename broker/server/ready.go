@@ -23,8 +23,11 @@ func (s *Server) checks() []httpapi.Check {
 		{Name: "history", Check: s.checkHistory},
 		{Name: "issuers", Check: s.checkIssuers},
 		{Name: "each issuer", Check: s.checkEachIssuer, Advisory: true},
+		{Name: "sinks", Check: s.checkSinks, Advisory: true},
+		{Name: "witnesses", Check: s.checkWitnesses, Advisory: true},
 		{Name: "upstreams", Check: s.checkUpstreams, Advisory: true},
 		{Name: "notifications", Check: s.checkNotify, Advisory: true},
+		{Name: "shadow policies", Check: s.checkShadow, Advisory: true},
 		{Name: "policies", Check: s.checkPolicies, Advisory: true},
 	}
 }

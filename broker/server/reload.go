@@ -10,8 +10,8 @@ import (
 )
 
 // Reload puts another configuration in force as far as it can be changed while calls
-// go on: the policies, after a type-check against the tools, and who is known (issuers
-// and agents). What needs a restart is named in a warning. On an error nothing of it
+// go on: the policies, after a type-check against the tools, their draft, and who is known
+// (issuers and agents). What needs a restart is named in a warning. On an error nothing of it
 // is in force.
 func (s *Server) Reload(ctx context.Context, cfg *config.Config) error {
 	verifier, err := s.newVerifier(cfg)
@@ -36,6 +36,9 @@ func (s *Server) Reload(ctx context.Context, cfg *config.Config) error {
 	for _, part := range s.unchangeable(cfg) {
 		s.opt.Logger.LogAttrs(ctx, slog.LevelWarn, "changed in the configuration, in force after a restart", slog.String("part", part))
 	}
+	if err := s.shadow(ctx, cfg); err != nil {
+		return fmt.Errorf("reload: all but the draft is in force: %w", err)
+	}
 	s.opt.Logger.LogAttrs(ctx, slog.LevelInfo, "reloaded", slog.String("policy_set", s.policies.Set().Digest()))
 	return nil
 }
@@ -54,6 +57,8 @@ func (s *Server) unchangeable(cfg *config.Config) []string {
 		"notify":    reflect.DeepEqual(cfg.Notify, s.cfg.Notify),
 		"holds":     cfg.Holds == s.cfg.Holds,
 		"limits":    cfg.Limits == s.cfg.Limits,
+		"sinks":     reflect.DeepEqual(cfg.Sinks, s.cfg.Sinks),
+		"witnesses": reflect.DeepEqual(cfg.Witnesses, s.cfg.Witnesses),
 	} {
 		if !same {
 			parts = append(parts, name)

@@ -25,6 +25,12 @@ func (s *Server) Run(ctx context.Context) (err error) {
 	below.Go(func() error { return s.registry.Run(base) })
 	below.Go(func() error { return s.index.Run(base, s.log, s.log) })
 	below.Go(func() error { return s.verifier.run(base) })
+	for _, one := range s.sinks {
+		below.Go(func() error { return one.Run(base) })
+	}
+	if s.witnesses != nil {
+		below.Go(func() error { return s.witnesses.Run(base) })
+	}
 	sealed, endSealing := s.seal(ctx, stopBase)
 	s.awaitReady(ctx)
 

@@ -22,6 +22,8 @@ import (
 	"github.com/deedbroker/deed/agents/oidc"
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/sink"
+	"github.com/deedbroker/deed/audit/witness"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/console"
@@ -83,7 +85,10 @@ type Server struct {
 	console   *console.Console
 	notifier  *notify.Notifier // nil if nobody is told
 	push      *push.Channel    // nil if nothing is pushed
+	sinks     []*sink.Sink
+	witnesses *witness.Rounds // nil without any
 
+	shadowErr    atomic.Pointer[error]                 // why the draft of the policies is not asked
 	toolsChanged func()                                // tells MCP clients; set once, before Run
 	notice       func(upstream string, n tools.Notice) // the same
 	up           chan struct{}                         // closed when serving
@@ -109,7 +114,7 @@ func Open(ctx context.Context, cfg *config.Config, opt Options) (_ *Server, err 
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		s.openLog, s.openTools, s.openBroker, s.openNotify, s.openIdentity, s.openEdges, s.openAPI, s.listen,
+		s.openLog, s.openWitnesses, s.openTools, s.openSinks, s.openBroker, s.openShadow, s.openNotify, s.openIdentity, s.openEdges, s.openAPI, s.listen,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("open server: %w", err)

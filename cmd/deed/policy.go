@@ -14,7 +14,7 @@ import (
 
 func newPolicyCommand(env *environment) *cobra.Command {
 	return family("policy", "Check, test and try policies on what happened", "", newPolicyCheckCommand(env), newPolicyTestCommand(env),
-		newPolicyReplayCommand(env), newPolicySuggestCommand(env), newPolicyAccessCommand(env))
+		newPolicyReplayCommand(env), newPolicyShadowCommand(env), newPolicySuggestCommand(env), newPolicyAccessCommand(env))
 }
 
 const policyLong = `The policies are those of deed.yaml, or the files named by --policies. They are checked

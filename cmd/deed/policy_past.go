@@ -23,12 +23,17 @@ type pastFlags struct {
 }
 
 func (f *pastFlags) add(c *cobra.Command, policies string) {
+	f.addHistory(c)
+	c.Flags().StringArrayVar(&f.policies, "policy", nil, policies)
+}
+
+// addHistory adds those that name no policies.
+func (f *pastFlags) addHistory(c *cobra.Command) {
 	configFlag(c, &f.config)
 	flags := c.Flags()
 	flags.StringVar(&f.data, "data", "", "a data `directory` or evidence pack in place of a configuration's")
 	flags.StringVar(&f.since, "since", "", "only calls opened at this `time` or later")
 	flags.StringVar(&f.until, "until", "", "only calls opened before this `time`")
-	flags.StringArrayVar(&f.policies, "policy", nil, policies)
 	c.MarkFlagsMutuallyExclusive("config", "data")
 }
 
@@ -202,15 +207,7 @@ func newly(r *hindsight.Report, fates []string) int {
 }
 
 func (e *environment) printReplay(r *hindsight.Report) {
-	now := time.Now()
-	for _, c := range r.Changes {
-		e.printf("%d calls were %s and would have been %s, by %s\n", c.Calls, c.From, c.To, plain(counted(c.Policies)))
-		t := newTable(e.stdout)
-		for _, x := range c.Examples {
-			t.row("  "+plain(x.CallID), when(x.Opened, now), plain(x.Tool), parties(x.Principal, x.Agents), cut(strings.Join(append(reasonTexts(x), x.Errors...), "; "), 90))
-		}
-		t.flush()
-	}
+	e.printChanges(r.Changes, "would have been")
 	rate := ""
 	if s := r.Duration.Seconds(); s > 0 {
 		rate = fmt.Sprintf(" in %s", r.Duration.Round(time.Millisecond))
@@ -219,6 +216,18 @@ func (e *environment) printReplay(r *hindsight.Report) {
 		r.Newly(hindsight.Denied), r.Newly(hindsight.Held)+r.Newly(hindsight.Approved), r.Newly(hindsight.Allowed))
 	for _, why := range sortedKeys(r.Skipped) {
 		e.printf("not decided again: %d calls, %s\n", r.Skipped[why], plain(why))
+	}
+}
+
+func (e *environment) printChanges(changes []hindsight.Change, would string) {
+	now := time.Now()
+	for _, c := range changes {
+		e.printf("%d calls were %s and %s %s, by %s\n", c.Calls, c.From, would, c.To, plain(counted(c.Policies)))
+		t := newTable(e.stdout)
+		for _, x := range c.Examples {
+			t.row("  "+plain(x.CallID), when(x.Opened, now), plain(x.Tool), parties(x.Principal, x.Agents), cut(strings.Join(append(reasonTexts(x), x.Errors...), "; "), 90))
+		}
+		t.flush()
 	}
 }
 

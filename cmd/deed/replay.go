@@ -137,7 +137,7 @@ func narrate(e audit.Event, s *step) error {
 			s.What = r.By.Principal + " found that it " + happenedWords(r.Happened) + because(r.Note)
 		})
 	case audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned,
-		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.PayloadsErased:
+		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead, audit.PayloadsErased:
 		s.What = "an event that is about no call"
 	default:
 		s.What = "an event of a kind that this version does not know: " + string(e.Type)

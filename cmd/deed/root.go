@@ -57,6 +57,7 @@ Try it:  deed demo`,
 	)
 	add(root, groupServe, newDemoCommand(env), newServeCommand(env), newConfigCommand(env), newPolicyCommand(env), newTopicsCommand(env), newNotifyCommand(env), newDoctorCommand(env), newAdoptCommand(env))
 	add(root, groupCall, newToolsCommand(env), newCallCommand(env), newStdioCommand(env), newRunCommand(env), newTokenCommand(env), newLoginCommand(env), newLogoutCommand(env))
+	add(root, groupServe, newWitnessCommand(env))
 	add(root, groupDecide, newPendingCommand(env), newApproveCommand(env), newDenyCommand(env), newGrantCommand(env), newGrantsCommand(env), newCancelCommand(env), newReconcileCommand(env), newRevokeCommand(env))
 	add(root, groupReview, newHistoryCommand(env), newShowCommand(env), newReplayCommand(env), newAgentsCommand(env), newVerifyCommand(env), newExportCommand(env))
 	root.AddCommand(newVersionCommand(env))

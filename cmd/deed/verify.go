@@ -21,7 +21,7 @@ import (
 )
 
 func newVerifyCommand(env *environment) *cobra.Command {
-	var keys, kept []string
+	var keys, kept, witnesses []string
 	var options verify.Options
 	var topics topicsSource
 	c := &cobra.Command{
@@ -43,20 +43,27 @@ to check.`,
   deed verify /mnt/copy-of-deed --key checkpoints.pub
   deed verify evidence.zip --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --pulsar pulsar+ssl://pulsar:6651 --tenant acme --token-file auditor.jwt --key 'deed/acme+1f8b2c3d+AZ…'
+  deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…' --witness 'witness.example.org+7d3f0a11+BA…'
   deed verify --json | jq .findings`,
 		Args: cobra.MaximumNArgs(1),
 	}
 	flags := c.Flags()
 	flags.StringArrayVar(&keys, "key", nil, "a verifier `key` to trust, or the file that has it; may be repeated")
 	flags.StringArrayVar(&kept, "checkpoint", nil, "a `file` with a signed checkpoint that was kept elsewhere; may be repeated")
+	flags.StringArrayVar(&witnesses, "witness", nil, "the `key` of a witness that must have signed each log; may be repeated")
+	flags.IntVar(&options.WitnessQuorum, "witness-quorum", 0, "how `many` of the witnesses must have (default: all)")
 	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
 	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
+	flags.BoolVar(&options.SkipStatements, "skip-statements", false, "do not check the signed statements of who makes each call")
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
 	topics.flags(c)
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		if options.Keys, err = parseKeys(keys); err != nil {
+			return err
+		}
+		if options.Witnesses, err = parseWitnesses(witnesses, options.WitnessQuorum); err != nil {
 			return err
 		}
 		if options.Kept, err = readNotes(kept); err != nil {
@@ -93,6 +100,21 @@ func parseKeys(texts []string) ([]seal.Verifier, error) {
 		k, err := seal.ParseVerifier(text)
 		if err != nil {
 			return nil, withHint(usage("--key is not a verifier key: %w", err), "it looks like deed/acme+1f8b2c3d+AZ…, or is a file with such a key")
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+func parseWitnesses(texts []string, quorum int) ([]seal.WitnessKey, error) {
+	if quorum < 0 || quorum > len(texts) {
+		return nil, usage("--witness-quorum asks for %d of %d witnesses", quorum, len(texts))
+	}
+	var keys []seal.WitnessKey
+	for _, text := range texts {
+		k, err := seal.ParseWitnessKey(text)
+		if err != nil {
+			return nil, withHint(usage("--witness is not the key of a witness: %w", err), "it looks like witness.example.org+1f8b2c3d+BA…; deed witness prints its own")
 		}
 		keys = append(keys, k)
 	}
@@ -218,6 +240,11 @@ func (e *environment) printReport(path string, r *verify.Report) {
 		r.Records, r.Calls, r.OpenCalls, r.Payloads, r.Erased, lost(r.Lost), r.Checkpoints, r.Duration.Round(time.Millisecond))
 	for _, k := range r.Keys {
 		e.printf("signed by %s\n", plain(k.String()))
+	}
+	for _, l := range r.Logs {
+		if l.Witnessed > 0 {
+			e.printf("%s: witnessed up to record %d, at %s\n", plain(l.Log), l.Witnessed-1, l.LastWitnessed.Format(time.RFC3339))
+		}
 	}
 	for _, n := range r.Notes {
 		e.printf("note: %s\n", plain(n))

@@ -94,7 +94,7 @@ func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) er
 const (
 	idleLook   = 100 * time.Millisecond
 	idleTime   = 800 * time.Millisecond
-	settleTime = 30 * time.Second
+	settleTime = 10 * time.Minute
 )
 
 // settled waits until the subject has nothing left to do, so that what it put off is

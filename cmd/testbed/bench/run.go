@@ -22,6 +22,7 @@ type options struct {
 	calls       int           // of one measurement; 0: as many as time allows
 	flat        int           // calls of the memory run; 0: compare instead
 	dir         string        // for Deed's data
+	keep        bool          // Deed's data, when all is done
 	profile     string        // for Deed's CPU profile
 	pulsar      bool          // compare logs instead
 	viewers     int           // of the stream: compare calls with and without them instead
@@ -77,6 +78,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.calls, "calls", 0, "how many calls one measurement makes, instead of -time")
 	f.IntVar(&o.flat, "flat", 0, "make so many calls (such as 100000) to each subject and show its memory, instead of comparing")
 	f.StringVar(&o.dir, "dir", "", "where Deed keeps its data: a disk whose fsync counts (default: a temporary directory)")
+	f.BoolVar(&o.keep, "keep", false, "leave Deed's data there, for deed verify and deed history, and say where")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
 	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
@@ -109,7 +111,7 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, o.tidy(dir, stderr)) }()
 
 	var subjects []*subject
 	defer func() {
@@ -145,6 +147,15 @@ func (o *options) run(ctx context.Context, stdout, stderr io.Writer) (err error)
 	}
 	report.judge()
 	return report.write(stdout, o.json)
+}
+
+// tidy removes what was written, or says where it is.
+func (o *options) tidy(dir string, stderr io.Writer) error {
+	if !o.keep {
+		return os.RemoveAll(dir)
+	}
+	_, err := fmt.Fprintf(stderr, "bench: Deed's configuration and data are in %s\n", dir)
+	return err
 }
 
 // compare measures every subject in every situation, in turns.

