@@ -60,7 +60,7 @@ func TestBadUpstreams(t *testing.T) {
 		if grown := heap() - before; grown > 48<<20 {
 			t.Errorf("%s: the broker has grown by %d MiB", tt.tool, grown>>20)
 		}
-		id := ""
+		var id string
 		if refused, ok := errors.AsType[*client.Error](err); ok {
 			id = refused.CallID
 			if refused.Kind != tt.kind || !strings.Contains(refused.Message, tt.says) {
@@ -125,5 +125,5 @@ func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc) //nolint:gosec // it fits
+	return int64(m.HeapAlloc)
 }
