@@ -62,6 +62,7 @@ func everyEvent() map[audit.Type]audit.Event {
 	in := heldIntent()
 	by := personally("bob")
 	output := commitment(`{"ok":true}`)
+	since := at(0)
 	allow := audit.Decision{Effect: audit.Allow, PolicySet: in.Decision.PolicySet, Reasons: []audit.Reason{{Policy: "leads-approve", Effect: "permit"}}}
 	deny := audit.Decision{Effect: audit.Deny, PolicySet: in.Decision.PolicySet, Reasons: []audit.Reason{{Policy: "none", Effect: "none", Link: `Agent::"copilot"`}}}
 	vote := audit.Approval{Digest: in.Digest, By: by, Reason: "known customer", Decision: allow}
@@ -101,15 +102,22 @@ func everyEvent() map[audit.Type]audit.Event {
 			Where: []audit.Condition{{Field: "/currency", Equals: json.RawMessage(`"EUR"`)}, {Field: "/amount", AtMost: "200"}, {Field: "/amount", AtLeast: "1"}},
 			Uses:  5, Until: at(45), Reason: "the sale of last week", By: by, Decision: allow,
 		},
-		audit.PayloadsErased: audit.Erasure{Log: "payments/calls", From: 3, To: 9, Before: at(0)},
-		audit.GrantUsed:      audit.GrantUse{Grant: "019ab000-0000-7000-8000-000000000003", CallID: "019ab000-0000-7000-8000-000000000004", Digest: in.Digest},
-		audit.GrantEnded:     audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
+		audit.PayloadsErased: audit.Erasure{
+			Log: "payments/calls", From: 3, To: 9, Before: at(0), Except: []int64{4}, Scope: &audit.Scope{Call: "c", Session: "sid-1", Until: &since},
+			Calls: []string{"c"}, Records: []audit.Places{{Log: "payments/calls", Indexes: []int64{3, 4}}}, Reason: "ticket 4711", By: &by, Decision: &allow,
+		},
+		audit.LegalHoldPlaced: audit.LegalHold{
+			Scope: audit.Scope{Principal: "alice", Agent: "copilot", Domain: "payments", Since: &since}, Reason: "case 17", By: by, Decision: allow,
+		},
+		audit.LegalHoldLifted: audit.LegalHoldEnd{Hold: "019ab000-0000-7000-8000-000000000003", Reason: "the case is closed", By: by, Decision: allow},
+		audit.GrantUsed:       audit.GrantUse{Grant: "019ab000-0000-7000-8000-000000000003", CallID: "019ab000-0000-7000-8000-000000000004", Digest: in.Digest},
+		audit.GrantEnded:      audit.GrantEnd{Grant: "019ab000-0000-7000-8000-000000000003", By: by, Reason: "the sale is over", Decision: allow},
 	}
 	topics := map[audit.Type]string{
 		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl, audit.HistoryRead: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
-		audit.PayloadsErased: audit.TopicControl,
-		audit.GrantMade:      audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
+		audit.PayloadsErased: audit.TopicControl, audit.LegalHoldPlaced: audit.TopicControl, audit.LegalHoldLifted: audit.TopicControl,
+		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
 	}
 	events := make(map[audit.Type]audit.Event, len(data))
@@ -213,6 +221,10 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Rejection](e)
 		case audit.PayloadsErased:
 			got, err = audit.DataOf[audit.Erasure](e)
+		case audit.LegalHoldPlaced:
+			got, err = audit.DataOf[audit.LegalHold](e)
+		case audit.LegalHoldLifted:
+			got, err = audit.DataOf[audit.LegalHoldEnd](e)
 		case audit.GrantMade:
 			got, err = audit.DataOf[audit.Grant](e)
 		case audit.GrantUsed:

@@ -27,6 +27,9 @@ var (
 	ErrCorrupt = errors.New("log is corrupt")
 	// ErrNotFound: no such record, payload or log.
 	ErrNotFound = errors.New("not found")
+	// ErrResidue: what was erased cannot be read by way of the log any more; but the store
+	// below it still has what it could be made from, and was not permitted to forget that.
+	ErrResidue = errors.New("erased, but the store has not forgotten it")
 	// ErrErased: the payload was there and has been erased; its commitment stands.
 	ErrErased = errors.New("payload erased")
 	// ErrLost is an ErrErased: the payload never came to be stored, since whoever
@@ -77,6 +80,13 @@ type Payloads interface {
 	// Payload returns the payload called name of the record at p: ErrErased if it
 	// was erased, ErrNotFound if there never was one.
 	Payload(ctx context.Context, p Position, name string) (Payload, error)
+}
+
+// Eraser is a log whose payloads can be erased.
+type Eraser interface {
+	// EraseRecords erases all payloads of records for good: Payload answers ErrErased from then on. Their commitments
+	// stand. What was erased before, or never had any, is passed over.
+	EraseRecords(ctx context.Context, records ...Places) error
 }
 
 // Cursor is a place between records of a [Log], from which reading resumes.

@@ -88,6 +88,10 @@ type Config struct {
 	// tokens, or of those issued before a moment, need last no longer.
 	TokenLifetime time.Duration
 
+	// Erase erases all payloads of the records that an erasure names, from the log and from
+	// what was made of it; doing it again is harmless. Nil: nobody can ask for that.
+	Erase func(ctx context.Context, e audit.Erasure) error
+
 	// InForce asks once more whether the token behind an identity is in force, before a
 	// call that was held runs: a *[agents.Rejection] if not. Nil: nobody is asked.
 	InForce func(ctx context.Context, id *agents.Identity) error
@@ -147,10 +151,12 @@ type Broker struct {
 	limits  *limits
 	metrics *metrics
 
-	denied     *denied     // who has been revoked
-	granted    *granted    // approvals in advance
-	executions *executions // the calls whose tools run here
-	statements *statements // of who makes each call
+	denied     *denied                  // who has been revoked
+	granted    *granted                 // approvals in advance
+	keeping    *keeping                 // legal holds, and erasures on request
+	unfinished map[string]audit.Erasure // by event: on record when it was opened, and perhaps not carried out
+	executions *executions              // the calls whose tools run here
+	statements *statements              // of who makes each call
 	rejections *rejections
 	readings   readings // that are on record
 
@@ -194,6 +200,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 
 		denied:     newDenied(),
 		granted:    newGranted(),
+		keeping:    newKeeping("deed://" + cfg.Tenant + "/" + cfg.Replica),
 		executions: newExecutions(),
 		statements: &statements{},
 		rejections: newRejections(),
@@ -220,6 +227,7 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g.Go(func() error { return b.housekeep(following) })
 	g.Go(func() error { return b.mourn(following) })
 	g.Go(func() error { return b.writeSpooled(following) })
+	g.Go(func() error { b.finishErasures(following, b.unfinished); return nil })
 	for _, h := range b.holds.voted() {
 		b.consider(h)
 	}

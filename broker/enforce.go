@@ -82,11 +82,11 @@ func (b *Broker) barredFrom(op string, id *agents.Identity) error {
 	return nil
 }
 
-// foldControl reads an event of control that concerns revocations, grants or keys. It
+// foldControl reads an event of control that concerns revocations, grants, keys, legal holds or erasures. It
 // reports the revocation that came into force by it.
 func (b *Broker) foldControl(e audit.Event) (entry denylist.Entry, added bool, err error) {
 	entry, added, err = b.denied.fold(e, time.Now())
-	return entry, added, errors.Join(err, b.granted.fold(e), b.statements.fold(e))
+	return entry, added, errors.Join(err, b.granted.fold(e), b.statements.fold(e), b.keeping.fold(e))
 }
 
 // foldPast is foldControl where nothing is to be enforced: it has been.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -175,7 +176,7 @@ func (h *history) foldControl(rec audit.Record) error {
 		if err == nil && h.key == "" {
 			h.key = s.Key
 		}
-		return err
+		return errors.Join(err, h.rest(e))
 	case audit.KeyRotated:
 		r, err := audit.DataOf[audit.Rotation](e)
 		if err == nil {

@@ -30,6 +30,7 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
+	b.unfinished = b.keeping.left()
 	if b.cfg.Fencer != nil && h.key != "" && h.key != b.cfg.Key {
 		return &KeyError{InForce: h.key, Own: b.cfg.Key}
 	}

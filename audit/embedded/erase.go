@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/deedbroker/deed/audit"
 )
@@ -39,6 +40,31 @@ func (l *Log) eraseOne(ctx context.Context, p audit.Position, name string) error
 	return l.hand(ctx, func(w *writer) error {
 		return w.erasePayload.Run(payloadID(e.seq, 0), payloadID(e.seq+1, 0), name)
 	})
+}
+
+// EraseRecords is [audit.Eraser.EraseRecords]. The bytes go as those of [Log.Erase] do.
+func (l *Log) EraseRecords(ctx context.Context, records ...audit.Places) error {
+	for _, places := range records {
+		log := places.Log
+		id, err := l.read.id(ctx, log)
+		if err != nil {
+			return fmt.Errorf("erase payloads of %s: %w", log, err)
+		}
+		for some := range slices.Chunk(places.Indexes, erasedAtOnce) {
+			err := l.hand(ctx, func(w *writer) error {
+				for _, i := range some {
+					if err := w.eraseRange.Run(int64(audit.MaxPayloads), int64(audit.MaxPayloads), id, i, i+1); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("erase payloads of %s: %w", log, err)
+			}
+		}
+	}
+	return nil
 }
 
 // hand has the writer erase something.

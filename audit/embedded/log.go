@@ -20,6 +20,7 @@ import (
 var (
 	_ audit.Log      = (*Log)(nil)
 	_ audit.Payloads = (*Log)(nil)
+	_ audit.Eraser   = (*Log)(nil)
 )
 
 // Log is an open log. It is safe for concurrent use.

@@ -19,18 +19,26 @@ const (
 )
 
 // Outlived tells which records of a log are older than a moment and have payloads that
-// are not erased: those from one index up to another, some of the oldest. The indexes
-// are the same if there are none.
-func (l *Log) Outlived(ctx context.Context, log string, before time.Time) (from, to int64, err error) {
-	if from, to, err = l.read.outlived(ctx, log, before); err != nil {
+// are not erased: those from one index up to another, some of the oldest from an index
+// on. The indexes are the same if there are none.
+func (l *Log) Outlived(ctx context.Context, log string, after int64, before time.Time) (from, to int64, err error) {
+	if from, to, err = l.read.outlived(ctx, log, after, before); err != nil {
 		return 0, 0, fmt.Errorf("find payloads of %s: %w", log, err)
 	}
 	return from, to, nil
 }
 
-func (r *Reader) outlived(ctx context.Context, log string, before time.Time) (from, to int64, err error) {
+func (r *Reader) outlived(ctx context.Context, log string, after int64, before time.Time) (from, to int64, err error) {
+	first, err := r.at(ctx, audit.Position{Log: log, Index: after})
+	if errors.Is(err, audit.ErrNotFound) {
+		return 0, 0, nil
+	}
+	if err != nil {
+		return 0, 0, err
+	}
 	err = r.db.QueryRowContext(ctx, `SELECT r.idx FROM payloads p CROSS JOIN records r ON r.seq = p.id / ?
-		WHERE p.body IS NOT NULL AND r.log = (SELECT id FROM logs WHERE name = ?) ORDER BY p.id LIMIT 1`, audit.MaxPayloads, log).Scan(&from)
+		WHERE p.body IS NOT NULL AND p.id >= ? AND r.log = (SELECT id FROM logs WHERE name = ?) ORDER BY p.id LIMIT 1`,
+		audit.MaxPayloads, payloadID(first.seq, 0), log).Scan(&from)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, nil
 	}
@@ -59,6 +67,30 @@ func (r *Reader) timeOf(ctx context.Context, p audit.Position) (time.Time, error
 	}
 	event, err := audit.ParseEvent(e.body)
 	return event.Time, err
+}
+
+// Unerased are the indexes, from one up to another, of the records of a log that have
+// payloads which are not erased.
+func (l *Log) Unerased(ctx context.Context, log string, from, to int64) ([]int64, error) {
+	var indexes []int64
+	rows, err := l.read.db.QueryContext(ctx, `SELECT DISTINCT r.idx FROM records r CROSS JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ?
+		WHERE r.log = (SELECT id FROM logs WHERE name = ?) AND r.idx >= ? AND r.idx < ? AND p.body IS NOT NULL ORDER BY r.idx`,
+		audit.MaxPayloads, audit.MaxPayloads, log, from, to)
+	if err != nil {
+		return nil, fmt.Errorf("find payloads of %s: %w", log, fileError(l.path, err))
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		var i int64
+		if err := rows.Scan(&i); err != nil {
+			return nil, fmt.Errorf("find payloads of %s: %w", log, fileError(l.path, err))
+		}
+		indexes = append(indexes, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("find payloads of %s: %w", log, fileError(l.path, err))
+	}
+	return indexes, nil
 }
 
 // EraseOutlived erases the payloads of the records of a log from one index up to

@@ -40,7 +40,7 @@ func TestPayloadsThatOutlivedTheirRetentionAreErasedAndNoOthers(t *testing.T) {
 	}
 
 	log, before := at[0].Log, start.Add(outlived*time.Minute)
-	from, to, err := l.Outlived(t.Context(), log, before)
+	from, to, err := l.Outlived(t.Context(), log, 0, before)
 	if err != nil || from != 0 || to != outlived {
 		t.Fatalf("outlived are %d to %d, %v; want 0 to %d", from, to, err, outlived)
 	}
@@ -53,10 +53,10 @@ func TestPayloadsThatOutlivedTheirRetentionAreErasedAndNoOthers(t *testing.T) {
 			t.Fatalf("payload %d: %v; want it erased: %t", n, err, want)
 		}
 	}
-	if from, to, err = l.Outlived(t.Context(), log, before); err != nil || from != to {
+	if from, to, err = l.Outlived(t.Context(), log, 0, before); err != nil || from != to {
 		t.Errorf("after erasing, outlived are %d to %d, %v; want none", from, to, err)
 	}
-	if from, to, err = l.Outlived(t.Context(), "no/calls", before); err != nil || from != to {
+	if from, to, err = l.Outlived(t.Context(), "no/calls", 0, before); err != nil || from != to {
 		t.Errorf("of a log that is not there, outlived are %d to %d, %v; want none", from, to, err)
 	}
 }

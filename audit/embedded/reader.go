@@ -236,6 +236,9 @@ func (r *Reader) Payload(ctx context.Context, p audit.Position, name string) (au
 	return out, nil
 }
 
+// ErasesOnRecord says that no payload goes without an event that says so.
+func (r *Reader) ErasesOnRecord() bool { return true }
+
 // Sizes returns how many records each log has, by name.
 func (r *Reader) Sizes(ctx context.Context) (map[string]int64, error) {
 	sizes := map[string]int64{}

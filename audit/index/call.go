@@ -111,6 +111,35 @@ func (i *Index) Erased(ctx context.Context, payloads audit.Payloads, ids ...stri
 	return nil
 }
 
+// Forget is Erased for calls of which the log says, or is about to, that they are
+// erased: the index does not do it a second time when it reads that.
+func (i *Index) Forget(ctx context.Context, ids ...string) error {
+	if err := i.Erased(ctx, nil, ids...); err != nil {
+		return err
+	}
+	i.forgetting.Lock()
+	defer i.forgetting.Unlock()
+	for _, id := range ids {
+		i.forgotten[id] = true
+	}
+	return nil
+}
+
+// unforgotten are the calls among some that [Index.Forget] has not seen to. It asks
+// once about each.
+func (i *Index) unforgotten(ids []string) []string {
+	i.forgetting.Lock()
+	defer i.forgetting.Unlock()
+	var left []string
+	for _, id := range ids {
+		if !i.forgotten[id] {
+			left = append(left, id)
+		}
+		delete(i.forgotten, id)
+	}
+	return left
+}
+
 func (w *writer) forget(ctx context.Context, payloads audit.Payloads, ids []string) error {
 	for _, id := range ids {
 		e, err := w.load(id)

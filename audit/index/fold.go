@@ -25,6 +25,7 @@ type folder struct {
 	payloads audit.Payloads
 	at       place
 	cached   map[string]*entry // calls by id, as they are in the file
+	gone     []string          // calls whose arguments this batch says are erased
 }
 
 // entry is a call as it is folded.
@@ -55,6 +56,7 @@ func isDuplicate(err error) bool { return direct.Code(err) == sqlitelib.SQLITE_C
 
 func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) error {
 	at := f.at
+	f.gone = nil
 	var touched []*entry
 	err := f.index.writing(func(w *writer) (err error) {
 		if touched, err = f.fold(w, batch, &at, intentsAreNew); err != nil {
@@ -68,6 +70,9 @@ func (f *folder) try(ctx context.Context, batch []item, intentsAreNew bool) erro
 	}
 	f.at = at
 	f.forget(touched)
+	if len(f.gone) > 0 {
+		return f.index.truncate(ctx)
+	}
 	return nil
 }
 
@@ -106,6 +111,9 @@ func (f *folder) apply(w *writer, it item, at *place, intentsAreNew bool) (*entr
 		return nil, nil //nolint:nilerr // a record that does not parse belongs to no call
 	}
 	at.newest = latest(at.newest, e.Time)
+	if e.Type == audit.PayloadsErased {
+		f.erased(e)
+	}
 	if e.Topic != audit.TopicCalls {
 		return nil, nil
 	}
@@ -130,6 +138,13 @@ func (f *folder) apply(w *writer, it item, at *place, intentsAreNew bool) (*entr
 		call.events = append(call.events, storedEntry{Entry: told, From: it.before})
 	}
 	return call, nil
+}
+
+// erased notes the calls that an erasure names, whichever replica carries it out.
+func (f *folder) erased(e audit.Event) {
+	if data, err := audit.DataOf[audit.Erasure](e); err == nil { // else for the verifier to report
+		f.gone = append(f.gone, f.index.unforgotten(data.Calls)...)
+	}
 }
 
 func (f *folder) entry(w *writer, id string, isNew bool) (*entry, error) {
@@ -167,6 +182,11 @@ func (f *folder) store(ctx context.Context, w *writer, batch []item, touched []*
 	}
 	if err := errors.Join(w.storePulse(at.newest), w.storePrecedents()); err != nil {
 		return fmt.Errorf("count calls: %w", err)
+	}
+	if len(f.gone) > 0 {
+		if err := w.forget(ctx, nil, f.gone); err != nil {
+			return fmt.Errorf("forget arguments: %w", err)
+		}
 	}
 	return w.place(at)
 }

@@ -30,6 +30,9 @@ type Index struct {
 	broken chan struct{} // a reader met damage: Run builds the file again
 	wanted chan struct{} // a reader waits for what Run has put off
 
+	forgetting sync.Mutex
+	forgotten  map[string]bool // guarded by forgetting: calls whose erasure was seen to before it was read
+
 	mu    sync.RWMutex // held for reading while the file is in use
 	write *writer      // guarded by mu; nil if the file is closed
 	read  *sql.DB      // guarded by mu; nil if the file is closed
@@ -42,7 +45,7 @@ func Open(ctx context.Context, path string, logger *slog.Logger) (*Index, error)
 	if err != nil {
 		return nil, fmt.Errorf("open index: %w", err)
 	}
-	i := &Index{path: path, logger: logger, broken: make(chan struct{}, 1), wanted: make(chan struct{}, 1)}
+	i := &Index{path: path, logger: logger, broken: make(chan struct{}, 1), wanted: make(chan struct{}, 1), forgotten: map[string]bool{}}
 	err = i.open(ctx)
 	if cause, ok := errors.AsType[*unusableError](err); ok {
 		i.tellRebuild(ctx, cause)
@@ -200,6 +203,16 @@ func (i *Index) writing(f func(*writer) error) error {
 		return errClosed
 	}
 	return i.write.transact(f)
+}
+
+// truncate empties the write-ahead log, and with it what was deleted.
+func (i *Index) truncate(ctx context.Context) error {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	if i.write == nil {
+		return errClosed
+	}
+	return i.write.truncate(ctx)
 }
 
 // reading runs f on the file; damage that f meets makes Run build the file again.

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -141,6 +142,9 @@ func (l *payloadLines) peek(ctx context.Context) error {
 	l.ahead = payloadLine{}
 	if err := json.Unmarshal(text, &l.ahead); err != nil {
 		return fmt.Errorf("line %d: %w", l.at, err)
+	}
+	if again, err := json.Marshal(l.ahead); err != nil || !bytes.Equal(again, text) {
+		return fmt.Errorf("line %d is not as a pack has it", l.at)
 	}
 	if l.at > 1 && (before.Index > l.ahead.Index || before.Index == l.ahead.Index && before.Name >= l.ahead.Name) {
 		return fmt.Errorf("line %d is out of order", l.at)

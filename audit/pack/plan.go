@@ -222,6 +222,7 @@ type Options struct {
 	Extra []File
 	// Readme is put before what the pack says of itself.
 	Readme string
+	Bare   bool // Readme is all that it says, and no script comes with it
 }
 
 // File is a file of a pack that proves nothing.

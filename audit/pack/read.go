@@ -22,7 +22,7 @@ const maxManifest = 16 << 20
 // Pack is an open evidence pack. It is read by one goroutine at a time, forwards:
 // going back in a log starts it again.
 type Pack struct {
-	zip      *zip.ReadCloser
+	files    Files
 	manifest Manifest
 	parts    map[string]Part
 	records  map[string]*lines
@@ -34,15 +34,33 @@ var (
 	_ verify.Partial = (*Pack)(nil)
 )
 
+// Files are those of a pack.
+type Files interface {
+	Open(name string) (io.ReadCloser, error)
+	Close() error
+}
+
+// zipped are the files of a ZIP archive.
+type zipped struct{ *zip.ReadCloser }
+
+// Open opens a file in the archive.
+func (z zipped) Open(name string) (io.ReadCloser, error) { return z.ReadCloser.Open(name) }
+
 // Open opens the pack at path. It reads no more than the manifest.
 func Open(path string) (*Pack, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
 		return nil, fmt.Errorf("open evidence: %w", err)
 	}
-	p := &Pack{zip: z, parts: map[string]Part{}, records: map[string]*lines{}, payloads: map[string]*payloadLines{}}
+	return OpenFiles(zipped{z})
+}
+
+// OpenFiles is [Open] for a pack whose files are elsewhere than in one ZIP archive.
+// Closing the pack, or an error, closes them.
+func OpenFiles(files Files) (*Pack, error) {
+	p := &Pack{files: files, parts: map[string]Part{}, records: map[string]*lines{}, payloads: map[string]*payloadLines{}}
 	if err := p.readManifest(); err != nil {
-		return nil, fmt.Errorf("open evidence: %w", errors.Join(err, z.Close()))
+		return nil, fmt.Errorf("open evidence: %w", errors.Join(err, files.Close()))
 	}
 	return p, nil
 }
@@ -66,7 +84,7 @@ func (p *Pack) readManifest() error {
 
 // file reads a whole file of the pack.
 func (p *Pack) file(name string, limit int64) (_ []byte, err error) {
-	f, err := p.zip.Open(name)
+	f, err := p.files.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +108,7 @@ func (p *Pack) Close() error {
 	for _, l := range p.payloads {
 		errs = append(errs, l.close())
 	}
-	if err := errors.Join(append(errs, p.zip.Close())...); err != nil {
+	if err := errors.Join(append(errs, p.files.Close())...); err != nil {
 		return fmt.Errorf("close evidence: %w", err)
 	}
 	return nil
@@ -168,5 +186,5 @@ func (p *Pack) Payload(ctx context.Context, at audit.Position, name string) (aud
 }
 
 func (p *Pack) opener(name string) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) { return p.zip.Open(name) }
+	return func() (io.ReadCloser, error) { return p.files.Open(name) }
 }

@@ -26,6 +26,29 @@ var readme string
 // Write writes a pack of the history's sealed records. What it finds wrong while it
 // copies is an error: a history that does not verify is no evidence.
 func Write(ctx context.Context, w io.Writer, history History, o Options) (Manifest, error) {
+	z := zip.NewWriter(w)
+	m, err := WriteFiles(ctx, func(name string) (io.WriteCloser, error) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: o.Made.UTC()})
+		return unclosed{w}, err
+	}, history, o)
+	if err == nil {
+		err = z.Close()
+	}
+	return m, err
+}
+
+// unclosed is a file that ends where the next begins.
+type unclosed struct{ io.Writer }
+
+// Close does nothing.
+func (unclosed) Close() error { return nil }
+
+// create makes a file of a pack. Files are made one after the other.
+type create = func(name string) (io.WriteCloser, error)
+
+// WriteFiles is [Write] for files that go elsewhere than into one ZIP archive. The
+// manifest is written last: without it there is no pack.
+func WriteFiles(ctx context.Context, to func(name string) (io.WriteCloser, error), history History, o Options) (Manifest, error) {
 	p := plan{history: history, options: o, parts: map[string]*Part{}}
 	if err := p.make(ctx); err != nil {
 		return Manifest{}, fmt.Errorf("plan evidence: %w", err)
@@ -37,9 +60,7 @@ func Write(ctx context.Context, w io.Writer, history History, o Options) (Manife
 	if len(m.Logs) == 0 {
 		return Manifest{}, errors.New("plan evidence: nothing of this is sealed: there is nothing to prove")
 	}
-	z := zip.NewWriter(w)
-	err := writePack(ctx, z, history, m, o)
-	if err = errors.Join(err, z.Close()); err != nil {
+	if err := writePack(ctx, to, history, m, o); err != nil {
 		return Manifest{}, fmt.Errorf("write evidence: %w", err)
 	}
 	return m, nil
@@ -65,41 +86,61 @@ func (p *plan) ordered() []Part {
 	return parts
 }
 
-func writePack(ctx context.Context, z *zip.Writer, history History, m Manifest, o Options) error {
+func writePack(ctx context.Context, z create, history History, m Manifest, o Options) error {
 	manifest, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	text := strings.ReplaceAll(o.Readme+readme, "{key}", cmp.Or(strings.Join(m.Keys, " "), "KEY"))
-	files := []File{{readmeName, []byte(text)}, {scriptName, script}, {manifestName, append(manifest, '\n')}}
+	text := o.Readme
+	if !o.Bare {
+		text += readme
+	}
+	text = strings.ReplaceAll(text, "{key}", cmp.Or(strings.Join(m.Keys, " "), "KEY"))
+	files := []File{{readmeName, []byte(text)}}
+	if !o.Bare {
+		files = append(files, File{scriptName, script})
+	}
 	for _, f := range append(files, o.Extra...) {
-		if err := writeFile(z, m, f.Name, func(w io.Writer) error { _, err := w.Write(f.Body); return err }); err != nil {
+		if err := writeText(z, f); err != nil {
 			return err
 		}
 	}
 	for _, part := range m.Logs {
-		if err := writeFile(z, m, recordsName(part.Log), func(w io.Writer) error { return copyRecords(ctx, w, history, part) }); err != nil {
+		if err := writeFile(z, recordsName(part.Log), func(w io.Writer) error { return copyRecords(ctx, w, history, part) }); err != nil {
 			return err
 		}
 		if part.Log == seal.CheckpointsLog {
 			continue
 		}
-		if err := writeFile(z, m, payloadsName(part.Log), func(w io.Writer) error { return copyPayloads(ctx, w, history, part, o.Payloads) }); err != nil {
+		if err := writeFile(z, payloadsName(part.Log), func(w io.Writer) error { return copyPayloads(ctx, w, history, part, o.Payloads) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	return writeText(z, File{manifestName, append(manifest, '\n')})
 }
 
-func writeFile(z *zip.Writer, m Manifest, name string, write func(io.Writer) error) error {
-	w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: m.Made})
+func writeText(z create, f File) error {
+	return writeFile(z, f.Name, func(w io.Writer) error { _, err := w.Write(f.Body); return err })
+}
+
+func writeFile(z create, name string, write func(io.Writer) error) error {
+	w, err := z(name)
 	if err == nil {
-		err = write(w)
+		err = end(w, write(w))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
+}
+
+// end ends a file. One that could not be written to its end is abandoned, if that can be.
+func end(w io.WriteCloser, err error) error {
+	if a, ok := w.(interface{ Abandon() }); ok && err != nil {
+		a.Abandon()
+		return err
+	}
+	return errors.Join(err, w.Close())
 }
 
 func copyRecords(ctx context.Context, w io.Writer, history History, part Part) error {

@@ -29,15 +29,36 @@ func (l *Log) erase(ctx context.Context, at audit.Position, name string) error {
 	if err != nil {
 		return err
 	}
-	keys := l.vaults[event.Domain].keys
-	if _, err := keys.key(s.head); err == nil {
-		if err := keys.erase(ctx, s.head); err != nil {
-			return err
+	return l.vaults[event.Domain].keys.erase(ctx, s.head)
+}
+
+// EraseRecords is [audit.Eraser.EraseRecords], as [Log.Erase] does it: the keys of each
+// domain are published again once, and Pulsar is made to forget once.
+func (l *Log) EraseRecords(ctx context.Context, records ...audit.Places) error {
+	heads := map[*keyring][]payloadHead{}
+	for _, places := range records {
+		log := places.Log
+		for _, i := range places.Indexes {
+			all, event, err := l.sealedOf(ctx, audit.Position{Log: log, Index: i})
+			if errors.Is(err, audit.ErrNotFound) || errors.Is(err, audit.ErrErased) || errors.Is(err, audit.ErrLost) {
+				continue // it has none, or retention was there before
+			}
+			if err != nil {
+				return fmt.Errorf("erase payloads of %s@%d: %w", log, i, err)
+			}
+			keys := l.vaults[event.Domain].keys
+			for _, s := range all {
+				heads[keys] = append(heads[keys], s.head)
+			}
 		}
-	} else if !errors.Is(err, audit.ErrErased) {
-		return err
 	}
-	return keys.purge(ctx)
+	var errs []error
+	for keys, gone := range heads {
+		if err := keys.erase(ctx, gone...); err != nil {
+			errs = append(errs, fmt.Errorf("erase payloads of %s: %w", keys.place.name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // purgePoll is how often Pulsar is asked whether it is done.

@@ -135,6 +135,32 @@ func TestErasedIsGoneForWhoeverReadsEverything(t *testing.T) {
 	}
 }
 
+// TestErasingManyRecords: of several events at once, those without payloads too.
+func TestErasingManyRecords(t *testing.T) {
+	t.Parallel()
+	tenant := pulsartest.New(t, pulsartest.Layout{Domains: []string{audittest.Domain}})
+	o := tenant.Options("a", t.TempDir())
+	o.Auth.TokenFile = tenant.AdminFile
+	l := open(t, o)
+	at := appendAll(t, l,
+		of(tenant, "a", audittest.Intent(audittest.NewID(), `{"amount":1}`)), of(tenant, "a", audittest.Intent(audittest.NewID(), `{"amount":2}`)),
+		of(tenant, "a", audittest.NewEvent(audit.CallIntent, audittest.NewID(), struct{}{})), of(tenant, "a", audittest.Intent(audittest.NewID(), `{"amount":3}`)))
+	for range 2 { // again is harmless
+		var places []audit.Places
+		for _, p := range at[:3] {
+			places = append(places, audit.Places{Log: p.Log, Indexes: []int64{p.Index}})
+		}
+		if err := l.EraseRecords(t.Context(), places...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, want := range []error{audit.ErrErased, audit.ErrErased, audit.ErrNotFound, nil} {
+		if _, err := l.Payload(t.Context(), at[n], audit.PayloadArguments); !errors.Is(err, want) {
+			t.Errorf("payload %d: %v, want %v", n, err, want)
+		}
+	}
+}
+
 // TestErasingNeedsTheTenantsAdministrator: a broker's role takes the key out, and says
 // that Pulsar still has the message that had it.
 func TestErasingNeedsTheTenantsAdministrator(t *testing.T) {
@@ -142,8 +168,8 @@ func TestErasingNeedsTheTenantsAdministrator(t *testing.T) {
 	tenant := pulsartest.New(t, pulsartest.Layout{Domains: []string{audittest.Domain}})
 	l := open(t, tenant.Options("a", t.TempDir()))
 	at := appendAll(t, l, of(tenant, "a", audittest.Intent(audittest.NewID(), `{"amount":1}`)))[0]
-	if err := l.Erase(t.Context(), at, audit.PayloadArguments); !errors.Is(err, pulsar.ErrNotPermitted) {
-		t.Errorf("erase: %v, want ErrNotPermitted", err)
+	if err := l.Erase(t.Context(), at, audit.PayloadArguments); !errors.Is(err, pulsar.ErrNotPermitted) || !errors.Is(err, audit.ErrResidue) {
+		t.Errorf("erase: %v, want ErrNotPermitted and ErrResidue", err)
 	}
 	if _, err := l.Payload(t.Context(), at, audit.PayloadArguments); !errors.Is(err, audit.ErrErased) {
 		t.Errorf("the payload: %v, want ErrErased", err)

@@ -3,6 +3,7 @@ package pulsar
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -177,17 +178,36 @@ func (k *keyring) catchUp(ctx context.Context) error {
 	}
 }
 
-// erase makes a key impossible to find in what is published last.
-func (k *keyring) erase(ctx context.Context, h payloadHead) error {
-	return k.publish(ctx, func() (keyTree, error) {
-		k.mu.RLock()
-		defer k.mu.RUnlock()
-		t, known := k.trees[h.Tree]
-		if !known {
-			return keyTree{}, audit.ErrErased
+// erase makes keys impossible to find in what is published last, and then in what was
+// published before.
+func (k *keyring) erase(ctx context.Context, heads ...payloadHead) error {
+	leaves := map[string][]string{} // by tree
+	for _, h := range heads {
+		if _, err := k.key(h); err == nil {
+			leaves[h.Tree] = append(leaves[h.Tree], h.Leaf)
+		} else if !errors.Is(err, audit.ErrErased) {
+			return err
 		}
-		return t.without(h.Leaf), nil
-	})
+	}
+	for id, gone := range leaves {
+		err := k.publish(ctx, func() (keyTree, error) {
+			k.mu.RLock()
+			defer k.mu.RUnlock()
+			t := k.trees[id]
+			for _, leaf := range gone {
+				t = t.without(leaf)
+			}
+			return t, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	err := k.purge(ctx)
+	if errors.Is(err, ErrNotPermitted) {
+		err = fmt.Errorf("%w: %w", audit.ErrResidue, err)
+	}
+	return err
 }
 
 func (k *keyring) close() {

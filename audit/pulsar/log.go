@@ -21,6 +21,7 @@ var (
 	_ audit.Log      = (*Log)(nil)
 	_ audit.Storer   = (*Log)(nil)
 	_ audit.Payloads = (*Log)(nil)
+	_ audit.Eraser   = (*Log)(nil)
 )
 
 // Log is an open log. It is safe for concurrent use.

@@ -193,26 +193,7 @@ func (l *Log) payload(ctx context.Context, at audit.Position, name string) (audi
 
 // sealed finds an encrypted payload and its event.
 func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (sealedPayload, audit.Event, error) {
-	record, p, err := l.entryAt(ctx, at)
-	if err != nil {
-		return sealedPayload{}, audit.Event{}, err
-	}
-	if !record.payloads {
-		return sealedPayload{}, audit.Event{}, audit.ErrNotFound
-	}
-	event, err := audit.PeekEvent(record.body)
-	if err != nil {
-		return sealedPayload{}, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, err)
-	}
-	v := l.vaults[event.Domain]
-	if v == nil {
-		return sealedPayload{}, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
-	}
-	finder := v.finder[route(keyOf(event), len(v.places))]
-	all, err := finder.find(ctx, event.ID, record.at, func() bool { return p.diedAfter(record) })
-	if errors.Is(err, audit.ErrNotFound) {
-		err = finder.absent(ctx, p, record)
-	}
+	all, event, err := l.sealedOf(ctx, at)
 	if err != nil {
 		return sealedPayload{}, audit.Event{}, err
 	}
@@ -222,6 +203,31 @@ func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (seale
 		}
 	}
 	return sealedPayload{}, audit.Event{}, audit.ErrNotFound
+}
+
+// sealedOf finds the encrypted payloads of a record, and its event.
+func (l *Log) sealedOf(ctx context.Context, at audit.Position) ([]sealedPayload, audit.Event, error) {
+	record, p, err := l.entryAt(ctx, at)
+	if err != nil {
+		return nil, audit.Event{}, err
+	}
+	if !record.payloads {
+		return nil, audit.Event{}, audit.ErrNotFound
+	}
+	event, err := audit.PeekEvent(record.body)
+	if err != nil {
+		return nil, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, err)
+	}
+	v := l.vaults[event.Domain]
+	if v == nil {
+		return nil, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
+	}
+	finder := v.finder[route(keyOf(event), len(v.places))]
+	all, err := finder.find(ctx, event.ID, record.at, func() bool { return p.diedAfter(record) })
+	if errors.Is(err, audit.ErrNotFound) {
+		err = finder.absent(ctx, p, record)
+	}
+	return all, event, err
 }
 
 // strange notes a message that no honest broker has written.

@@ -56,7 +56,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 func topicsOf(t audit.Type) []string {
 	switch t {
 	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead,
-		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased,
+		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased, audit.LegalHoldPlaced, audit.LegalHoldLifted,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated:
 		return []string{audit.TopicControl}
 	case audit.TokenRejected:
@@ -113,7 +113,7 @@ func (v *verifier) payload(ctx context.Context, at audit.Position, name string, 
 	case errors.Is(err, audit.ErrLost):
 		v.report.Lost++
 	case errors.Is(err, audit.ErrErased):
-		v.report.Erased++
+		v.erased(at, name, call)
 	case errors.Is(err, ErrWithheld):
 		v.report.Withheld++
 	case errors.Is(err, audit.ErrNotFound):
@@ -124,5 +124,8 @@ func (v *verifier) payload(ctx context.Context, at audit.Position, name string, 
 		v.find(Finding{Rule: PayloadMismatch, Where: at, Expected: "payload " + name + " of sha256 " + c.Digest, Found: p.Commitment().Digest, CallID: call})
 	default:
 		v.report.Payloads++
+		if len(v.erasures.of(at)) > 0 {
+			v.report.Unerased++
+		}
 	}
 }

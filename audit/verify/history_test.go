@@ -35,7 +35,8 @@ type memory struct {
 	sealed   map[string]int64
 	made     int
 
-	frontiers bool // stand beside checkpoints
+	frontiers      bool // stand beside checkpoints
+	erasesOnRecord bool
 }
 
 func newMemory(tb testing.TB) *memory {
@@ -91,6 +92,8 @@ func (m *memory) Payload(_ context.Context, p audit.Position, name string) (audi
 	}
 	return got, nil
 }
+
+func (m *memory) ErasesOnRecord() bool { return m.erasesOnRecord }
 
 // hashed is a memory that also offers its stored hashes.
 type hashed struct{ *memory }

@@ -72,6 +72,8 @@ const (
 	Unsealed          Rule = "unsealed"           // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
 	BadStatement      Rule = "bad_statement"      // a call's statement is signed by no key of the replica that wrote it, or out of its time
 	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call
+	UnrecordedErasure Rule = "unrecorded_erasure" // a payload is erased, and nothing on record says so
+	ErasedUnderHold   Rule = "erased_under_hold"  // a payload is erased that a legal hold kept
 	BadStatementKey   Rule = "bad_statement_key"  // a key was announced that the log's own does not vouch for
 	BadWitness        Rule = "bad_witness"        // a signature in the name of a witness that is not its own
 	Unwitnessed       Rule = "unwitnessed"        // records that too few of the witnesses have signed
@@ -133,6 +135,7 @@ type Report struct {
 	Payloads    int64 `json:"payloads"`   // that are what their events commit to
 	Erased      int64 `json:"erased"`     // payloads
 	Lost        int64 `json:"lost"`       // payloads whose writers died before the log acknowledged them
+	Unerased    int64 `json:"unerased"`   // payloads that are there, and erased on record
 	Statements  int64 `json:"statements"` // of who makes a call, that hold
 	Withheld    int64 `json:"withheld"`   // payloads
 	Checkpoints int64 `json:"checkpoints"`

@@ -3,6 +3,7 @@ package verify_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -81,8 +82,9 @@ func recorded(t *testing.T) (*memory, seal.Verifier) {
 		reply, _ := rig.Call(t.Context(), broker.Request{Identity: alice, Tool: "desk." + tool, Arguments: json.RawMessage(args)})
 		return reply
 	}
+	var ids []string
 	for n := range 3 {
-		call("echo", fmt.Sprintf(`{"text":"%d"}`, n))
+		ids = append(ids, call("echo", fmt.Sprintf(`{"text":"%d"}`, n)).CallID)
 	}
 	call("fail", `{}`)
 	call("refuse", `{}`)
@@ -99,8 +101,9 @@ func recorded(t *testing.T) (*memory, seal.Verifier) {
 		}
 	}
 	decideInAdvance(t, rig, alice, bob, call)
+	eraseAndHold(t, rig, bob, ids[0], ids[1])
 	var key seal.Verifier
-	m := &memory{key: newKey(t), payloads: map[string]audit.Payload{}, hashes: map[string][]tlog.Hash{}, sealed: map[string]int64{}}
+	m := &memory{key: newKey(t), payloads: map[string]audit.Payload{}, hashes: map[string][]tlog.Hash{}, sealed: map[string]int64{}, erasesOnRecord: true}
 	rig.Stop()
 	reader := openReader(t, rig.Dir)
 	for r, err := range reader.Read(t.Context(), "") {
@@ -126,7 +129,7 @@ func (m *memory) keep(t *testing.T, r audit.Record, from audit.Payloads) {
 	t.Helper()
 	m.records = append(m.records, r)
 	for _, name := range []string{audit.PayloadArguments, audit.PayloadOutput, audit.PayloadPolicy, audit.PayloadDefinition} {
-		if p, err := from.Payload(t.Context(), r.Position, name); err == nil {
+		if p, err := from.Payload(t.Context(), r.Position, name); err == nil || errors.Is(err, audit.ErrErased) {
 			m.payloads[r.Position.String()+name] = p
 		}
 	}
@@ -246,8 +249,11 @@ var mutations = map[string]func(t *rapid.T, m *memory){
 		r.Stored = bytes.ReplaceAll(r.Stored, []byte("alice"), []byte("mallory"))
 		m.renumber(r.Position.Log)
 	},
+	"erase a payload": func(t *rapid.T, m *memory) {
+		m.payloads[m.drawPayload(t)] = audit.Payload{}
+	},
 	"change a payload": func(t *rapid.T, m *memory) {
-		name := rapid.SampledFrom(slices.Sorted(maps.Keys(m.payloads))).Draw(t, "payload")
+		name := m.drawPayload(t)
 		p := m.payloads[name]
 		switch rapid.SampledFrom([]string{"body", "salt", "type"}).Draw(t, "what") {
 		case "body":
@@ -286,6 +292,12 @@ var mutations = map[string]func(t *rapid.T, m *memory){
 		p := m.records[m.pick(t, checkpoint)].Position
 		change(m, p.Log, p.Index, func(c *audit.Checkpoint) { c.Size-- })
 	},
+}
+
+// drawPayload draws one that is not erased.
+func (m *memory) drawPayload(t *rapid.T) string {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(m.payloads)), func(name string) bool { return m.payloads[name].Salt == nil })
+	return rapid.SampledFrom(names).Draw(t, "payload")
 }
 
 // resign replaces a checkpoint by one of a key that nobody introduced.
@@ -346,6 +358,7 @@ func TestEveryTornTailIsHonest(t *testing.T) {
 	for n := 1; n <= len(whole.records); n++ {
 		m := whole.clone()
 		m.records = m.records[:n]
+		m.erasesOnRecord = n == len(whole.records) // what was erased later was still there then
 		if r := check(t, m, verify.Options{Keys: []seal.Verifier{key}}); !r.OK() {
 			t.Errorf("the first %d of %d records: %v", n, len(whole.records), r.Findings)
 		}

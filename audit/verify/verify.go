@@ -36,6 +36,7 @@ type verifier struct {
 	workers    *workers
 	beside     *audit.Attached // the record that is being checked, with what stands beside it; nil if the source does not give both
 	newest     time.Time       // of the records that no witnessed checkpoint covers
+	erasures   erasures
 }
 
 // logState is how far a log is checked.
@@ -73,8 +74,8 @@ func Verify(ctx context.Context, source Source, options Options) (*Report, error
 		return nil, fmt.Errorf("verify history: %w", err)
 	}
 	v := &verifier{
-		statements: newStatements(),
-		source:     source, options: options, sizes: sizes, logs: map[string]*logState{}, sources: map[string]bool{}, policies: map[string]bool{},
+		statements: newStatements(), erasures: newErasures(),
+		source: source, options: options, sizes: sizes, logs: map[string]*logState{}, sources: map[string]bool{}, policies: map[string]bool{},
 		report: &Report{Tenant: options.Tenant, KeyGiven: len(options.Keys) > 0, Findings: []Finding{}, Notes: []string{}},
 	}
 	v.calls = newProtocol(v)
@@ -115,6 +116,9 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	if v.report.Erased > 0 {
 		v.note(fmt.Sprintf("%d payloads were erased; what was said about them stands", v.report.Erased))
+	}
+	if v.report.Unerased > 0 {
+		v.note(fmt.Sprintf("%d payloads are there that the record says are erased: the broker goes on with that when it starts", v.report.Unerased))
 	}
 	if v.report.Withheld > 0 {
 		v.note(fmt.Sprintf("%d payloads were left out; what was said about them stands", v.report.Withheld))

@@ -104,6 +104,7 @@ func Start(tb testing.TB, o Options) *Rig {
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once,
 	}
+	cfg.Erase = func(ctx context.Context, e audit.Erasure) error { return log.EraseRecords(ctx, e.Records...) }
 	if o.Session != nil {
 		cfg.Log, cfg.Fencer = o.Session, o.Session
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/audit/grants"
 	"github.com/deedbroker/deed/audit/index"
+	"github.com/deedbroker/deed/audit/legalhold"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/broker"
@@ -47,6 +48,11 @@ type Broker interface {
 	Revoke(ctx context.Context, by *agents.Identity, e denylist.Entry) (broker.Revocation, error)
 	Lift(ctx context.Context, by *agents.Identity, id, reason string) error
 	Revocations(viewer *agents.Identity) []broker.Revocation
+	PreviewErasure(r broker.ErasureRequest) (broker.ErasureExtent, error)
+	Erase(ctx context.Context, r broker.ErasureRequest) (broker.ErasureExtent, error)
+	PlaceLegalHold(ctx context.Context, by *agents.Identity, scope audit.Scope, reason string) (legalhold.Hold, error)
+	LiftLegalHold(ctx context.Context, by *agents.Identity, id, reason string) error
+	LegalHolds(viewer *agents.Identity) []legalhold.Hold
 	StatementKeys() statement.JWKSet
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)

@@ -108,7 +108,7 @@ func (a *api) liftRevocation(w http.ResponseWriter, r *http.Request, v *viewer) 
 	return nil
 }
 
-// Lifted is a revocation that is over.
+// Lifted is a revocation, or a legal hold, that is over.
 type Lifted struct {
 	ID     string `json:"id"`
 	Reason string `json:"reason"`

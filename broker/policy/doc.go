@@ -71,9 +71,11 @@
 //	entity Tool in [Upstream] { name: String };
 //	action approve appliesTo { principal: [User], resource: [Call], … };
 //	action grant   appliesTo { principal: [User], resource: [Call], … };
+//	action erase   appliesTo { principal: [User], resource: [Call], … };
 //	action read    appliesTo { principal: [User], resource: [Call, Agent, Tool, Domain], … };
 //	action revoke  appliesTo { principal: [User], resource: [Agent, User, Domain], … };
 //	action review  appliesTo { principal: [User], resource: [Tool, Call], … };
+//	action "legal-hold" appliesTo { principal: [User], resource: [Domain], … };
 //
 // The principal of a call keeps its roles; of its agents only the ids are known there.
 //

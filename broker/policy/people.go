@@ -15,10 +15,13 @@ import (
 func peopleActions() map[string][]cedar.EntityType {
 	return map[string][]cedar.EntityType{
 		ActionApprove: {"Call"},
+		ActionErase:   {"Call"},
 		ActionGrant:   {"Call"},
 		ActionRead:    {"Call", "Agent", "Tool", "Domain"},
 		ActionRevoke:  {"Agent", "User", "Domain"},
 		ActionReview:  {"Tool", "Call"},
+
+		ActionLegalHold: {"Domain"},
 	}
 }
 
@@ -28,7 +31,7 @@ func ofPeople(action string) bool { return !strings.Contains(action, ".") }
 // Ask is a person's question whether they may do something themselves.
 type Ask struct {
 	Person Link   // a User: nobody else can
-	Action string // ActionApprove, ActionGrant, ActionRead, ActionRevoke or ActionReview
+	Action string // one of people's actions, such as ActionApprove
 	On     Resource
 
 	Scopes       []string

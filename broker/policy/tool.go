@@ -53,10 +53,13 @@ func said(hint *bool, otherwise bool) bool {
 // The actions of people.
 const (
 	ActionApprove = "approve" // vote on a held call
+	ActionErase   = "erase"   // erase the arguments and results of calls
 	ActionGrant   = "grant"   // approve calls like a held one in advance
 	ActionRead    = "read"    // see calls, agents, tools and the records of a domain
 	ActionRevoke  = "revoke"  // stop an agent or a user
 	ActionReview  = "review"  // lift a tool's quarantine; say what became of an unknown call
+
+	ActionLegalHold = "legal-hold" // keep records from retention and erasure, and let them go again
 )
 
 // callGroup is the action that every tool is in.
@@ -64,7 +67,7 @@ const callGroup = "call"
 
 // ReservedNames are the names that no upstream may have, since they are actions already.
 func ReservedNames() []string {
-	return []string{ActionApprove, callGroup, "deed", ActionGrant, ActionRead, ActionReview, ActionRevoke}
+	return []string{ActionApprove, callGroup, "deed", ActionErase, ActionGrant, ActionLegalHold, ActionRead, ActionReview, ActionRevoke}
 }
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9-]+$`)

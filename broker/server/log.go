@@ -20,6 +20,7 @@ import (
 type store interface {
 	audit.Log
 	audit.Payloads
+	audit.Eraser
 	seal.Trees
 	// Health says why the log does not take new calls, or nil.
 	Health() error

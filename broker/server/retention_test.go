@@ -83,6 +83,66 @@ func TestArgumentsGoWhenTheirRetentionIsOver(t *testing.T) {
 	}
 }
 
+// TestALegalHoldKeepsArgumentsFromTheirRetention: what is held stays, and what stands
+// between goes, across a restart.
+func TestALegalHoldKeepsArgumentsFromTheirRetention(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	data := filepath.Join(rig.dir, "data")
+	log, err := embedded.Open(t.Context(), data, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []string{audittest.NewID(), audittest.NewID(), audittest.NewID()}
+	var at []audit.Position
+	for _, id := range ids {
+		e := audittest.Intent(id, `{"note":"a kettle"}`)
+		e.Time = e.Time.Add(-config.DefaultPayloadRetention - 48*time.Hour)
+		p, err := log.Append(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, p)
+	}
+	control := audittest.NewEvent(audit.LegalHoldPlaced, "", audit.LegalHold{Scope: audit.Scope{Call: ids[1]}, Reason: "case 17"})
+	control.Domain, control.Topic = audit.OwnDomain, audit.TopicControl
+	if _, err := log.Append(t.Context(), control); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := rig.start(t)
+	file, err := embedded.OpenReadOnly(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close() //nolint:errcheck // read only
+	patient, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := file.Payload(t.Context(), at[2], audit.PayloadArguments)
+		if errors.Is(err, audit.ErrErased) {
+			break
+		}
+		select {
+		case <-patient:
+			t.Fatalf("the arguments are still there: %v", err)
+		case <-tick.C:
+		}
+	}
+	if _, err := file.Payload(t.Context(), at[1], audit.PayloadArguments); err != nil {
+		t.Errorf("the arguments under a legal hold: %v", err)
+	}
+	if got := erasures(t, file); len(got) != 1 || len(got[0].Except) != 1 || got[0].Except[0] != at[1].Index {
+		t.Errorf("on record are %+v, want one that excepts %s", got, at[1])
+	}
+	bob := r.issuer.Token(r.issuer.PersonClaims("bob", "console", "lead"))
+	if code, body := r.get(t, "/v1/calls?q=kettle", bob); code != http.StatusOK || strings.Count(body, `"call_id"`) != 1 {
+		t.Errorf("search: HTTP %d: %s; want one call", code, body)
+	}
+}
+
 func erasures(t *testing.T, file *embedded.Reader) []audit.Erasure {
 	t.Helper()
 	var all []audit.Erasure

@@ -191,7 +191,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Sentences: sentences(s.cfg), Once: once(s.cfg),
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
 		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), Limits: callLimits(s.cfg.Limits.Calls), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
-		InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
+		Erase: s.erase, InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
 	return err
 }

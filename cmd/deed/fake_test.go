@@ -59,9 +59,39 @@ func newFakeBroker() *fakeBroker {
 	mux.HandleFunc("DELETE /v1/revocations/{id}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, httpapi.Lifted{ID: r.PathValue("id"), Reason: r.URL.Query().Get("reason"), By: "bob"})
 	})
+	mux.HandleFunc("POST /v1/erasure-preview", erase)
+	mux.HandleFunc("POST /v1/erasures", erase)
+	mux.HandleFunc("POST /v1/legal-holds", func(w http.ResponseWriter, r *http.Request) {
+		var n httpapi.NewLegalHold
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(w, httpapi.LegalHold{ID: heldID, Scope: n.Scope, Reason: n.Reason, By: "bob", Since: time.Now().UTC()})
+	})
+	mux.HandleFunc("GET /v1/legal-holds", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, httpapi.List[httpapi.LegalHold]{Items: []httpapi.LegalHold{{ID: heldID, Scope: httpapi.Scope{Principal: "alice"}, Reason: "case 17", By: "bob"}}})
+	})
+	mux.HandleFunc("DELETE /v1/legal-holds/{id}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, httpapi.Lifted{ID: r.PathValue("id"), Reason: r.URL.Query().Get("reason"), By: "bob"})
+	})
 	mux.HandleFunc("POST /mcp", f.mcp)
 	f.server = httptest.NewServer(authenticated(mux))
 	return f
+}
+
+// erase answers for two pages of calls, the second of which is open.
+func erase(w http.ResponseWriter, r *http.Request) {
+	var n httpapi.NewErasure
+	if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if n.Cursor == "" {
+		answer(w, httpapi.Erasure{Calls: 3, Payloads: 6, Bytes: 120, Held: []httpapi.HeldBack{}, Next: "two"})
+		return
+	}
+	answer(w, httpapi.Erasure{Open: 1, Held: []httpapi.HeldBack{}})
 }
 
 func madeRevocation(n httpapi.NewRevocation) httpapi.Revocation {

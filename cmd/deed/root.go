@@ -13,6 +13,7 @@ const (
 	groupCall   = "call"
 	groupDecide = "decide"
 	groupReview = "review"
+	groupKeep   = "keep"
 )
 
 // run is the whole program: it returns the exit code.
@@ -54,12 +55,14 @@ Try it:  deed demo`,
 		&cobra.Group{ID: groupCall, Title: "Call:"},
 		&cobra.Group{ID: groupDecide, Title: "Decide:"},
 		&cobra.Group{ID: groupReview, Title: "Review:"},
+		&cobra.Group{ID: groupKeep, Title: "Keep:"},
 	)
 	add(root, groupServe, newDemoCommand(env), newServeCommand(env), newConfigCommand(env), newPolicyCommand(env), newTopicsCommand(env), newNotifyCommand(env), newDoctorCommand(env), newAdoptCommand(env))
 	add(root, groupCall, newToolsCommand(env), newCallCommand(env), newStdioCommand(env), newRunCommand(env), newTokenCommand(env), newLoginCommand(env), newLogoutCommand(env))
 	add(root, groupServe, newWitnessCommand(env))
 	add(root, groupDecide, newPendingCommand(env), newApproveCommand(env), newDenyCommand(env), newGrantCommand(env), newGrantsCommand(env), newCancelCommand(env), newReconcileCommand(env), newRevokeCommand(env))
 	add(root, groupReview, newHistoryCommand(env), newShowCommand(env), newReplayCommand(env), newAgentsCommand(env), newVerifyCommand(env), newExportCommand(env))
+	add(root, groupKeep, newEraseCommand(env), newLegalHoldCommand(env), newArchiveCommand(env), newBackupCommand(env), newRestoreCommand(env))
 	root.AddCommand(newVersionCommand(env))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deedbroker/deed/audit/archive"
 	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/pack"
 	"github.com/deedbroker/deed/audit/seal"
@@ -29,8 +30,8 @@ func newVerifyCommand(env *environment) *cobra.Command {
 		Short: "Prove that a history is complete and untouched",
 		Long: `Check a history offline: every record against the signed checkpoints, every call
 against the protocol, every payload against its commitment. It is a data directory (the
-demo's if left out; its broker may be running), an evidence pack that deed export wrote, or
-events that it exported whole, one a line. With --pulsar it is the topics of a tenant, from
+demo's if left out; its broker may be running), an archive, an evidence pack that deed
+export wrote, or events that it exported whole, one a line. With --pulsar it is the topics of a tenant, from
 which everything is computed again.
 
 Give the broker's public key by --key. Without it, the key that the log itself names is
@@ -156,6 +157,9 @@ func (e *environment) openSource(ctx context.Context, args []string) (source, er
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return openFile(ctx, path)
+	}
+	if isArchive(path) {
+		return openArchive(ctx, archive.Dir(path), path)
 	}
 	dir, err := logDir(path)
 	if err != nil {
