@@ -36,6 +36,9 @@ func TestTasksOf20251125(t *testing.T) {
 	if err != nil || listed.Tools[0].Execution == nil || listed.Tools[0].Execution.TaskSupport != mcp.TaskSupportOptional {
 		t.Fatalf("tools are listed as %+v, %v", listed.Tools[0], err)
 	}
+	if can := c.GetServerCapabilities().Tasks; can == nil || can.List == nil || can.Requests == nil || can.Requests.Tools.Call == nil {
+		t.Errorf("the server says it can %+v", can)
+	}
 	task := startTask(t, c, "test_simple_text", nil)
 	if task.Status != mcp.TaskStatusWorking || !strings.Contains(task.StatusMessage, "waiting for approval by lead") || task.TTL == nil || *task.TTL > 60_000 || *task.TTL < 50_000 {
 		t.Errorf("the task is %+v", task)
@@ -128,7 +131,7 @@ func TestTasksOf20260728(t *testing.T) {
 	)
 	s := start(t, fixtures(t), held)
 	discovered := s.ask(t, "server/discover", "", `"x":1`, speaks)
-	if !strings.Contains(string(discovered.Result), `"io.modelcontextprotocol/tasks":{}`) {
+	if !strings.Contains(string(discovered.Result), `"io.modelcontextprotocol/tasks":{}`) || strings.Contains(string(discovered.Result), `"tasks":{"`) {
 		t.Errorf("discovered: %s", discovered.Result)
 	}
 	var task struct {
@@ -182,6 +185,9 @@ func TestTasksOf20260728(t *testing.T) {
 	id = `"taskId":"` + task.TaskID + `"`
 	if ack := s.ask(t, "tasks/cancel", task.TaskID, id, speaks); ack.Error != nil {
 		t.Errorf("cancelled: %+v", ack.Error)
+	}
+	if ack := s.ask(t, "tasks/cancel", task.TaskID, id, speaks); ack.Error != nil {
+		t.Errorf("cancelled once more: %+v", ack.Error)
 	}
 	read(s.ask(t, "tasks/get", task.TaskID, id, speaks).Result)
 	if task.Status != "cancelled" {

@@ -88,7 +88,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	h.mcp = server.NewMCPServer(serverName, cfg.Version, server.WithToolCapabilities(true), server.WithLogging(),
 		server.WithResourceCapabilities(true, true), server.WithPromptCapabilities(true), server.WithCompletions(),
-		server.WithTaskCapabilities(true, true, true), server.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
+		server.WithExtensions(map[string]any{tasksExtension: struct{}{}}),
 		server.WithInstructions(instructions), server.WithHooks(h.hooks()))
 	h.transport = server.NewStreamableHTTPServer(h.mcp, server.WithSessionIdManagerResolver(sessionResolver{h.sessions}),
 		server.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler)))
@@ -186,6 +186,11 @@ func (h *Handler) endpoint(w http.ResponseWriter, r *http.Request, id *agents.Id
 // hooks keeps what mcp-go learns and the calls here need.
 func (h *Handler) hooks() *server.Hooks {
 	hooks := new(server.Hooks)
+	hooks.AddAfterInitialize(func(_ context.Context, _ any, _ *mcp.InitializeRequest, result *mcp.InitializeResult) {
+		if result.ProtocolVersion == mcp.ProtocolVersion20251125 { // later it is an extension
+			result.Capabilities.Tasks = tasksCapability()
+		}
+	})
 	hooks.AddAfterSetLevel(func(ctx context.Context, _ any, r *mcp.SetLevelRequest, _ *mcp.EmptyResult) {
 		if in, ok := ctx.Value(inboundKey{}).(*inbound); ok {
 			h.sessions.setLevel(in.session, string(r.Params.Level))

@@ -32,6 +32,15 @@ const (
 	maxAnswered    = 10_000
 )
 
+// tasksCapability is what is offered of tasks in revision 2025-11-25.
+func tasksCapability() *mcp.TasksCapability {
+	c := mcp.TasksCapability{List: &struct{}{}, Cancel: &struct{}{}, Requests: new(mcp.TaskRequestsCapability)}
+	c.Requests.Tools = &struct {
+		Call *struct{} `json:"call,omitempty"`
+	}{Call: &struct{}{}}
+	return &c
+}
+
 // takesTasks reports whether a client of revision 2026-07-28 takes a task for an answer.
 func takesTasks(capabilities jsontext.Value) bool {
 	var c struct {
@@ -201,6 +210,9 @@ func (h *Handler) serveTask(v *invocation) {
 		h.taskResult(v)
 	case method == string(mcp.MethodTasksCancel):
 		t, err := h.cfg.Caller.CancelTask(v.r.Context(), v.in.identity, v.m.call.taskID)
+		if v.modern() && err != nil && broker.AsError(err).Kind != broker.NotFound { // it has ended, or goes on: tasks/get says
+			t, err = h.cfg.Caller.Task(v.r.Context(), v.in.identity, v.m.call.taskID)
+		}
 		h.finishAbout(v, t, err)
 	default:
 		t, err := h.cfg.Caller.Task(v.r.Context(), v.in.identity, v.m.call.taskID)
