@@ -57,6 +57,8 @@ async def run(mode):
 
             await client.call_tool("desk__slow", progress_callback=begun)
         show("cancel", cancelled=scope.cancelled_caught)
+        if mode == "legacy":
+            await client.send_ping()  # so that the notification is away before the process is
 
 
 anyio.run(run, "legacy" if sys.argv[1].startswith("2025") else "auto")
