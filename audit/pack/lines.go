@@ -41,6 +41,9 @@ func (l *lines) line(ctx context.Context, n int64) ([]byte, error) {
 	}
 	for l.next <= n {
 		if err := l.advance(); err != nil {
+			if !errors.Is(err, audit.ErrNotFound) {
+				err = errors.Join(err, l.close()) // what cannot be read once cannot be read again
+			}
 			return nil, err
 		}
 		if l.next%4096 == 0 && ctx.Err() != nil {
