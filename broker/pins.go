@@ -1,10 +1,12 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,28 +70,33 @@ func (p *pins) wait(tool, digest string) bool {
 	return true
 }
 
-// finding says why a tool's definition is not trusted; empty if it is.
-func (b *Broker) finding(t *tools.Tool) string {
-	trust := b.cfg.Trust[t.Upstream]
-	if trust == TrustAny || t.Method != tools.MethodCall {
+// finding says why a tool's definition is not trusted; empty if it is. One that looks as
+// if it instructed models is not trusted at first sight either. Names are those of all tools.
+func (b *Broker) finding(t *tools.Tool, names map[string]string) string {
+	trust, known := b.cfg.Trust[t.Upstream], b.pins.of(t.Name())
+	if trust == TrustAny || t.Method != tools.MethodCall || known.digest == t.Digest {
 		return ""
 	}
-	switch known := b.pins.of(t.Name()); {
-	case known.digest == t.Digest, known.digest == "" && trust == TrustFirst:
-		return ""
-	case known.digest == "":
-		return findingNew
-	default:
-		return findingChanged
+	finding := ""
+	switch {
+	case known.digest != "":
+		finding = findingChanged
+	case trust == TrustReviewed:
+		finding = findingNew
 	}
+	suspicions := tools.Suspicions(t, names)
+	if len(suspicions) == 0 {
+		return finding
+	}
+	return clip(cmp.Or(finding, findingNew)+", and it "+strings.Join(suspicions, ", and "), maxReason)
 }
 
 // Untrusted finds the tools whose definitions have to be reviewed before they can be
 // called, with the reason. It is for tools.RegistryOptions.Review.
 func (b *Broker) Untrusted(ts []*tools.Tool) map[string]string {
-	found := map[string]string{}
+	found, names := map[string]string{}, tools.Names(ts)
 	for _, t := range ts {
-		if finding := b.finding(t); finding != "" {
+		if finding := b.finding(t, names); finding != "" {
 			found[t.Name()] = finding
 		}
 	}
@@ -102,9 +109,10 @@ func (b *Broker) Untrusted(ts []*tools.Tool) map[string]string {
 func (b *Broker) Pin(ctx context.Context, ts []*tools.Tool) error {
 	b.reload.Lock()
 	defer b.reload.Unlock()
+	names := tools.Names(ts)
 	for _, t := range ts {
 		known := b.pins.of(t.Name())
-		finding := b.finding(t)
+		finding := b.finding(t, names)
 		if known.digest == t.Digest || finding != "" && !b.pins.wait(t.Name(), t.Digest) {
 			continue
 		}

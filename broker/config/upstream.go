@@ -47,8 +47,8 @@ type Upstream struct {
 	Idempotency map[string]Idempotency `yaml:"idempotency"`
 
 	// Trust says how far the definitions of its tools are believed: first_use, the
-	// default (at first sight, a change is quarantined), reviewed (quarantined until a
-	// person has reviewed them) or any.
+	// default (at first sight, unless their text seems to instruct models; a change is
+	// quarantined), reviewed (quarantined until a person has reviewed them) or any.
 	Trust string `yaml:"trust"`
 
 	Timeout     Duration `yaml:"timeout"`     // of one call; after it the outcome is unknown
