@@ -27,7 +27,7 @@ type bars struct {
 	changed chan struct{}      // guarded by mu: closed and replaced when one is lifted
 }
 
-// bar is one of them.
+// bar is one of them. Its call is not changed: a bar that knows more takes its place.
 type bar struct {
 	call   calls.Call
 	prints []fingerprint // guarded by bars.mu: of what was asked for and of what ran; nil until they are known
@@ -71,19 +71,20 @@ func (b *bars) over(head audit.Head) *opened {
 func (b *bars) add(c calls.Call, args []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if old := b.byID[c.ID]; old != nil {
-		if old.call = c; len(c.Edits) > 0 {
-			old.prints = nil // what was asked for bars it too
+	of, n, old := effectOf(c.Intent), &bar{call: c}, b.byID[c.ID]
+	switch {
+	case old == nil:
+		if args != nil {
+			n.prints = []fingerprint{sha256.Sum256(args)}
 		}
-		return
-	}
-	n := &bar{call: c}
-	if args != nil {
-		n.prints = []fingerprint{sha256.Sum256(args)}
+		b.of[of] = append(b.of[of], n)
+	default:
+		if n.erased = old.erased; len(c.Edits) == 0 { // with edits, what was asked for bars it too
+			n.prints = old.prints
+		}
+		b.of[of][slices.Index(b.of[of], old)] = n
 	}
 	b.byID[c.ID] = n
-	of := effectOf(c.Intent)
-	b.of[of] = append(b.of[of], n)
 }
 
 // lift ends a bar.
