@@ -24,7 +24,7 @@ func TestALivingReplicaIsNotTakenForDeadWhenPulsarWasAway(t *testing.T) {
 	late, eager := tenant.Options("late", t.TempDir()), tenant.Options("eager", t.TempDir())
 	late.URL, late.Listener = gate.URL(), "gate"
 	eager.Listener = "internal"
-	eager.Courtesy = 4 * time.Second
+	eager.Courtesy = 10 * time.Second // of which it gives several, for all that follows
 	a, b := open(t, late), open(t, eager)
 	event := func(name string) audit.Event { return of(tenant, name, audittest.Denied(audittest.NewID())) }
 	appendAll(t, a, event("late"))
@@ -63,7 +63,7 @@ func TestALivingReplicaIsNotTakenForDeadWhenPulsarWasAway(t *testing.T) {
 	t.Logf("Pulsar is back after %v", time.Since(began))
 	eventually(t, "the first comes back", func() error { return attempt(t, b, event("eager")) })
 	t.Logf("the first is back after %v", time.Since(began))
-	pause(t, 2*eager.Courtesy)
+	pause(t, eager.Courtesy)
 	gate.Open()
 	eventually(t, "the second comes back", func() error { return attempt(t, a, event("late")) })
 	t.Logf("the second is back after %v", time.Since(began))
