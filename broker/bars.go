@@ -72,19 +72,18 @@ func (b *bars) add(c calls.Call, args []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	of, n, old := effectOf(c.Intent), &bar{call: c}, b.byID[c.ID]
-	switch {
-	case old == nil:
+	b.byID[c.ID] = n
+	if old == nil {
 		if args != nil {
 			n.prints = []fingerprint{sha256.Sum256(args)}
 		}
 		b.of[of] = append(b.of[of], n)
-	default:
-		if n.erased = old.erased; len(c.Edits) == 0 { // with edits, what was asked for bars it too
-			n.prints = old.prints
-		}
-		b.of[of][slices.Index(b.of[of], old)] = n
+		return
 	}
-	b.byID[c.ID] = n
+	if n.erased = old.erased; len(c.Edits) == 0 { // with edits, what was asked for bars it too
+		n.prints = old.prints
+	}
+	b.of[of][slices.Index(b.of[of], old)] = n
 }
 
 // lift ends a bar.

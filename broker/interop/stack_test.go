@@ -33,8 +33,8 @@ type stack struct {
 // fixtures serves the conformance fixture: of the newest revision of the protocol, and of those with sessions.
 func fixtures(t *testing.T) (upstreams string) {
 	t.Helper()
-	for name, legacy := range map[string]bool{"fixture": false, "older": true} {
-		upstreams += fmt.Sprintf("  %s: { domain: work, url: %s/mcp }\n", name, newFixtureServer(t, legacy).URL)
+	for name, revisions := range map[string][]string{"fixture": nil, "older": upstreamtest.Legacy()} {
+		upstreams += fmt.Sprintf("  %s: { domain: work, url: %s/mcp }\n", name, newFixtureServer(t, revisions...).URL)
 	}
 	return upstreams
 }
@@ -44,10 +44,10 @@ type fixtureServer struct {
 	*httptest.Server
 }
 
-func newFixtureServer(t *testing.T, legacy bool) fixtureServer {
+func newFixtureServer(t *testing.T, revisions ...string) fixtureServer {
 	t.Helper()
 	f := upstreamtest.NewFixture()
-	s := fixtureServer{f, httptest.NewServer(f.HTTP(legacy))}
+	s := fixtureServer{f, httptest.NewServer(f.HTTP(revisions...))}
 	t.Cleanup(s.Close)
 	return s
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools/upstream/upstreamtest"
 )
 
 const (
@@ -216,7 +218,7 @@ func TestResourcesAndPromptsAreGoverned(t *testing.T) {
 // A subscriber hears of the resource by the name that it knows, whatever it speaks.
 func TestSubscriptionsReachWhoAskedForThem(t *testing.T) {
 	t.Parallel()
-	f := newFixtureServer(t, true)
+	f := newFixtureServer(t, upstreamtest.Legacy()...)
 	s := start(t, "  fixture: { domain: work, url: "+f.URL+"/mcp }\n", everything)
 	heard := make(chan string, 64)
 	listen := func(n mcp.JSONRPCNotification) {

@@ -113,7 +113,7 @@ var errAbandoned = errors.New("abandoned")
 func (o *object) Abandon() {
 	o.cancel()
 	_ = o.CloseWithError(errAbandoned) // never fails
-	_ = <-o.done                       // it was not to be
+	<-o.done                           //nolint:errcheck // it was not to be
 }
 
 // Open is [archive.Store.Open].

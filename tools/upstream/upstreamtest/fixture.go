@@ -38,12 +38,16 @@ func NewFixture() *Fixture {
 	return f
 }
 
-// HTTP serves the fixture over Streamable HTTP. With legacy it speaks only the revisions with sessions.
-func (f *Fixture) HTTP(legacy bool) http.Handler {
+// Legacy are the revisions of the protocol with sessions.
+func Legacy() []string {
+	return []string{mcp.ProtocolVersion20251125, mcp.ProtocolVersion20250618, mcp.ProtocolVersion20250326}
+}
+
+// HTTP serves the fixture over Streamable HTTP, in these revisions of the protocol, or in all.
+func (f *Fixture) HTTP(revisions ...string) http.Handler {
 	options := []server.StreamableHTTPOption{server.WithEventStore(server.NewInMemoryEventStore())}
-	if legacy {
-		options = append(options, server.WithStreamableHTTPProtocolVersions(
-			mcp.ProtocolVersion20251125, mcp.ProtocolVersion20250618, mcp.ProtocolVersion20250326))
+	if len(revisions) > 0 {
+		options = append(options, server.WithStreamableHTTPProtocolVersions(revisions...))
 	}
 	return corrected(server.NewStreamableHTTPServer(f.MCP, options...))
 }
