@@ -172,7 +172,7 @@ func (c *Call) release(e audit.Event, m Mark) (bool, error) {
 	switch {
 	case err != nil:
 		return false, err
-	case c.State == Held && c.replaced(r.Digest): // the edit came first
+	case c.replaced(r.Digest): // the edit came first, whatever came after it
 		return false, nil
 	case r.Digest != c.Digest():
 		return false, c.broken(DigestMismatch, "release %s is for %s, the call is %s", e.ID, r.Digest, c.Digest())

@@ -161,6 +161,8 @@ func TestProtocolOfACall(t *testing.T) {
 		"edit after the release":       {opened(held()), voted("bob"), released("e1"), edited("carol").noChange()},
 		"vote for what was edited":     {opened(held()), edited("bob"), voted("carol").noChange()},
 		"release of what was edited":   {opened(held()), voted("carol"), edited("bob"), released("e1").noChange()},
+		"late release of the edited":   {opened(held()), voted("carol"), edited("bob"), ended(audit.CallCancelled), released("e1").noChange()},
+		"second release, of the first": {opened(held()), edited("bob"), votedFor(amended("a2"), "carol"), releasedAs(amended("a2"), "e1", "e2"), released("e1").noChange()},
 		"released by its editor alone": {opened(held()), edited("bob"), releasedAs(amended("a2"), "e1").breaks(calls.OwnEdit)},
 		"votes from before the edit":   {opened(held()), voted("carol"), edited("bob"), releasedAs(amended("a2"), "e1").breaks(calls.BadRelease)},
 		"edit of a run":                {opened(allowed()), edited("bob").breaks(calls.NotPermitted)},
