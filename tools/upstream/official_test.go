@@ -18,10 +18,11 @@ func TestOfficialServers(t *testing.T) {
 	t.Parallel()
 	repository := t.TempDir()
 	for name, tt := range map[string]struct {
-		start func() upstream.StdioConfig
+		start func(*testing.T) upstream.StdioConfig
 		calls [][3]string // tool, arguments, part of the answer
 	}{
-		"memory": {func() upstream.StdioConfig {
+		"memory": {func(t *testing.T) upstream.StdioConfig {
+			t.Helper()
 			return upstream.StdioConfig{
 				Command: need.Env(t, need.Node), Args: []string{need.Env(t, need.MCPMemory)},
 				Env: map[string]string{"MEMORY_FILE_PATH": filepath.Join(t.TempDir(), "memory.jsonl")},
@@ -30,7 +31,8 @@ func TestOfficialServers(t *testing.T) {
 			{"create_entities", `{"entities":[{"name":"Ada","entityType":"person","observations":["likes tea"]}]}`, "Ada"},
 			{"search_nodes", `{"query":"tea"}`, "Ada"},
 		}},
-		"git": {func() upstream.StdioConfig {
+		"git": {func(t *testing.T) upstream.StdioConfig {
+			t.Helper()
 			if said, err := exec.CommandContext(t.Context(), "git", "init", "-q", repository).CombinedOutput(); err != nil {
 				t.Fatalf("git init: %v: %s", err, said)
 			}
@@ -38,7 +40,8 @@ func TestOfficialServers(t *testing.T) {
 		}, [][3]string{
 			{"git_status", `{"repo_path":"` + repository + `"}`, "No commits yet"},
 		}},
-		"time": {func() upstream.StdioConfig {
+		"time": {func(t *testing.T) upstream.StdioConfig {
+			t.Helper()
 			return upstream.StdioConfig{Command: need.Env(t, need.MCPTime), Args: []string{"-m", "mcp_server_time", "--local-timezone", "Europe/Berlin"}}
 		}, [][3]string{
 			{"convert_time", `{"source_timezone":"Europe/Berlin","time":"12:00","target_timezone":"Asia/Tokyo"}`, "Asia/Tokyo"},
@@ -46,7 +49,7 @@ func TestOfficialServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u, err := upstream.NewStdio(tt.start())
+			u, err := upstream.NewStdio(tt.start(t))
 			if err != nil {
 				t.Fatal(err)
 			}
