@@ -1,11 +1,9 @@
 package httpapi
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -97,23 +95,7 @@ func grantBody(r *http.Request) (GrantRequest, error) {
 
 // listGrants serves GET /v1/grants.
 func (a *api) listGrants(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "limit", "cursor")
-	limit := p.limit()
-	if p.err != nil {
-		return p.err
-	}
-	items := []Grant{}
-	for _, g := range a.cfg.Broker.Grants(v.id) {
-		items = append(items, grantView(g))
-	}
-	key := func(g Grant) string { return g.ID } // UUIDv7: by time
-	slices.SortFunc(items, func(a, b Grant) int { return cmp.Compare(key(a), key(b)) })
-	list, err := page(items, key, limit, p.text("cursor"))
-	if err != nil {
-		return err
-	}
-	write(w, http.StatusOK, mediaJSON, list)
-	return nil
+	return list(w, r, a.cfg.Broker.Grants(v.id), grantView, func(g Grant) string { return g.ID }) // UUIDv7: by time
 }
 
 // endGrant serves DELETE /v1/grants/{id}?reason=.

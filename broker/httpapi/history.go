@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -111,7 +110,6 @@ func (a *api) listHeld(w http.ResponseWriter, r *http.Request, v *viewer, p *par
 		items = append(items, c)
 	}
 	key := func(c HeldCall) string { return c.Expires.Format("2006-01-02T15:04:05.000000000") + c.CallID }
-	slices.SortFunc(items, func(a, b HeldCall) int { return cmp.Compare(key(a), key(b)) })
 	list, err := page(items, key, p.limit(), p.text("cursor"))
 	if err != nil {
 		return err

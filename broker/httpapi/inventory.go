@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -71,7 +70,6 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 			items = append(items, a.about(Agent{Agent: id, Principals: []string{}, Tools: []string{}}, registered))
 		}
 	}
-	slices.SortFunc(items, func(a, b Agent) int { return strings.Compare(a.Agent, b.Agent) })
 	list, err := page(items, func(a Agent) string { return a.Agent }, limit, p.text("cursor"))
 	if err != nil {
 		return err
@@ -146,7 +144,6 @@ func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error
 		}
 	}
 	a.addHealth(items)
-	slices.SortFunc(items, func(a, b Tool) int { return strings.Compare(a.Name, b.Name) })
 	list, err := page(items, func(t Tool) string { return t.Name }, limit, p.text("cursor"))
 	if err != nil {
 		return err

@@ -28,21 +28,7 @@ func legalHoldView(h legalhold.Hold) LegalHold {
 
 // listLegalHolds serves GET /v1/legal-holds.
 func (a *api) listLegalHolds(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "limit", "cursor")
-	limit := p.limit()
-	if p.err != nil {
-		return p.err
-	}
-	items := []LegalHold{}
-	for _, h := range a.cfg.Broker.LegalHolds(v.id) {
-		items = append(items, legalHoldView(h))
-	}
-	list, err := page(items, func(h LegalHold) string { return h.ID }, limit, p.text("cursor"))
-	if err != nil {
-		return err
-	}
-	write(w, http.StatusOK, mediaJSON, list)
-	return nil
+	return list(w, r, a.cfg.Broker.LegalHolds(v.id), legalHoldView, func(h LegalHold) string { return h.ID })
 }
 
 // placeLegalHold serves POST /v1/legal-holds.
@@ -68,20 +54,5 @@ func (a *api) placeLegalHold(w http.ResponseWriter, r *http.Request, v *viewer) 
 
 // liftLegalHold serves DELETE /v1/legal-holds/{id}?reason=.
 func (a *api) liftLegalHold(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "reason")
-	if p.err != nil {
-		return p.err
-	}
-	if err := checkReason(p.text("reason")); err != nil {
-		return err
-	}
-	id := r.PathValue("id")
-	if !isCallID(id) { // ids of events have the form of call ids
-		return notFound("no legal hold in force has this id")
-	}
-	if err := a.cfg.Broker.LiftLegalHold(r.Context(), v.id, id, p.text("reason")); err != nil {
-		return err
-	}
-	write(w, http.StatusOK, mediaJSON, Lifted{ID: id, Reason: p.text("reason"), By: v.id.Principal})
-	return nil
+	return v.lift(w, r, "no legal hold in force has this id", a.cfg.Broker.LiftLegalHold)
 }

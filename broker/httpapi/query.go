@@ -127,9 +127,10 @@ func printable(s string) string {
 	return strconv.QuoteToASCII(strings.ToValidUTF8(s, ""))
 }
 
-// page cuts a list that is in memory, and sorted by key, by limit and cursor. The
-// cursor names the last item of the page before, which need not be there any more.
+// page sorts a list that is in memory by key, and cuts it by limit and cursor. The cursor
+// names the last item of the page before, which need not be there any more.
 func page[T any](items []T, key func(T) string, limit int, cursor string) (List[T], error) {
+	slices.SortStableFunc(items, func(a, b T) int { return strings.Compare(key(a), key(b)) })
 	if cursor != "" {
 		last, err := base64.RawURLEncoding.DecodeString(cursor)
 		if err != nil || !utf8.Valid(last) {

@@ -43,21 +43,7 @@ func revocationOf(r broker.Revocation) Revocation {
 
 // listRevocations serves GET /v1/revocations.
 func (a *api) listRevocations(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "limit", "cursor")
-	limit := p.limit()
-	if p.err != nil {
-		return p.err
-	}
-	items := []Revocation{}
-	for _, one := range a.cfg.Broker.Revocations(v.id) {
-		items = append(items, revocationOf(one))
-	}
-	list, err := page(items, func(r Revocation) string { return r.ID }, limit, p.text("cursor"))
-	if err != nil {
-		return err
-	}
-	write(w, http.StatusOK, mediaJSON, list)
-	return nil
+	return list(w, r, a.cfg.Broker.Revocations(v.id), revocationOf, func(r Revocation) string { return r.ID })
 }
 
 // revoke serves POST /v1/revocations.
@@ -90,27 +76,5 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request, v *viewer) error {
 
 // liftRevocation serves DELETE /v1/revocations/{id}?reason=.
 func (a *api) liftRevocation(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "reason")
-	if p.err != nil {
-		return p.err
-	}
-	if err := checkReason(p.text("reason")); err != nil {
-		return err
-	}
-	id := r.PathValue("id")
-	if !isCallID(id) {
-		return notFound("no revocation in force has this id")
-	}
-	if err := a.cfg.Broker.Lift(r.Context(), v.id, id, p.text("reason")); err != nil {
-		return err
-	}
-	write(w, http.StatusOK, mediaJSON, Lifted{ID: id, Reason: p.text("reason"), By: v.id.Principal})
-	return nil
-}
-
-// Lifted is a revocation, or a legal hold, that is over.
-type Lifted struct {
-	ID     string `json:"id"`
-	Reason string `json:"reason"`
-	By     string `json:"by"`
+	return v.lift(w, r, "no revocation in force has this id", a.cfg.Broker.Lift)
 }

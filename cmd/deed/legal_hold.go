@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/cmd/deed/api"
 )
 
 func newLegalHoldCommand(env *environment) *cobra.Command {
@@ -91,26 +92,8 @@ func newLegalHoldList(env *environment) *cobra.Command {
 }
 
 func newLegalHoldLift(env *environment) *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: "lift ID", Short: "Let retention and erasure have what was held",
-		Example: `  deed legal-hold lift 019ab2c4-… --reason "the case is closed" --as bob`, Args: cobra.ExactArgs(1),
-	}
-	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		a, err := env.api()
-		if err != nil {
-			return err
-		}
-		lifted, err := a.LiftLegalHold(cmd.Context(), args[0], reason)
-		if err != nil {
-			return err
-		}
-		if env.json {
-			return env.printJSON(lifted)
-		}
-		env.printf("lifted: %s\n", plain(lifted.ID))
-		return nil
-	}
-	return c
+	return lifting(env, (*api.Client).LiftLegalHold, &cobra.Command{
+		Short:   "Let retention and erasure have what was held",
+		Example: `  deed legal-hold lift 019ab2c4-… --reason "the case is closed" --as bob`,
+	})
 }

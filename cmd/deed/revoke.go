@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/deedbroker/deed/agents/denylist"
 	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/cmd/deed/api"
 )
 
 func newRevokeCommand(env *environment) *cobra.Command {
@@ -205,19 +207,24 @@ func newRevokeList(env *environment) *cobra.Command {
 }
 
 func newRevokeLift(env *environment) *cobra.Command {
-	var reason string
-	c := &cobra.Command{
-		Use: "lift ID", Short: "Let somebody go on who was stopped",
+	return lifting(env, (*api.Client).Lift, &cobra.Command{
+		Short:   "Let somebody go on who was stopped",
 		Long:    `Lift a revocation. Calls that it ended stay ended.`,
-		Example: `  deed revoke lift 019ab2c4-… --reason "mended and tested" --as bob`, Args: cobra.ExactArgs(1),
-	}
+		Example: `  deed revoke lift 019ab2c4-… --reason "mended and tested" --as bob`,
+	})
+}
+
+// lifting is the verb that ends what is in force, for a reason.
+func lifting(env *environment, lift func(c *api.Client, ctx context.Context, id, reason string) (httpapi.Lifted, error), c *cobra.Command) *cobra.Command {
+	var reason string
+	c.Use, c.Args = "lift ID", cobra.ExactArgs(1)
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		a, err := env.api()
 		if err != nil {
 			return err
 		}
-		lifted, err := a.Lift(cmd.Context(), args[0], reason)
+		lifted, err := lift(a, cmd.Context(), args[0], reason)
 		if err != nil {
 			return err
 		}

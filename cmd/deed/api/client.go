@@ -135,12 +135,18 @@ func (c *Client) Grants(ctx context.Context) ([]httpapi.Grant, error) {
 
 // EndGrant takes a grant back.
 func (c *Client) EndGrant(ctx context.Context, id, reason string) (httpapi.Grant, error) {
-	var g httpapi.Grant
+	return end[httpapi.Grant](ctx, c, "/v1/grants/", id, reason)
+}
+
+// end ends what a path and an id name, for a reason.
+func end[T any](ctx context.Context, c *Client, path, id, reason string) (T, error) {
+	var ended T
 	query := url.Values{}
 	if reason != "" {
 		query.Set("reason", reason)
 	}
-	return g, c.do(ctx, http.MethodDelete, "/v1/grants/"+url.PathEscape(id), query, nil, &g)
+	err := c.do(ctx, http.MethodDelete, path+url.PathEscape(id), query, nil, &ended)
+	return ended, err
 }
 
 // Agents are the agents that the history knows.
@@ -161,12 +167,7 @@ func (c *Client) Revocations(ctx context.Context) ([]httpapi.Revocation, error) 
 
 // Lift ends a revocation.
 func (c *Client) Lift(ctx context.Context, id, reason string) (httpapi.Lifted, error) {
-	var lifted httpapi.Lifted
-	query := url.Values{}
-	if reason != "" {
-		query.Set("reason", reason)
-	}
-	return lifted, c.do(ctx, http.MethodDelete, "/v1/revocations/"+url.PathEscape(id), query, nil, &lifted)
+	return end[httpapi.Lifted](ctx, c, "/v1/revocations/", id, reason)
 }
 
 // Tools are the tools that one may call or read about.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"net/url"
 
 	"github.com/deedbroker/deed/broker/httpapi"
 )
@@ -33,10 +32,5 @@ func (c *Client) LegalHolds(ctx context.Context) ([]httpapi.LegalHold, error) {
 
 // LiftLegalHold ends a legal hold.
 func (c *Client) LiftLegalHold(ctx context.Context, id, reason string) (httpapi.Lifted, error) {
-	var lifted httpapi.Lifted
-	query := url.Values{}
-	if reason != "" {
-		query.Set("reason", reason)
-	}
-	return lifted, c.do(ctx, http.MethodDelete, "/v1/legal-holds/"+url.PathEscape(id), query, nil, &lifted)
+	return end[httpapi.Lifted](ctx, c, "/v1/legal-holds/", id, reason)
 }
