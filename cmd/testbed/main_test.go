@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,5 +37,26 @@ func TestWhatRacesInTheClientRunsWithoutRace(t *testing.T) {
 		if diff := cmp.Diff(tt.want, runs([]string{"-v"}, tt.packages)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.packages, diff)
 		}
+	}
+}
+
+func TestPackagesThatFailAndRacesAreRemembered(t *testing.T) {
+	t.Parallel()
+	var shown strings.Builder
+	v := &verdict{to: &shown}
+	const said = "ok  \tsome/audit\t1.0s\n--- FAIL: TestX (0.1s)\nFAIL\nFAIL\tsome/broker\t2.0s\nFAIL\tsome/tools [build failed]\n"
+	for _, piece := range strings.SplitAfter(said, "a") { // lines come in pieces
+		if _, err := fmt.Fprint(v, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"some/broker", "some/tools"}, v.failed); diff != "" {
+		t.Errorf("failed (-want +got):\n%s", diff)
+	}
+	if v.raced || shown.String() != said {
+		t.Errorf("raced %t, shown %q", v.raced, shown.String())
+	}
+	if _, err := fmt.Fprintln(v, "WARNING: DATA RACE"); err != nil || !v.raced {
+		t.Errorf("a data race is not remembered: %v", err)
 	}
 }
