@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -51,15 +52,27 @@ type breaker struct {
 	*gobreaker.TwoStepCircuitBreaker[Answer]
 	name     string
 	cooldown time.Duration
+	turned   atomic.Int64 // when its state changed last, in nanoseconds; 0: never
 }
 
 func newBreaker(name string, b Breaker) *breaker {
-	return &breaker{name: name, cooldown: b.Cooldown, TwoStepCircuitBreaker: gobreaker.NewTwoStepCircuitBreaker[Answer](gobreaker.Settings{
+	own := &breaker{name: name, cooldown: b.Cooldown}
+	own.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[Answer](gobreaker.Settings{
 		Name: name, MaxRequests: 1, Timeout: b.Cooldown,
-		ReadyToTrip:  func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(b.Failures) },
-		IsSuccessful: answered,
-		IsExcluded:   func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) },
-	})}
+		OnStateChange: func(string, gobreaker.State, gobreaker.State) { own.turned.Store(time.Now().UnixNano()) },
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return int64(c.ConsecutiveFailures) >= int64(b.Failures) },
+		IsSuccessful:  answered,
+		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, ErrChanged) },
+	})
+	return own
+}
+
+// turnedAt is when the breaker's state changed last; the zero time if it never did.
+func (b *breaker) turnedAt() time.Time {
+	if at := b.turned.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // enter lets a call through, to be followed by done with what came of it.

@@ -60,10 +60,12 @@ func TestUpstreamThatKeepsFailingIsLeftAlone(t *testing.T) {
 		if tripped, ok := errors.AsType[*tools.TrippedError](err); !ok || !errors.Is(err, tools.ErrNotSent) || tripped.Retry <= 0 || sent.Load() != 3 {
 			t.Errorf("after 3 failures: %v, %d sent; want a TrippedError and 3", err, sent.Load())
 		}
-		if s := r.Status()[0]; s.State != tools.StateTripped || s.Err == nil {
-			t.Errorf("status: %+v", s)
+		tripped := time.Now()
+		time.Sleep(time.Second) // nobody looks meanwhile
+		if s := r.Status()[0]; s.State != tools.StateTripped || s.Err == nil || !s.Since.Equal(tripped) {
+			t.Errorf("status: %+v, want it to be so since %v", s, tripped)
 		}
-		time.Sleep(11 * time.Second)
+		time.Sleep(10 * time.Second)
 		if err := call(); !errors.Is(err, tools.ErrUncertain) || sent.Load() != 4 {
 			t.Errorf("the call that tries: %v, %d sent", err, sent.Load())
 		}

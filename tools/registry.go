@@ -105,6 +105,10 @@ type entry struct {
 	listErr  error
 	runErr   error // why it stopped, until it runs again
 	restarts int
+	stopErr  error // why it stopped last
+	stopAt   time.Time
+	well     bool // when it was looked at last
+	since    time.Time
 }
 
 // snapshot is the tools of one moment. It is never modified.

@@ -282,10 +282,13 @@ func TestACrashedUpstreamRunsAgainAndOthersNeverStop(t *testing.T) {
 		bad, good := toolstest.NewFake(), toolstest.NewFake()
 		r := running(t, tools.RegistryOptions{}, map[string]tools.Upstream{"bad": bad, "good": good})
 		for range 3 {
+			well := r.Status()[0].Since
+			time.Sleep(time.Minute)
+			crashed := time.Now()
 			bad.Crash(errors.New("segmentation fault"))
 			synctest.Wait()
-			if s := r.Status()[0]; s.Err == nil {
-				t.Error("a crashed upstream is ready")
+			if s := r.Status()[0]; s.Err == nil || !s.Since.Equal(crashed) || !s.StoppedAt.Equal(crashed) || s.Stopped == nil || !well.Before(crashed) {
+				t.Errorf("a crashed upstream, well since %v: %+v", well, s)
 			}
 			if s := r.Status()[1]; s.Err != nil || s.Restarts != 0 {
 				t.Errorf("the other upstream: %+v", s)

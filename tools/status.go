@@ -2,18 +2,23 @@ package tools
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Status is how one upstream fares.
 type Status struct {
 	Upstream    string
 	Domain      string
-	State       State    // whether calls are sent to it
-	Err         error    // nil when it is healthy and its tools are those that it listed
-	Restarts    int      // how often it has stopped and been run again
+	State       State     // whether calls are sent to it
+	Err         error     // nil when it is healthy and its tools are those that it listed
+	Since       time.Time // when it became well, or ceased to be
+	Restarts    int       // how often it has stopped and been run again
+	Stopped     error     // why it stopped last; nil if it never did
+	StoppedAt   time.Time
 	Tools       int      // known, quarantined ones included
 	Quarantined int      // of those
 	Notes       []string // about definitions that could not become tools
@@ -37,7 +42,11 @@ func (r *Registry) Status() []Status {
 	defer r.mu.Unlock()
 	all := make([]Status, 0, len(r.entries))
 	for name, e := range r.entries {
-		s := Status{Upstream: name, Domain: e.domain, Err: e.trouble(), State: e.breaker.state(), Restarts: e.restarts, Notes: slices.Clone(e.notes)}
+		e.observe()
+		s := Status{
+			Upstream: name, Domain: e.domain, Err: e.trouble(), State: e.breaker.state(), Since: e.since,
+			Restarts: e.restarts, Stopped: e.stopErr, StoppedAt: e.stopAt, Notes: slices.Clone(e.notes),
+		}
 		if c := counts[name]; c != nil {
 			s.Tools, s.Quarantined = c.Tools, c.Quarantined
 		}
@@ -63,6 +72,20 @@ func (e *entry) trouble() error {
 	default:
 		return nil
 	}
+}
+
+// observe keeps when the upstream became well, or ceased to be. The caller holds the registry's mu.
+func (e *entry) observe() {
+	trouble := e.trouble()
+	well := trouble == nil
+	if well == e.well && !e.since.IsZero() {
+		return
+	}
+	at := time.Now()
+	if turned := e.breaker.turnedAt(); !turned.Before(e.since) && (well || errors.Is(trouble, errTripped)) {
+		at = turned // nobody looked when it did
+	}
+	e.well, e.since = well, at
 }
 
 // WaitReady waits until every upstream is ready. When ctx ends first, the error

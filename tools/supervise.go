@@ -100,7 +100,8 @@ func (e *entry) stopped(err error) {
 	e.registry.mu.Lock()
 	defer e.registry.mu.Unlock()
 	e.restarts++
-	e.runErr = err
+	e.runErr, e.stopErr, e.stopAt = err, err, time.Now()
+	e.observe()
 	e.registry.announce()
 }
 
@@ -160,10 +161,12 @@ func (e *entry) refresh(ctx context.Context) error {
 	defer r.mu.Unlock()
 	e.listErr = err
 	if err != nil {
+		e.observe()
 		r.announce()
 		return err
 	}
 	e.known, e.features, e.notes, e.listed = known, features, append(notes, left...), true
+	e.observe()
 	if slices.EqualFunc(before, known, sameDescribed) {
 		r.announce()
 	} else {

@@ -313,6 +313,12 @@ func TestToolsAndPolicy(t *testing.T) {
 	if none := get[httpapi.List[httpapi.Tool]](r, "erin", "/v1/tools"); len(none.Items) != 0 {
 		t.Errorf("erin's tools = %+v", none)
 	}
+	for viewer, want := range map[string]int{"alice": 1, "carol": 1, "erin": 0} {
+		seen := get[httpapi.List[httpapi.Upstream]](r, viewer, "/v1/upstreams").Items
+		if len(seen) != want || want > 0 && (seen[0].Upstream != "desk" || seen[0].Breaker != "closed" || seen[0].Health != "" || seen[0].Since.IsZero() || seen[0].Tools != 6) {
+			t.Errorf("%s's upstreams = %+v, want %d", viewer, seen, want)
+		}
+	}
 	p := get[httpapi.Policy](r, "bob", "/v1/policy")
 	if p.PolicySet != r.Policies.Set().Digest() || !cmp.Equal([]string{p.Files[0].Name}, []string{"test.cedar"}) {
 		t.Errorf("bob's policy = %+v", p)

@@ -89,6 +89,7 @@ var operations = map[string]operation{
 	"POST /v1/revocations":               {summary: "Stop an agent, a principal, a token, a session, a chain or a key, at every replica; only people can", body: NewRevocation{}, answer: Revocation{}},
 	"DELETE /v1/revocations/{id}":        {summary: "Lift a revocation; only people can", query: []parameter{{"reason", "string", "why"}}, answer: Lifted{}},
 	"GET /v1/tools":                      {summary: "Tools that the viewer could call, or whose domain they may read", query: limitAndCursor, answer: List[Tool]{}},
+	"GET /v1/upstreams":                  {summary: "How the upstreams fare that have a tool which the viewer could call, or whose domain they may read", query: limitAndCursor, answer: List[Upstream]{}},
 	"GET /v1/policy":                     {summary: "The policies in force", answer: Policy{}},
 	"POST /v1/policy/try":                {summary: "What the policies in force, or a draft of them, say of a call that nobody makes", body: Trial{}, answer: TrialVerdict{}},
 	"POST /v1/policy/replay":             {summary: "What a draft of the policies would have done to the last calls", body: ReplayRequest{}, answer: Replay{}},

@@ -77,6 +77,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/legal-holds", a.known(a.placeLegalHold)},
 		{http.MethodDelete, "/v1/legal-holds/{id}", a.known(a.liftLegalHold)},
 		{http.MethodGet, "/v1/tools", a.known(a.listTools)},
+		{http.MethodGet, "/v1/upstreams", a.known(a.listUpstreams)},
 		{http.MethodGet, "/v1/tools/{name}/definition", a.known(a.showDefinition)},
 		{http.MethodPost, "/v1/tools/{name}/definition", a.known(a.approveDefinition)},
 		{http.MethodGet, "/v1/policy", a.known(a.showPolicy)},

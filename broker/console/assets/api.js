@@ -131,6 +131,11 @@ export const api = {
     return all;
   },
 
+  /** @returns {Promise<import('./types.js').Upstream[]>} how the servers behind the tools fare */
+  async upstreams() {
+    return (await request('GET', `/v1/upstreams?limit=${PAGE}`)).items;
+  },
+
   /**
    * @param {string} tool
    * @returns {Promise<import('./types.js').Definition>}

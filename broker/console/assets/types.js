@@ -56,6 +56,8 @@
  *
  * @typedef {{name: string, upstream: string, domain: string, title: string, description: string, digest: string, finding: string,
  *   annotations: Annotations, input_schema?: Exact, visible: boolean}} Tool
+ * @typedef {{upstream: string, domain: string, breaker: 'closed'|'half-open'|'open', health: string, since: string, restarts: number,
+ *   stopped?: string, stopped_at?: string, tools: number, quarantined: number, notes?: string[]}} Upstream
  * @typedef {{tool: string, digest: string, finding?: string, definition: Exact, reviewed?: Exact, previous?: string}} Definition
  *
  * @typedef {{calls: number, held: number, approved: number, results: number, failed: number, denied: number, expired: number, cancelled: number, unknown: number}} Counts

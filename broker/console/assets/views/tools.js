@@ -7,6 +7,7 @@ import { foreign, h, setForeign, setText, show } from '../render.js';
 import { diffView } from './edit.js';
 import { hints } from './facts.js';
 import { jsonView } from './json.js';
+import { upstreamsPanel } from './upstreams.js';
 import { stateOf } from './words.js';
 
 /** @typedef {import('../types.js').Tool} Tool */
@@ -20,11 +21,12 @@ export function toolsView() {
   const list = h('ul', { class: 'agents' });
   const empty = h('div', { class: 'empty' }, h('p', {}, 'There is no tool that you may see.'));
   const filter = h('input', { id: 'tool-filter', type: 'search', placeholder: 'name or description', autocomplete: 'off', oninput: sift });
+  const upstreams = upstreamsPanel();
   const element = h('section', { 'aria-labelledby': 'tools-title' },
-    h('div', { class: 'heading' }, h('h1', { id: 'tools-title' }, 'Tools'), h('div', { class: 'filter' }, h('label', { for: 'tool-filter' }, 'Show only'), filter)), error, list, empty);
+    h('div', { class: 'heading' }, h('h1', { id: 'tools-title' }, 'Tools'), h('div', { class: 'filter' }, h('label', { for: 'tool-filter' }, 'Show only'), filter)), error, upstreams.element, list, empty);
   show(empty, false);
   void load();
-  return { element, update() {}, tick() {}, command: () => false, title: 'Tools' };
+  return { element, update() {}, tick: upstreams.tick, command: () => false, title: 'Tools' };
 
   async function load() {
     try {
