@@ -157,6 +157,7 @@ type Broker struct {
 	unfinished map[string]audit.Erasure // by event: on record when it was opened, and perhaps not carried out
 	executions *executions              // the calls whose tools run here
 	statements *statements              // of who makes each call
+	sealKeys   sealKeys                 // that have signed checkpoints
 	rejections *rejections
 	readings   readings // that are on record
 

@@ -86,7 +86,7 @@ func (b *Broker) barredFrom(op string, id *agents.Identity) error {
 // reports the revocation that came into force by it.
 func (b *Broker) foldControl(e audit.Event) (entry denylist.Entry, added bool, err error) {
 	entry, added, err = b.denied.fold(e, time.Now())
-	return entry, added, errors.Join(err, b.granted.fold(e), b.statements.fold(e), b.keeping.fold(e))
+	return entry, added, errors.Join(err, b.granted.fold(e), b.statements.fold(e), b.sealKeys.fold(e), b.keeping.fold(e))
 }
 
 // foldPast is foldControl where nothing is to be enforced: it has been.

@@ -182,7 +182,7 @@ func (h *history) foldControl(rec audit.Record) error {
 		if err == nil {
 			h.key = r.New
 		}
-		return err
+		return errors.Join(err, h.rest(e))
 	case audit.PolicyActivated:
 		a, err := audit.DataOf[audit.Activation](e)
 		if err == nil {

@@ -110,6 +110,9 @@ func NewSealer(cfg Config) (*Sealer, error) {
 	return &Sealer{cfg: cfg, keys: keys, signed: map[string]sealed{}, witnessed: map[string]witnessed{}}, nil
 }
 
+// Verifier is the public half of the key that signs.
+func (s *Sealer) Verifier() Verifier { return s.cfg.Key.verifier }
+
 // Run seals until ctx is done, and once more then; it returns nil. Where the log
 // cannot take a checkpoint it tries again at the next look. It returns early, with
 // an [*InconsistentError], when a log is not what was signed before: from then on

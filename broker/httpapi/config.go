@@ -54,6 +54,7 @@ type Broker interface {
 	LiftLegalHold(ctx context.Context, by *agents.Identity, id, reason string) error
 	LegalHolds(viewer *agents.Identity) []legalhold.Hold
 	StatementKeys() statement.JWKSet
+	KeyRotations() []audit.Rotation
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)
 	Reading(ctx context.Context, by *agents.Identity, what, call, sought string) error
@@ -85,6 +86,7 @@ type Log interface {
 type Sealer interface {
 	Latest(log string) (note string, c seal.Checkpoint, ok bool)
 	Witnessed(log string) (note string, c seal.Checkpoint, ok bool)
+	Verifier() seal.Verifier
 }
 
 // Catalogue is what can be called; *tools.Registry is one.

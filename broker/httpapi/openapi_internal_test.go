@@ -93,6 +93,7 @@ var operations = map[string]operation{
 	"GET /v1/policy":                     {summary: "The policies in force", answer: Policy{}},
 	"POST /v1/policy/try":                {summary: "What the policies in force, or a draft of them, say of a call that nobody makes", body: Trial{}, answer: TrialVerdict{}},
 	"POST /v1/policy/replay":             {summary: "What a draft of the policies would have done to the last calls", body: ReplayRequest{}, answer: Replay{}},
+	"GET /v1/keys":                       {summary: "The key that signs checkpoints, and the rotations that led to it", answer: Keys{}},
 	"GET /v1/checkpoint":                 {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
 	"GET /v1/proof/inclusion":            {summary: "Proof that a record is in its log (RFC 6962)", query: []parameter{{"position", "string", "such as payments/calls@17"}}, answer: Inclusion{}},
 	"GET /v1/proof/consistency": {summary: "Proof that a log only grew (RFC 6962)", query: []parameter{

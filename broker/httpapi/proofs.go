@@ -43,6 +43,23 @@ type Consistency struct {
 	Proof []tlog.Hash `json:"proof"`
 }
 
+// Keys are those that checkpoints are signed with. Who trusts one of them, and has it from
+// elsewhere, follows the rotations from it to the one that signs now.
+type Keys struct {
+	Key       string           `json:"key"`       // verifier key: name+hash+base64
+	Rotations []audit.Rotation `json:"rotations"` // the oldest first, each a note that the key before it signed
+}
+
+// showKeys serves GET /v1/keys.
+func (a *api) showKeys(w http.ResponseWriter, r *http.Request, _ *viewer) error {
+	if err := parse(r.URL.RawQuery).err; err != nil {
+		return err
+	}
+	k := Keys{Key: a.cfg.Sealer.Verifier().String(), Rotations: append([]audit.Rotation{}, a.cfg.Broker.KeyRotations()...)}
+	write(w, http.StatusOK, mediaJSON, k)
+	return nil
+}
+
 // showCheckpoint serves GET /v1/checkpoint?log=, or the list of all without one.
 func (a *api) showCheckpoint(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	p := parse(r.URL.RawQuery, "log")

@@ -83,6 +83,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/policy", a.known(a.showPolicy)},
 		{http.MethodPost, "/v1/policy/try", a.knownUpTo(maxDraft, a.tryPolicy)},
 		{http.MethodPost, "/v1/policy/replay", a.knownUpTo(maxDraft, a.replayPolicy)},
+		{http.MethodGet, "/v1/keys", a.known(a.showKeys)},
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},
 		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},

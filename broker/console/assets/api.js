@@ -243,6 +243,15 @@ export const api = {
   /** @param {string} endpoint */
   unsubscribe: (endpoint) => request('DELETE', '/v1/push', { endpoint }),
 
+  /** @returns {Promise<{key: string, rotations: import('./proof.js').Rotation[]}>} that checkpoints are signed with */
+  keys: () => request('GET', '/v1/keys'),
+
+  /**
+   * @param {string} position such as payments/calls@17
+   * @returns {Promise<import('./proof.js').Inclusion>}
+   */
+  inclusion: (position) => request('GET', `/v1/proof/inclusion?position=${encodeURIComponent(position)}`),
+
   /** @param {string} id */
   endGrant: (id) => request('DELETE', `/v1/grants/${encodeURIComponent(id)}`),
 };

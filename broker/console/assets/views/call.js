@@ -21,6 +21,12 @@ export function callView(id, page) {
   const loading = h('p', { class: 'muted' }, 'Loading…');
   const element = h('section', { 'aria-labelledby': 'call-title' },
     h('h1', { id: 'call-title', class: 'visually-hidden' }, 'One call'), h('p', {}, h('a', { href: '#/' }, '← Waiting')), error, loading, body);
+  const proof = import('./proof.js').then(({ Proof }) => { // most people never look at a call's page
+    const made = new Proof();
+    element.append(made.element);
+    body.before(made.wrong);
+    return made;
+  });
   /** @type {Card|undefined} */
   let card;
   let seen = '';
@@ -58,13 +64,16 @@ export function callView(id, page) {
       card = undefined;
     }
     const asking = card?.element.contains(document.activeElement);
-    const parts = [card ? card.element : summary(d), facts(d), timeline(d)];
+    /** @type {import('./proof.js').Shown[]} */
+    const events = d.events.map((e) => ({ ...e, mark: h('span', { class: 'proof-mark' }) }));
+    const parts = [card ? card.element : summary(d), facts(d), timeline(d, events)];
     if (asking && body.firstChild === parts[0]) { // leave the card, with its focus, where it is
       for (const old of [...body.childNodes].slice(1)) old.remove();
       body.append(...parts.slice(1));
     } else {
       body.replaceChildren(...parts);
     }
+    proof.then((p) => p.check(events)).catch(() => setText(error, 'The page failed to check the proofs.'));
   }
 }
 
@@ -108,11 +117,14 @@ const STEPS = {
   failed: 'Failed', denied: 'Denied', expired: 'Expired', cancelled: 'Cancelled', unknown: 'Outcome unknown', reconciled: 'Settled by a person',
 };
 
-/** @param {CallDetail} d */
-function timeline(d) {
-  if (d.events.length === 0) return h('p', { class: 'muted' }, 'The events of this call are not for you to see, or not indexed yet.');
+/**
+ * @param {CallDetail} d
+ * @param {import('./proof.js').Shown[]} events
+ */
+function timeline(d, events) {
+  if (events.length === 0) return h('p', { class: 'muted' }, 'The events of this call are not for you to see, or not indexed yet.');
   const start = Date.parse(d.opened);
-  return h('div', {}, h('h2', {}, 'Timeline'), h('ol', { class: 'timeline' }, ...d.events.map((e) => {
+  return h('div', {}, h('h2', {}, 'Timeline'), h('ol', { class: 'timeline' }, ...events.map((e) => {
     const event = e.event.value();
     const by = event.data?.by?.principal;
     const after = Date.parse(event.time) - start;
@@ -122,6 +134,6 @@ function timeline(d) {
         h('span', { class: 'after' }, after > 0 ? `+ ${after < 1000 ? `${after} ms` : span(after)}` : '')),
       event.data?.decision?.effect ? h('p', {}, 'Policy said ', h('code', {}, foreign(event.data.decision.effect))) : null,
       event.data?.reason ? h('p', {}, foreign(String(event.data.reason))) : null,
-      h('details', {}, h('summary', {}, foreign(e.position)), jsonView(e.event.text, 'stored event').element));
+      h('div', { class: 'stored' }, h('details', {}, h('summary', {}, foreign(e.position)), jsonView(e.event.text, 'stored event').element), e.mark));
   })));
 }
