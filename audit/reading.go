@@ -6,13 +6,14 @@ const HistoryRead Type = "dev.deed.control.read.v1" // data: Reading
 
 // What a [Reading] was of.
 const (
-	ReadCall   = "call"   // its arguments and results were shown
-	ReadSearch = "search" // calls were looked for by what was in them
+	ReadCall   = "call"   // what it was made with was shown, or what it answered
+	ReadSearch = "search" // calls were looked for by what was in them, or several shown with their arguments
 )
 
 // Reading is one look. The same look again within a few minutes is not recorded again.
 type Reading struct {
 	What string   `json:"what"`
+	Tier string   `json:"tier,omitempty"` // how much of them was shown: arguments, or results, which is both; none if nothing beside that they fit
 	Call string   `json:"call,omitempty"`
 	For  string   `json:"for,omitempty"` // what was looked for, as the query of the API says it; cut where it is long
 	By   Identity `json:"by"`

@@ -42,10 +42,12 @@ func (r *readings) note(key string, now time.Time) {
 	r.seen[key] = now
 }
 
-// Reading records that somebody is about to be shown what a call was made with and what it
-// answered, or what they looked for. What cannot be recorded must not be shown.
-func (b *Broker) Reading(ctx context.Context, by *agents.Identity, what, call, sought string) error {
-	key, now := strings.Join([]string{by.Key(), what, call, sought}, "\x00"), time.Now()
+// Reading records what somebody is about to be shown of what calls were made with and what
+// they answered, or what they looked for. What cannot be recorded must not be shown. Who it
+// is for is not to be said.
+func (b *Broker) Reading(ctx context.Context, by *agents.Identity, look audit.Reading) error {
+	look.For, look.By = clip(look.For, maxSoughtFor), recorded(by)
+	key, now := strings.Join([]string{by.Key(), look.What, look.Tier, look.Call, look.For}, "\x00"), time.Now()
 	if !b.readings.fresh(key, now) {
 		return nil
 	}
@@ -53,8 +55,7 @@ func (b *Broker) Reading(ctx context.Context, by *agents.Identity, what, call, s
 	if err := b.admit(ctx, op, by); err != nil {
 		return err
 	}
-	data := audit.Reading{What: what, Call: call, For: clip(sought, maxSoughtFor), By: recorded(by)}
-	if err := b.write(ctx, audit.HistoryRead, control(), data); err != nil {
+	if err := b.write(ctx, audit.HistoryRead, control(), look); err != nil {
 		return &Error{
 			Kind: LogUnavailable, Op: op, Err: err, Retry: 5 * time.Second,
 			Public: "that you read this could not be recorded, so it is not shown; try again",

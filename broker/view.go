@@ -28,6 +28,7 @@ type HeldCall struct {
 	Annotations   tools.Annotations // of the tool, if its definition is still that of the intent
 	Quorum        int               // the least number of approvals that lifts the hold, by the policies of now; 0 if that is not known
 	MayVote       bool              // this viewer, now
+	Reads         policy.Tier       // how much of it the viewer is shown: its arguments also to whoever may vote
 	StepUp        string            // the login (acr) with which this viewer might; empty if it would not help
 	WhyNot        string            // in words, if not
 }
@@ -48,7 +49,7 @@ func (b *Broker) Waiting(viewer *agents.Identity) []calls.Call {
 	var list []calls.Call
 	for _, h := range b.holds.list() {
 		c, _ := h.snapshot()
-		if b.mayVote(viewer, c).Effect == audit.Allow || b.permits(viewer, policy.ActionRead, resourceOf(c)).Effect == audit.Allow {
+		if b.mayVote(viewer, c).Effect == audit.Allow || b.reads(viewer, resourceOf(c)) != "" {
 			list = append(list, c)
 		}
 	}
@@ -90,22 +91,36 @@ func (b *Broker) Held(ctx context.Context, viewer *agents.Identity, callID strin
 func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (HeldCall, bool) {
 	c, _ := h.snapshot()
 	vote := b.mayVote(viewer, c)
-	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held}
+	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held, Reads: b.reads(viewer, resourceOf(c))}
 	if c.State == calls.Held {
 		v.StepUp = vote.StepUp
 	}
 	if !v.MayVote {
-		if b.permits(viewer, policy.ActionRead, resourceOf(c)).Effect != audit.Allow {
+		if v.Reads == "" {
 			return HeldCall{}, false
 		}
 		v.WhyNot = denialText(vote)
+	} else if !v.Reads.Covers(policy.TierArguments) {
+		v.Reads = policy.TierArguments // one decides on them
+	}
+	b.fill(ctx, &v, h)
+	return v, true
+}
+
+// fill adds what the call was made with, if it is to be shown.
+func (b *Broker) fill(ctx context.Context, v *HeldCall, h *hold) {
+	c := v.Call
+	if !v.Reads.Covers(policy.TierArguments) {
+		v.Sentence = b.sentence(c, nil)
+		b.illuminate(v, h)
+		return
 	}
 	var err error
 	if v.Arguments, err = b.canonical(ctx, h, c); err == nil && len(c.Edits) > 0 {
 		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 	}
 	v.Sentence = b.sentence(c, v.Arguments)
-	b.illuminate(&v, h)
+	b.illuminate(v, h)
 	var unsaid error
 	if v.Justification, unsaid = b.justification(ctx, h, c); unsaid != nil && !errors.Is(unsaid, audit.ErrErased) {
 		err = errors.Join(err, unsaid)
@@ -116,7 +131,6 @@ func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (He
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelError, "arguments of a held call cannot be read",
 			slog.String("call_id", c.ID), slog.Any("error", err))
 	}
-	return v, true
 }
 
 // Subject is what reading is permitted on: whose call, by whom, of what. Without a
@@ -159,15 +173,35 @@ func SubjectOf(c calls.Call) Subject {
 	return s
 }
 
-// MayRead reports whether the viewer may see the records of a subject. Agents see
-// none: they learn of their calls from the answers.
+// MayRead reports whether the viewer may see the records of a subject, which have no
+// arguments or results. Agents see none: they learn of their calls from the answers.
 func (b *Broker) MayRead(viewer *agents.Identity, s Subject) bool {
 	return b.permits(viewer, policy.ActionRead, s.resource()).Effect == audit.Allow
+}
+
+// Reads is the most that the viewer may read of a subject; empty for nothing.
+func (b *Broker) Reads(viewer *agents.Identity, s Subject) policy.Tier {
+	return b.reads(viewer, s.resource())
+}
+
+func (b *Broker) reads(viewer *agents.Identity, on policy.Resource) (most policy.Tier) {
+	for _, t := range policy.Tiers() {
+		if b.asks(viewer, policy.ActionRead, on, t).Effect != audit.Allow {
+			break
+		}
+		most = t
+	}
+	return most
 }
 
 // permits asks whether policy lets a person do one of people's own actions. It
 // denies whoever is not a person.
 func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resource) audit.Decision {
+	return b.asks(viewer, action, on, "")
+}
+
+// asks is permits for a tier of reading.
+func (b *Broker) asks(viewer *agents.Identity, action string, on policy.Resource, tier policy.Tier) audit.Decision {
 	set := b.cfg.Policies.Set()
 	if !viewer.Person() {
 		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{
@@ -178,7 +212,7 @@ func (b *Broker) permits(viewer *agents.Identity, action string, on policy.Resou
 		return audit.Decision{Effect: audit.Deny, PolicySet: set.Digest(), Reasons: []audit.Reason{{Policy: "revoked", Effect: "forbid", Text: revokedText(e)}}}
 	}
 	return set.Permits(policy.Ask{
-		Person: policy.Link{Kind: policy.User, ID: viewer.Principal, Roles: viewer.Roles}, Action: action, On: on,
+		Person: policy.Link{Kind: policy.User, ID: viewer.Principal, Roles: viewer.Roles}, Action: action, On: on, Tier: tier,
 		Scopes: viewer.Scopes, ACR: viewer.ACR, TokenExpires: viewer.Expires, Now: time.Now().UTC(),
 	})
 }

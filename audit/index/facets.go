@@ -23,7 +23,7 @@ const (
 	facetArgument = "g" // a JSON pointer and the value there
 )
 
-// facetMark stands in the token of a facet, and in no word.
+// facetMark stands before the token of a facet, and in no word: no beginning of a word finds facets.
 const facetMark = "="
 
 var facetEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -32,7 +32,7 @@ var facetEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithP
 // same only for the same value, whatever characters are in it.
 func facetToken(kind, value string) string {
 	sum := sha256.Sum256([]byte(value))
-	return kind + facetMark + facetEncoding.EncodeToString(sum[:10])
+	return facetMark + kind + facetEncoding.EncodeToString(sum[:10])
 }
 
 // eachFacet tells by what a call can be found. A value that is empty is none.

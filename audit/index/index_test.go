@@ -215,6 +215,7 @@ func TestSearchFindsCallsByEachFilter(t *testing.T) {
 		"the reason of a vote":      {index.Query{Domains: both, Text: "known customer"}, []string{"c1"}},
 		"the last word of a reason": {index.Query{Domains: both, Text: "leads", Outcome: audit.CodeOK}, []string{"c2", "c1"}},
 		"a prefix":                  {index.Query{Domains: both, Text: "kett*"}, []string{"c1"}},
+		"no prefix is a facet's":    {index.Query{Domains: both, Text: "d*", Outcome: audit.CodeOK, Policy: "big-refunds", Arguments: []string{"/amount=1"}}, []string{}},
 		"no prefix unless asked":    {index.Query{Domains: both, Text: "kett"}, []string{}},
 		"words and filters":         {index.Query{Domains: both, Text: "payments", Person: "alice", State: "closed"}, []string{"c1"}},
 		"syntax is text":            {index.Query{Domains: both, Text: `kettle" OR "notes`}, []string{}},
@@ -228,6 +229,7 @@ func TestSearchFindsCallsByEachFilter(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			tt.q.Readable = tt.q.Domains
 			page, err := i.Search(t.Context(), tt.q)
 			if err != nil {
 				t.Fatal(err)
@@ -236,6 +238,52 @@ func TestSearchFindsCallsByEachFilter(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// What calls were made with is found only where it may be read; what else is known of them, always.
+func TestArgumentsAreSearchedOnlyWhereTheyMayBeRead(t *testing.T) {
+	t.Parallel()
+	h := three(t)
+	i := h.indexed(filepath.Join(t.TempDir(), index.FileName))
+	both := []string{"payments", "source"}
+	for name, tt := range map[string]struct {
+		q    index.Query
+		want []string
+	}{
+		"a word of arguments":         {index.Query{Text: "kettle", Readable: []string{"source"}}, []string{}},
+		"its beginning":               {index.Query{Text: "ket*", Readable: []string{"source"}}, []string{}},
+		"one argument":                {index.Query{Arguments: []string{"/amount=250"}, Readable: []string{"source"}}, []string{}},
+		"of two words one is of them": {index.Query{Text: "customer kettle", Readable: []string{"source"}}, []string{}},
+		"nowhere":                     {index.Query{Text: "kettle"}, []string{}},
+		"no argument anywhere":        {index.Query{Arguments: []string{"/amount=250"}}, []string{}},
+		"in the other domain":         {index.Query{Text: "/srv/notes.txt", Readable: []string{"source"}}, []string{"c2"}},
+		"beside the arguments":        {index.Query{Text: "known customer"}, []string{"c1"}},
+		"in both":                     {index.Query{Text: "known kettle", Readable: both}, []string{"c1"}},
+		"a domain that is not asked":  {index.Query{Text: "kettle", Domains: []string{"source"}, Readable: both}, []string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if tt.q.Domains == nil {
+				tt.q.Domains = both
+			}
+			page, err := i.Search(t.Context(), tt.q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, ids(page)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	c1, err := i.Call(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"known customer": true, "KNOWN cust*": true, "kettle": false, "known kettle": false, "payments.refund": true} {
+		if got := (index.Query{Text: text}).FoundWithoutArguments(&c1.Folded); got != want {
+			t.Errorf("%q is found without arguments: %t", text, got)
+		}
 	}
 }
 

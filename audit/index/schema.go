@@ -5,7 +5,7 @@ package index
 // file is then built again.
 const (
 	applicationID = 0x44656578
-	schemaVersion = 4
+	schemaVersion = 5
 )
 
 // The rows of calls are numbered in the order in which the log opened them: that
@@ -43,7 +43,7 @@ var schema = [...]string{
 		PRIMARY KEY (principal, agent, tool, domain, day, fate)
 	) STRICT, WITHOUT ROWID`,
 	`CREATE VIRTUAL TABLE words USING fts5(
-		text, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '` + joiners + facetMark + `'"
+		text, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '` + joiners + facetMark + argumentMark + `'"
 	)`,
 	`INSERT INTO words(words, rank) VALUES('secure-delete', 1)`,
 	`CREATE TABLE place (

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,9 @@ var ErrQuery = errors.New("query is not valid")
 type Query struct {
 	// Domains are all that the viewer may read. Without any, nothing is found.
 	Domains []string
+	// Readable are those of them in which the viewer may read what calls were made with:
+	// there alone arguments are searched, by Text as by Arguments.
+	Readable []string
 
 	Person   string    // on whose behalf
 	Agent    string    // anywhere in the chain
@@ -151,14 +155,11 @@ func (q Query) terms() (terms []string, findable bool) {
 	if len(q.Domains) == 0 {
 		return nil, false
 	}
-	terms = []string{anyOf(facetDomain, q.Domains)}
-	if strings.TrimSpace(q.Text) != "" {
-		typed := match(q.Text)
-		if len(typed) == 0 {
-			return nil, false
-		}
-		terms = append(terms, typed...)
+	where, findable := q.content()
+	if !findable {
+		return nil, false
 	}
+	terms = []string{where}
 	if len(q.Outcomes) > 0 {
 		terms = append(terms, anyOf(facetOutcome, q.Outcomes))
 	}
@@ -184,10 +185,45 @@ func (q Query) terms() (terms []string, findable bool) {
 			terms = append(terms, anyOf(f[0], f[1:]))
 		}
 	}
-	for _, a := range q.Arguments {
-		terms = append(terms, anyOf(facetArgument, []string{a}))
-	}
 	return terms, true
+}
+
+// content is a term for the domains, and in each for what was typed: arguments are searched
+// in those only where they may be read.
+func (q Query) content() (term string, findable bool) {
+	typed := match(q.Text)
+	switch noText := strings.TrimSpace(q.Text) == ""; {
+	case noText && len(q.Arguments) == 0:
+		return anyOf(facetDomain, q.Domains), true
+	case !noText && len(typed) == 0:
+		return "", false
+	}
+	within := func(domains []string, alsoArguments bool) string {
+		terms := []string{anyOf(facetDomain, domains)}
+		for _, t := range typed {
+			terms = append(terms, t.quoted(alsoArguments))
+		}
+		for _, a := range q.Arguments {
+			terms = append(terms, anyOf(facetArgument, []string{a}))
+		}
+		return `(` + strings.Join(terms, " AND ") + `)`
+	}
+	var readable, others []string
+	for _, d := range q.Domains {
+		if slices.Contains(q.Readable, d) {
+			readable = append(readable, d)
+		} else {
+			others = append(others, d)
+		}
+	}
+	var parts []string
+	if len(readable) > 0 {
+		parts = append(parts, within(readable, true))
+	}
+	if len(others) > 0 && len(q.Arguments) == 0 {
+		parts = append(parts, within(others, false))
+	}
+	return `(` + strings.Join(parts, " OR ") + `)`, len(parts) > 0
 }
 
 // anyOf is a term for one of some values of a facet, of which there is at least one.

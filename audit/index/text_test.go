@@ -17,7 +17,7 @@ func TestErasedArgumentsLeaveNoTraceInTheFile(t *testing.T) {
 	h := three(t)
 	path := filepath.Join(t.TempDir(), index.FileName)
 	i := h.indexed(path)
-	q := index.Query{Domains: []string{"payments"}, Text: "kettle"}
+	q := index.Query{Domains: []string{"payments"}, Readable: []string{"payments"}, Text: "kettle"}
 	if page, err := i.Search(t.Context(), q); err != nil || len(page.Calls) != 1 {
 		t.Fatalf("before: %+v, %v", page, err)
 	}

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"iter"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -25,12 +26,16 @@ const (
 
 	maxWord = 128 // bytes of one word, in the index as in a search
 	joiners = "_-.@"
+
+	// argumentMark stands before the words of arguments, and in no word.
+	argumentMark = "+"
 )
 
 // words is the text of a call as the index keeps it: words apart by spaces, those
 // with joiners (payments.refund) whole and in parts. It can be used again.
 type words struct {
 	text []byte
+	mark string // of the words that are added
 	json jsontext.Decoder
 }
 
@@ -69,7 +74,7 @@ func (w *words) parts(word string) {
 
 func (w *words) word(s string) {
 	if s != "" && len(s) <= maxWord {
-		w.text = append(append(w.text, plain(s)...), ' ')
+		w.text = append(append(append(w.text, w.mark...), plain(s)...), ' ')
 	}
 }
 
@@ -81,8 +86,11 @@ func (w *words) facet(kind, value string) {
 }
 
 // arguments appends the names, strings and numbers of a JSON text, as far as it goes,
-// and a facet for each of the first values.
+// and a facet for each of the first values. Its words are marked, so that they are found
+// only by those who may read arguments.
 func (w *words) arguments(body []byte) {
+	w.mark = argumentMark
+	defer func() { w.mark = "" }()
 	fields := 0
 	body = body[:min(len(body), MaxText)]
 	w.json.Reset(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -172,26 +180,71 @@ func plain(word string) string {
 	return word
 }
 
+// term is a word that calls are to have, or the beginning of one.
+type term struct {
+	word   string
+	prefix bool
+}
+
+// quoted is the term for the full text: in what is known of a call beside its arguments, or
+// also in these.
+func (t term) quoted(alsoArguments bool) string {
+	star := ""
+	if t.prefix {
+		star = " *"
+	}
+	said := `"` + t.word + `"` + star
+	if alsoArguments {
+		said = `(` + said + ` OR "` + argumentMark + t.word + `"` + star + `)`
+	}
+	return said
+}
+
+// fits reports whether a word of a text is what the term asks for.
+func (t term) fits(word string) bool {
+	if t.prefix {
+		word = word[:min(len(word), len(t.word))]
+	}
+	return strings.EqualFold(word, t.word)
+}
+
 // match turns what a person typed into a search for calls with all of its words.
 // A word that ends in * stands for all that begin so. Everything else is text:
 // each word is quoted. There are no terms if there is no word.
-func match(typed string) []string {
-	var terms []string
+func match(typed string) []term {
+	var terms []term
 	for field := range strings.FieldsSeq(typed) {
 		before := len(terms)
 		for word := range split(field) {
 			if word = plain(word[:min(len(word), maxWord)]); word != "" {
-				terms = append(terms, `"`+word+`"`)
+				terms = append(terms, term{word: word})
 			}
 			if len(terms) == MaxTerms {
 				return terms
 			}
 		}
 		if len(terms) > before && strings.HasSuffix(field, "*") {
-			terms[len(terms)-1] += " *"
+			terms[len(terms)-1].prefix = true
 		}
 	}
 	return terms
+}
+
+// FoundWithoutArguments reports whether a call that a query finds fits it by what is known
+// of the call beside its arguments. What else the query asks for is not looked at.
+func (q Query) FoundWithoutArguments(c *calls.Call) bool {
+	if len(q.Arguments) > 0 {
+		return false
+	}
+	var w words
+	w.document(c, nil)
+	known := strings.Fields(string(w.text))
+	for _, t := range match(q.Text) {
+		if !slices.ContainsFunc(known, t.fits) {
+			return false
+		}
+	}
+	return true
 }
 
 // document appends everything that a call can be found by. Its arguments may be nil.

@@ -15,6 +15,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
 )
 
 const noCall = "there is no call of this id that you may read"
@@ -28,26 +29,21 @@ type found struct {
 
 // showCall serves GET /v1/calls/{id}.
 func (a *api) showCall(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	if err := parse(r.URL.RawQuery).err; err != nil {
-		return err
+	p := parse(r.URL.RawQuery, "tier")
+	upTo := p.tier()
+	if p.err != nil {
+		return p.err
 	}
 	f, err := a.find(r.Context(), v, r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	d := a.detail(r.Context(), v, f)
-	if own := d.Principal != "" && d.Principal == v.id.Principal; !own && reveals(d, f) {
-		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.ReadCall, d.CallID, ""); err != nil {
-			return err
-		}
+	d, err := a.reveal(r.Context(), v, f, upTo)
+	if err != nil {
+		return err
 	}
 	write(w, http.StatusOK, mediaJSON, d)
 	return nil
-}
-
-// reveals reports whether a call is shown with more than those see who are to decide on it.
-func reveals(d CallDetail, f found) bool {
-	return d.Output != nil || f.held == nil && (d.Arguments != nil || d.Asked != nil || d.Justification != "")
 }
 
 // find looks a call up for a viewer. What they may not see is not found.
@@ -132,12 +128,15 @@ func (a *api) fold(ctx context.Context, records []audit.Record) calls.Call {
 	return c
 }
 
-// detail shows a call. Its events and what it answered are for those only who may
-// read it: deciding on a held call takes no more than its arguments.
-func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
+// detail shows a call up to a tier. Its events and what it answered are for those only who
+// may read it: deciding on a held call takes no more than its arguments.
+func (a *api) detail(ctx context.Context, v *viewer, f found, upTo policy.Tier) CallDetail {
 	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
+	most := v.most(f)
+	shown := lesser(most, upTo)
+	d.show(most, shown, f.call.Outcome.Output != nil)
 	if f.held != nil {
-		d.put(*f.held)
+		d.put(*f.held, shown)
 	}
 	if f.call.State == calls.Held {
 		a.precede(ctx, &d.HeldCall)
@@ -145,6 +144,22 @@ func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 	if !v.mayRead(broker.SubjectOf(f.call)) {
 		return d
 	}
+	if shown.Covers(policy.TierArguments) {
+		a.putArguments(ctx, &d, f)
+	}
+	if shown.Covers(policy.TierResults) {
+		d.Output, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
+	}
+	for _, r := range f.records {
+		if e, err := r.Event(); err == nil && e.Subject == f.call.ID {
+			d.Events = append(d.Events, CallEvent{Position: r.Position.String(), Cursor: string(r.Next), Event: r.Stored})
+		}
+	}
+	return d
+}
+
+// putArguments adds what the call was made with, as far as it is not there yet.
+func (a *api) putArguments(ctx context.Context, d *CallDetail, f found) {
 	if d.Arguments == nil {
 		commitment, at := f.call.Arguments()
 		d.Arguments, d.Erased.Arguments = a.payload(ctx, at, audit.PayloadArguments, &commitment)
@@ -156,13 +171,6 @@ func (a *api) detail(ctx context.Context, v *viewer, f found) CallDetail {
 	if len(f.call.Edits) > 0 && d.Asked == nil {
 		d.Asked, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
 	}
-	d.Output, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
-	for _, r := range f.records {
-		if e, err := r.Event(); err == nil && e.Subject == f.call.ID {
-			d.Events = append(d.Events, CallEvent{Position: r.Position.String(), Cursor: string(r.Next), Event: r.Stored})
-		}
-	}
-	return d
 }
 
 // justification is what the log has of why the agent says that it makes the call.

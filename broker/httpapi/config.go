@@ -57,8 +57,9 @@ type Broker interface {
 	KeyRotations() []audit.Rotation
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)
-	Reading(ctx context.Context, by *agents.Identity, what, call, sought string) error
+	Reading(ctx context.Context, by *agents.Identity, look audit.Reading) error
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
+	Reads(viewer *agents.Identity, s broker.Subject) policy.Tier
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool
 }
 

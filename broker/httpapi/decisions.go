@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"unicode/utf8"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
 )
 
 // maxReason bounds what people write, in bytes. The broker cuts it further.
@@ -105,7 +107,7 @@ func (a *api) reconcileCall(w http.ResponseWriter, r *http.Request, v *viewer) e
 	if err := a.cfg.Broker.Reconcile(r.Context(), v.id, f.call, *body.Happened, body.Note); err != nil {
 		return err
 	}
-	d := a.detail(r.Context(), v, f)
+	d := a.after(r.Context(), v, f)
 	d.Reconciled = &Reconciliation{Happened: *body.Happened, By: v.id.Principal, Note: body.Note}
 	write(w, http.StatusOK, mediaJSON, d)
 	return nil
@@ -128,5 +130,16 @@ func (a *api) answerAfter(w http.ResponseWriter, r *http.Request, v *viewer, c c
 			f.held, f.call = now.held, now.held.Call
 		}
 	}
-	write(w, http.StatusOK, mediaJSON, a.detail(context.WithoutCancel(r.Context()), v, f))
+	write(w, http.StatusOK, mediaJSON, a.after(context.WithoutCancel(r.Context()), v, f))
+}
+
+// after is a call that the viewer has just done something about: its metadata, if it cannot
+// be put on record that they see more.
+func (a *api) after(ctx context.Context, v *viewer, f found) CallDetail {
+	d, err := a.reveal(ctx, v, f, policy.TierResults)
+	if err != nil {
+		a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "a call is shown without its arguments", slog.String("call_id", f.call.ID), slog.Any("error", err))
+		d = a.detail(ctx, v, f, policy.TierMetadata)
+	}
+	return d
 }

@@ -156,7 +156,8 @@ func (a *api) covered(ctx context.Context, v *viewer, would grants.Grant, past [
 	where := would.Where
 	for _, c := range past {
 		would.Definition, would.Where = c.Intent.Definition, nil
-		if !v.mayRead(broker.SubjectOf(c)) || !would.Covers(c.Intent, nil) {
+		s := broker.SubjectOf(c)
+		if !v.mayRead(s) || (len(where) > 0 && !v.mayMatch(s)) || !would.Covers(c.Intent, nil) {
 			continue
 		}
 		p.Alike++

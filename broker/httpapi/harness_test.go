@@ -46,6 +46,9 @@ forbid (principal, action == Action::"desk.wipe", resource) unless { context.app
 permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke", Action::"erase", Action::"legal-hold"], resource);
 permit (principal in Role::"auditor", action == Action::"read", resource in Domain::"desk");
 permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
+permit (principal in Role::"clerk", action == Action::"read", resource in Domain::"desk") when { context.tier == Tier::"metadata" };
+permit (principal in Role::"analyst", action == Action::"read", resource in Domain::"desk");
+forbid (principal in Role::"analyst", action == Action::"read", resource) when { context.tier == Tier::"results" };
 @id("four-eyes")
 forbid (principal, action == Action::"approve", resource) when { resource.principal == principal };
 `
@@ -56,6 +59,8 @@ var (
 	carol   = brokertest.Person("carol", "auditor")
 	dora    = brokertest.Person("dora", "lead")
 	erin    = brokertest.Person("erin")
+	frank   = brokertest.Person("frank", "clerk")  // reads metadata
+	gina    = brokertest.Person("gina", "analyst") // and arguments
 	copilot = brokertest.Through(alice, "copilot")
 )
 
@@ -127,7 +132,7 @@ func startWithin(t *testing.T, timeout time.Duration) *rig {
 	expired := *bob
 	expired.Expires = time.Now().Add(-time.Second)
 	auth, err := httpapi.NewAuthenticator(httpapi.AuthConfig{
-		Verifier: verifier{"alice": alice, "bob": bob, "carol": carol, "dora": dora, "erin": erin, "copilot": copilot},
+		Verifier: verifier{"alice": alice, "bob": bob, "carol": carol, "dora": dora, "erin": erin, "frank": frank, "gina": gina, "copilot": copilot},
 		Sessions: sessions{"bob": bob, "expired": &expired}, URL: "https://deed.example",
 		Reject: func(_ context.Context, rejected *agents.Rejection) {
 			r.mu.Lock()

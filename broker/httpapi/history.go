@@ -38,7 +38,7 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 	a.narrow(v, &q, p.text("domain"))
 	q.Outcomes = codesOf(outcome)
 	if (q.Text != "" || len(q.Arguments) > 0) && q.After == "" { // it tells what calls were made with
-		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.ReadSearch, "", soughtFor(r.URL.Query())); err != nil {
+		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query())}); err != nil {
 			return err
 		}
 	}
@@ -68,13 +68,33 @@ func (a *api) narrow(v *viewer, q *index.Query, domain string) {
 	if domain != "" {
 		q.Domains = slices.DeleteFunc(slices.Clone(q.Domains), func(d string) bool { return d != domain })
 	}
+	for _, d := range q.Domains {
+		if v.mayMatch(broker.Subject{Domain: d}) || (own && a.mayMatchOwn(v, d)) {
+			q.Readable = append(q.Readable, d)
+		}
+	}
+}
+
+// mayMatchOwn reports whether the viewer may read what calls of a domain that were made for
+// them were made with, of every tool.
+func (a *api) mayMatchOwn(v *viewer, domain string) bool {
+	may := false
+	for _, t := range a.cfg.Catalogue.Tools() {
+		if t.Domain != domain {
+			continue
+		}
+		if may = v.mayMatch(broker.Subject{Domain: domain, Principal: v.id.Principal, Tool: t.Name()}); !may {
+			return false
+		}
+	}
+	return may
 }
 
 // search pages through the index until there are as many calls as asked for that the
 // viewer may read, each asked for by itself.
 func (a *api) search(r *http.Request, v *viewer, q index.Query) (List[CallSummary], error) {
 	list := List[CallSummary]{Items: []CallSummary{}}
-	limit := q.Limit
+	limit, byContent := q.Limit, q.Text != "" || len(q.Arguments) > 0
 	for range maxRounds {
 		q.Limit = limit - len(list.Items)
 		found, err := a.cfg.History.Search(r.Context(), q)
@@ -82,7 +102,8 @@ func (a *api) search(r *http.Request, v *viewer, q index.Query) (List[CallSummar
 			return list, fmt.Errorf("list calls: %w", err)
 		}
 		for _, c := range found.Folded {
-			if v.mayRead(broker.SubjectOf(c)) {
+			s := broker.SubjectOf(c)
+			if v.mayRead(s) && (!byContent || v.mayMatch(s) || q.FoundWithoutArguments(&c)) {
 				list.Items = append(list.Items, summarize(c))
 			}
 		}
@@ -112,6 +133,9 @@ func (a *api) listHeld(w http.ResponseWriter, r *http.Request, v *viewer, p *par
 	key := func(c HeldCall) string { return c.Expires.Format("2006-01-02T15:04:05.000000000") + c.CallID }
 	list, err := page(items, key, p.limit(), p.text("cursor"))
 	if err != nil {
+		return err
+	}
+	if err := a.revealHeld(r, v, list.Items); err != nil {
 		return err
 	}
 	shown := make([]*HeldCall, len(list.Items))

@@ -66,7 +66,7 @@ var operations = map[string]operation{
 		{"window", "string", "1h, 6h, 24h (unless given), 7d or 30d"}, {"domain", "string", "only this one"},
 	}, answer: Overview{}},
 	"GET /v1/calls":                      {summary: "Calls that the viewer may read, the last opened first; a page can be shorter than asked for while next is there", query: filters, answer: List[CallSummary]{}, list: List[HeldCall]{}},
-	"GET /v1/calls/{id}":                 {summary: "All that is known of a call", answer: CallDetail{}},
+	"GET /v1/calls/{id}":                 {summary: "All of a call that the viewer may read; what is withheld is said", query: []parameter{{"tier", "string", "how much at most: metadata, arguments or results, which is all and the default. Seeing what others' calls were made with, or answered, goes on record"}}, answer: CallDetail{}},
 	"DELETE /v1/calls/{id}":              {summary: "Withdraw a held call of one's own", query: []parameter{{"reason", "string", "why"}}, answer: CallDetail{}},
 	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call, or approve it with other arguments; only people can", body: Approval{}, answer: CallDetail{}},
 	"GET /v1/tools/{name}/definition":    {summary: "A tool's definition, beside the one that was trusted before", answer: Definition{}},

@@ -104,9 +104,10 @@ func (a *api) replayPolicy(w http.ResponseWriter, r *http.Request, v *viewer) er
 }
 
 func (a *api) replay(ctx context.Context, v *viewer, draft *policy.Set, since time.Time) (*hindsight.Report, error) {
+	withheld := 0
 	o := hindsight.Options{
 		Since: since.UTC(), Until: time.Now().UTC(), Examples: replayExamples,
-		Only: func(c *calls.Call) bool { return v.mayRead(broker.SubjectOf(*c)) },
+		Only: func(c *calls.Call) bool { return v.mayDecideAgain(c, &withheld) },
 	}
 	start, err := a.cfg.History.Since(ctx, since, maxReplay)
 	switch {
@@ -127,7 +128,20 @@ func (a *api) replay(ctx context.Context, v *viewer, draft *policy.Set, since ti
 	if errors.Is(err, context.DeadlineExceeded) {
 		return nil, &broker.Error{Kind: broker.Overloaded, Op: "replay policies", Err: err, Public: "there were too many calls to decide again in time; look back for fewer days, or use deed policy replay"}
 	}
+	if err == nil && withheld > 0 {
+		report.Skipped["you may not read what it was made with"] = withheld
+	}
 	return report, err
+}
+
+// mayDecideAgain reports whether the viewer may try policies on a call: what these make of
+// it tells what it was made with. Those that are withheld are counted.
+func (v *viewer) mayDecideAgain(c *calls.Call, withheld *int) bool {
+	reads := v.reads(broker.SubjectOf(*c))
+	if reads == policy.TierMetadata {
+		*withheld++
+	}
+	return reads.Covers(policy.TierArguments)
 }
 
 func longest(counters []policy.Counter) (back time.Duration) {

@@ -10,6 +10,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/broker/sentence"
 )
 
@@ -72,6 +73,9 @@ type HeldCall struct {
 	Asked           jsontext.Value `json:"asked,omitempty"` // as its caller made them, if they were edited
 	Edits           []Edit         `json:"edits"`
 	Sentence        *Sentence      `json:"sentence,omitempty"`
+	Tier            string         `json:"tier"`     // how much is shown: metadata, arguments or results
+	MayRead         string         `json:"may_read"` // the most that this viewer may be shown, as policy says
+	Withheld        Withheld       `json:"withheld"`
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
@@ -228,16 +232,20 @@ func describe(c calls.Call) HeldCall {
 // held is a held call as the broker shows it to one viewer.
 func held(h broker.HeldCall) HeldCall {
 	v := describe(h.Call)
-	v.ArgumentsErased = h.Arguments == nil
-	v.put(h)
+	v.show(h.Reads, lesser(h.Reads, policy.TierArguments), false)
+	v.ArgumentsErased = h.Arguments == nil && h.Reads.Covers(policy.TierArguments)
+	v.put(h, policy.Tier(v.Tier))
 	return v
 }
 
-// put adds what the broker says of a held call to one who may decide on it.
-func (v *HeldCall) put(h broker.HeldCall) {
+// put adds what the broker says of a held call to one who may decide on it, up to a tier.
+func (v *HeldCall) put(h broker.HeldCall, shown policy.Tier) {
 	v.MayVote, v.WhyNot, v.StepUp = h.MayVote, h.WhyNot, h.StepUp
-	v.Arguments, v.Asked, v.Sentence = jsontext.Value(h.Arguments), jsontext.Value(h.Asked), sentenceOf(h)
-	v.Justification, v.Annotations, v.Quorum = h.Justification, annotationsOf(h.Annotations), quorumOf(h)
+	v.Annotations, v.Quorum = annotationsOf(h.Annotations), quorumOf(h)
+	if shown.Covers(policy.TierArguments) {
+		v.Arguments, v.Asked, v.Sentence = jsontext.Value(h.Arguments), jsontext.Value(h.Asked), sentenceOf(h)
+		v.Justification = h.Justification
+	}
 }
 
 func sentenceOf(h broker.HeldCall) *Sentence {

@@ -4,6 +4,7 @@ import (
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/policy"
 )
 
 // viewer is who makes one request, and what they may read.
@@ -11,8 +12,10 @@ type viewer struct {
 	id     *agents.Identity
 	policy interface {
 		MayRead(viewer *agents.Identity, s broker.Subject) bool
+		Reads(viewer *agents.Identity, s broker.Subject) policy.Tier
 	}
 	asked map[broker.Subject]bool
+	tiers map[broker.Subject]policy.Tier
 }
 
 // mayRead asks the policy, once a request for each subject.
@@ -28,6 +31,24 @@ func (v *viewer) mayRead(s broker.Subject) bool {
 	v.asked[s] = may
 	return may
 }
+
+// reads is how much of a subject the viewer may read, asked for once a request.
+func (v *viewer) reads(s broker.Subject) policy.Tier {
+	tier, known := v.tiers[s]
+	if known {
+		return tier
+	}
+	tier = v.policy.Reads(v.id, s)
+	if v.tiers == nil {
+		v.tiers = map[broker.Subject]policy.Tier{}
+	}
+	v.tiers[s] = tier
+	return tier
+}
+
+// mayMatch reports whether the viewer may read what calls of a subject were made with, and
+// so look for it.
+func (v *viewer) mayMatch(s broker.Subject) bool { return v.reads(s).Covers(policy.TierArguments) }
 
 func (v *viewer) mayReadDomain(domain string) bool { return v.mayRead(broker.Subject{Domain: domain}) }
 

@@ -29,6 +29,7 @@ type Case struct {
 	Approvals CaseApprovals  `yaml:"approvals"`
 
 	Action string   `yaml:"action"`
+	Tier   Tier     `yaml:"tier"` // of reading
 	Call   CaseCall `yaml:"call"`
 
 	Recent map[string]int64 `yaml:"recent"` // values of counters; 0 unless given
@@ -91,6 +92,8 @@ func (c Case) valid() error {
 		return fmt.Errorf("expect is %q: want allow, deny or hold", c.Expect)
 	case (c.Tool == "") == (c.Action == ""):
 		return errors.New("want either tool or action")
+	case c.Tier != "" && (c.Action != ActionRead || !slices.Contains(Tiers(), c.Tier)):
+		return fmt.Errorf("tier is %q: reading has the tiers metadata, arguments and results", c.Tier)
 	case c.Action != "" && (len(c.Agents) > 0 || c.Expect == audit.Hold || c.Call.Tool == ""):
 		return errors.New("an action is a person's on a call: it has no agents, is never held, and needs call.tool")
 	}
@@ -132,7 +135,7 @@ func (c Case) decide(s *Set) audit.Decision {
 			Agents: c.Call.Agents, Approvers: c.Call.Approvers,
 		}
 		person := Link{Kind: User, ID: c.As, Roles: c.Roles}
-		return s.Permits(Ask{Person: person, Action: c.Action, On: call, Scopes: c.Scopes, ACR: c.ACR, TokenExpires: expires, Now: c.At})
+		return s.Permits(Ask{Person: person, Action: c.Action, Tier: c.Tier, On: call, Scopes: c.Scopes, ACR: c.ACR, TokenExpires: expires, Now: c.At})
 	}
 	input, text, err := caseInput(c.Input)
 	if err != nil {

@@ -128,6 +128,7 @@ func (c *compilation) round(tools []Tool) Findings {
 	for _, r := range c.rules {
 		found = append(found, c.checkRule(r)...)
 		found = append(found, c.checkNames(r)...)
+		found = append(found, c.checkTiers(r)...)
 	}
 	return found
 }

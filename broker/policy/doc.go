@@ -62,7 +62,17 @@
 // An agent on its own is a chain without a user. What a tool's annotations leave
 // out is the worst that MCP lets one assume.
 //
-// People act on other resources, and the context of that is token and now:
+// People act on other resources, and the context of that is token and now; of read also
+// tier, how much is read: Tier::"metadata", who called what and what came of it;
+// Tier::"arguments", also what a call was made with; Tier::"results", also what it
+// answered. Each has those before it. A policy on read that does not look at the tier is
+// about all three: what a plain permit gives, a forbid takes back by tier.
+//
+//	@id("support-reads-metadata")
+//	forbid (principal in Role::"support", action == Action::"read", resource)
+//	unless { context.tier == Tier::"metadata" };
+//
+// The resources are
 //
 //	entity Call in [Upstream, Domain] {
 //	  principal: User,             // User::"" if an agent acted on its own: that is nobody

@@ -32,7 +32,7 @@ func (c *compilation) checkGuard(r *rule, g guard, actions []string) (Finding, b
 	var unread []string
 	var why string
 	for _, a := range actions {
-		there, reason := contextOf(c.shapes[a]).lookup(g.path)
+		there, reason := contextOf(a, c.shapes[a]).lookup(g.path)
 		somewhere = somewhere || there
 		if reason != "" {
 			unread, why = append(unread, a), reason
@@ -72,12 +72,16 @@ func entityAttributes() []string {
 }
 
 // contextOf is the context of an action: a tool's if it has an input, else one of people's.
-func contextOf(input *shape) *shape {
+func contextOf(action string, input *shape) *shape {
 	if input != nil {
 		return contextShape(input)
 	}
 	all := contextShape(nil)
-	return &shape{kind: recordKind, fields: map[string]field{"now": all.fields["now"], "token": all.fields["token"]}}
+	of := map[string]field{"now": all.fields["now"], "token": all.fields["token"]}
+	if action == ActionRead {
+		of["tier"] = field{shape: &shape{}}
+	}
+	return &shape{kind: recordKind, fields: of}
 }
 
 // contextShape is the structure of a tool's context, for looking names up.

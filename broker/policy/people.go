@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,6 +34,7 @@ type Ask struct {
 	Person Link   // a User: nobody else can
 	Action string // one of people's actions, such as ActionApprove
 	On     Resource
+	Tier   Tier // of ActionRead: how much of it; TierMetadata if left out
 
 	Scopes       []string
 	ACR          string
@@ -162,13 +164,14 @@ func (s *Set) Permits(a Ask) audit.Decision {
 func (p *peoplePlan) ask(a Ask) answer {
 	who := &entities{parties: []cedar.Entity{a.Person.entity(true)}, rest: a.On.entities()}
 	said := answer{allowed: true}
-	said.add(p.rules, who, cedar.Request{
-		Principal: a.Person.uid(), Action: p.action, Resource: a.On.id(),
-		Context: cedar.NewRecord(cedar.RecordMap{
-			"now":   cedar.NewDatetime(a.Now),
-			"token": tokenRecord(a.Scopes, a.ACR, a.TokenExpires),
-		}),
-	})
+	context := cedar.RecordMap{
+		"now":   cedar.NewDatetime(a.Now),
+		"token": tokenRecord(a.Scopes, a.ACR, a.TokenExpires),
+	}
+	if a.Action == ActionRead {
+		context["tier"] = cmp.Or(a.Tier, TierMetadata).value()
+	}
+	said.add(p.rules, who, cedar.Request{Principal: a.Person.uid(), Action: p.action, Resource: a.On.id(), Context: cedar.NewRecord(context)})
 	return said
 }
 
@@ -183,6 +186,8 @@ func (s *Set) askable(a Ask) (*peoplePlan, error) {
 		return nil, &RequestError{"nothing to " + a.Action}
 	case a.Now.IsZero():
 		return nil, &RequestError{"the time is missing"}
+	case a.Tier != "" && (a.Action != ActionRead || !slices.Contains(Tiers(), a.Tier)):
+		return nil, &RequestError{fmt.Sprintf("nobody can %s the tier %q", a.Action, a.Tier)}
 	}
 	if !slices.Contains(p.resources, a.On.id().Type) {
 		return nil, &RequestError{fmt.Sprintf("nobody can %s a %s", a.Action, a.On.id().Type)}

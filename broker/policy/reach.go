@@ -48,8 +48,8 @@ func (s *Set) Reach(roles []string, domain string, upstreams []string, now time.
 	whole, part := true, false
 	for _, on := range p.resources() {
 		ask.On = on
-		permitted := s.Permits(ask).Effect == audit.Allow
-		whole, part = whole && permitted, part || permitted
+		reads := s.Reads(ask)
+		whole, part = whole && reads == TierResults, part || reads != ""
 	}
 	switch {
 	case whole:

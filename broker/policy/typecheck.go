@@ -103,7 +103,7 @@ func ofPolicy(message string) bool {
 }
 
 func describe(tools []Tool, shapes map[string]*shape, counters []Counter) *ast.Schema {
-	s := &ast.Schema{Entities: describeEntities(), Actions: describePeople()}
+	s := &ast.Schema{Entities: describeEntities(), Enums: describeTiers(), Actions: describePeople()}
 	s.Actions[callGroup] = ast.Action{}
 	for _, t := range tools {
 		group := types.String(t.Upstream)
@@ -140,6 +140,14 @@ func describeEntities() ast.Entities {
 	}
 }
 
+func describeTiers() ast.Enums {
+	var tiers ast.Enum
+	for _, t := range Tiers() {
+		tiers.Values = append(tiers.Values, types.String(t))
+	}
+	return ast.Enums{tierType: tiers}
+}
+
 func describePeople() ast.Actions {
 	actions := ast.Actions{}
 	for action, resources := range peopleActions() {
@@ -147,10 +155,12 @@ func describePeople() ast.Actions {
 		for i, r := range resources {
 			refs[i] = ast.EntityTypeRef(r)
 		}
+		context := ast.RecordType{"now": required(ast.Datetime()), "token": required(describeToken())}
+		if action == ActionRead {
+			context["tier"] = required(ast.EntityType(tierType))
+		}
 		actions[types.String(action)] = ast.Action{AppliesTo: &ast.AppliesTo{
-			Principals: []ast.EntityTypeRef{"User"},
-			Resources:  refs,
-			Context:    ast.RecordType{"now": required(ast.Datetime()), "token": required(describeToken())},
+			Principals: []ast.EntityTypeRef{"User"}, Resources: refs, Context: context,
 		}}
 	}
 	return actions

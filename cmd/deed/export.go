@@ -230,7 +230,7 @@ func (x *exporter) fromBroker(ctx context.Context, e *environment, format string
 		to = x.form(format)
 	}
 	for _, summary := range found {
-		call, err := a.Call(ctx, summary.CallID)
+		call, err := a.Metadata(ctx, summary.CallID)
 		if err != nil {
 			return err
 		}

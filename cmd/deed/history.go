@@ -187,6 +187,8 @@ func (e *environment) printDetail(c httpapi.CallDetail) {
 		e.printf("trace     %s\n", plain(c.Trace))
 	}
 	switch {
+	case c.Withheld.Output != "":
+		e.printf("result    %s\n", plain(c.Withheld.Output))
 	case c.Erased.Output:
 		e.printf("result    has been erased\n")
 	case len(c.Output) > 0:

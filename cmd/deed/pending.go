@@ -145,6 +145,8 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	}
 	e.printf("digest    %s\n", plain(h.Digest))
 	switch {
+	case h.Withheld.Arguments != "":
+		e.printf("arguments %s\n", plain(h.Withheld.Arguments))
 	case h.ArgumentsErased:
 		e.printf("arguments have been erased\n")
 	case len(h.Arguments) > 0:

@@ -65,6 +65,9 @@ type step struct {
 
 func (e *environment) tell(call httpapi.CallDetail, steps []step) {
 	e.printf("call %s of %s\n", plain(call.CallID), plain(call.Tool))
+	if call.Withheld.Arguments != "" {
+		e.printf("with arguments that are not shown: %s\n", plain(call.Withheld.Arguments))
+	}
 	if len(call.Arguments) > 0 {
 		e.printf("with %s\n", indent(prettyJSON(call.Arguments))[2:])
 	}
@@ -82,6 +85,9 @@ func (e *environment) tell(call httpapi.CallDetail, steps []step) {
 		if s.Proof != "" {
 			e.printf("    %s\n", plain(s.Proof))
 		}
+	}
+	if call.Withheld.Output != "" {
+		e.printf("\nwhat it answered is not shown: %s\n", plain(call.Withheld.Output))
 	}
 	if len(call.Output) > 0 {
 		e.printf("\nit answered\n%s\n", indent(prettyJSON(call.Output)))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/deedbroker/deed/agents/client"
 	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/broker/policy"
 )
 
 const (
@@ -80,6 +81,12 @@ func (c *Client) Calls(ctx context.Context, filters url.Values, limit int) ([]ht
 func (c *Client) Call(ctx context.Context, id string) (httpapi.CallDetail, error) {
 	var d httpapi.CallDetail
 	return d, c.do(ctx, http.MethodGet, callPath(id), nil, nil, &d)
+}
+
+// Metadata shows a call without what it was made with and what it answered.
+func (c *Client) Metadata(ctx context.Context, id string) (httpapi.CallDetail, error) {
+	var d httpapi.CallDetail
+	return d, c.do(ctx, http.MethodGet, callPath(id), url.Values{"tier": {string(policy.TierMetadata)}}, nil, &d)
 }
 
 // Vote casts one's vote on a held call: approve, or deny with a reason.
