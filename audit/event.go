@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -38,6 +39,12 @@ const (
 	TokenRejected   Type = "dev.deed.rejection.v1"       //nolint:gosec // data: Rejection
 	TreeSigned      Type = "dev.deed.checkpoint.v1"      // data: Checkpoint
 )
+
+// Word is what is between the type's prefix and its version: "result" of
+// dev.deed.call.result.v1.
+func (t Type) Word() string {
+	return strings.TrimSuffix(strings.TrimPrefix(string(t), "dev.deed.call."), ".v1")
+}
 
 // Closes reports whether an event of this type ends its call. A reconciliation
 // comes after the end: it settles a call that was closed as unknown.

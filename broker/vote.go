@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -120,10 +121,14 @@ func votable(op string, c calls.Call, v Vote) error {
 // ending says in words how and when a call was closed.
 func ending(c calls.Call) string {
 	ago := time.Since(c.Closing.Time).Round(time.Second)
-	if c.Outcome.By != nil {
+	switch how := c.Closing.Type.Word(); {
+	case c.Outcome.By != nil:
 		return fmt.Sprintf("denied by %s %s ago", c.Outcome.By.Principal, ago)
+	case len(c.Votes) > 0:
+		return fmt.Sprintf("approved by %s, and ended as %s %s ago", voters(c), how, ago)
+	default:
+		return fmt.Sprintf("%s %s ago", cmp.Or(c.Outcome.Code, how), ago)
 	}
-	return fmt.Sprintf("%s %s ago", c.Outcome.Code, ago)
 }
 
 func voters(c calls.Call) string {

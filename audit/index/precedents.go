@@ -37,7 +37,7 @@ func fateOf(c *calls.Call) string {
 	case c.Releasing.ID != "":
 		return pulseApproved
 	case c.State == calls.Closed:
-		return pulseOf(c.Closing.Type)
+		return c.Closing.Type.Word()
 	default:
 		return tallyOpen
 	}
@@ -124,9 +124,9 @@ func precedentsOf(ctx context.Context, query *sql.Stmt, k Alike, since int64) (p
 		switch fate {
 		case pulseApproved:
 			p.Approved = n
-		case pulseOf(audit.CallDenied):
+		case audit.CallDenied.Word():
 			p.Denied = n
-		case pulseOf(audit.CallExpired):
+		case audit.CallExpired.Word():
 			p.Expired = n
 		case tallyOpen:
 			p.Open = n

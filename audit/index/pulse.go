@@ -3,7 +3,6 @@ package index
 import (
 	"math"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -27,12 +26,6 @@ const (
 	pulseWaited   = "waited/"  // decided by people: with the bucket of how long that took
 )
 
-// pulseOf names an event of a call as it is counted: result, failed, denied, expired,
-// cancelled or unknown.
-func pulseOf(t audit.Type) string {
-	return strings.TrimSuffix(strings.TrimPrefix(string(t), "dev.deed.call."), ".v1")
-}
-
 // beat is one thing that is counted of a call.
 type beat struct {
 	at   time.Time
@@ -52,7 +45,7 @@ func beatsOf(c *calls.Call) []beat {
 		beats = append(beats, beat{c.Releasing.Time, pulseApproved}, beat{c.Releasing.Time, waited(c, c.Releasing.Time)})
 	}
 	if c.State == calls.Closed {
-		beats = append(beats, beat{c.Closing.Time, pulseOf(c.Closing.Type)})
+		beats = append(beats, beat{c.Closing.Time, c.Closing.Type.Word()})
 		if held(c) && c.Closing.Type == audit.CallDenied {
 			beats = append(beats, beat{c.Closing.Time, waited(c, c.Closing.Time)})
 		}

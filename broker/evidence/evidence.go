@@ -66,7 +66,7 @@ func count(ctx context.Context, from hindsight.History, o hindsight.Options) ([]
 		total++
 		outcome := c.State.String()
 		if c.State == calls.Closed {
-			outcome = strings.TrimSuffix(strings.TrimPrefix(string(c.Closing.Type), "dev.deed.call."), ".v1") + " (" + c.Outcome.Code + ")"
+			outcome = c.Closing.Type.Word() + " (" + c.Outcome.Code + ")"
 		}
 		outcomes[outcome]++
 		tools[c.Intent.Tool]++

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -70,7 +71,7 @@ func (e *environment) confirm(ctx context.Context, a *api.Client, id string, yes
 		return "", err
 	}
 	if call.State != "held" {
-		return "", fmt.Errorf("the call is not held: it is %s", plain(firstOf(call.Outcome, call.State)))
+		return "", decidedAlready(call.CallSummary)
 	}
 	if yes {
 		return call.Digest, nil
@@ -92,6 +93,19 @@ func (e *environment) confirm(ctx context.Context, a *api.Client, id string, yes
 		return "", withHint(errors.New("not approved: nothing was changed"), "`deed deny` refuses it")
 	}
 	return call.Digest, nil
+}
+
+// decidedAlready says what became of a call that is not held any more.
+func decidedAlready(call httpapi.CallSummary) error {
+	now := "running"
+	if call.Outcome != "" {
+		now = "closed as " + plain(call.Outcome)
+	}
+	if len(call.Votes) == 0 {
+		return errors.New("the call is not held any more: it is " + now)
+	}
+	last := call.Votes[len(call.Votes)-1]
+	return fmt.Errorf("already approved by %s %s ago, and %s", plain(last.By), time.Since(last.At).Round(time.Second), now)
 }
 
 // maxLine bounds an answer to a question.

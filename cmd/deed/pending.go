@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker/httpapi"
 	"github.com/deedbroker/deed/cmd/deed/api"
 )
@@ -128,7 +129,7 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	if !h.Expires.IsZero() && h.State == "held" {
 		e.printf("expires   %s (%s left)\n", when(h.Expires, time.Now()), left(h.Expires, time.Now()))
 	}
-	for _, r := range h.Reasons {
+	for _, r := range once(h.Reasons) {
 		e.printf("held by   %s: %s\n", plain(r.Policy), plain(r.Text))
 	}
 	if h.Justification != "" {
@@ -152,6 +153,18 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	case len(h.Arguments) > 0:
 		e.printf("arguments\n%s\n", indent(prettyJSON(h.Arguments)))
 	}
+}
+
+// once are the policies and their reasons, each once, whichever links of the chain they
+// are about.
+func once(reasons []audit.Reason) []audit.Reason {
+	var out []audit.Reason
+	for _, r := range reasons {
+		if !slices.ContainsFunc(out, func(o audit.Reason) bool { return o.Policy == r.Policy && o.Text == r.Text }) {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // sortedKeys are a map's keys in order.
