@@ -30,6 +30,15 @@ type Definition struct {
 	InputSchema  json.RawMessage `json:"inputSchema"`
 	OutputSchema json.RawMessage `json:"outputSchema"`
 	Annotations  Annotations     `json:"annotations"`
+	Execution    jsontext.Value  `json:"execution"`
+}
+
+// TakesTasks reports whether the upstream says that the tool can, or must, be called as a task (MCP 2025-11-25).
+func (d Definition) TakesTasks() bool {
+	var e struct {
+		TaskSupport string `json:"taskSupport"`
+	}
+	return len(d.Execution) > 0 && jsonv2.Unmarshal(d.Execution, &e) == nil && (e.TaskSupport == "optional" || e.TaskSupport == "required")
 }
 
 // Annotations are an upstream's hints about a tool, unverified (MCP ToolAnnotations). Nil means not said.

@@ -95,7 +95,7 @@ func (t *Tool) call(ctx context.Context, c Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	c.Tool, c.Method, c.Definition = t.Definition.Name, t.Method, t.Digest
+	c.Tool, c.Method, c.Definition, c.AsTask = t.Definition.Name, t.Method, t.Digest, t.TakesTasks()
 	a, err := t.entry.call(ctx, c)
 	done(err)
 	return a, err

@@ -57,6 +57,7 @@ type Call struct {
 	Method      string // the MCP method: [MethodCall], or that of an operation whose params the arguments are
 	Arguments   json.RawMessage
 	TraceParent string
+	AsTask      bool // the definition says that the tool can, or must, be called as a task
 
 	// IdempotencyKey is the same for every repeat of the call and for nothing else, to be passed on
 	// where the upstream has a place for it; empty if the caller gave none.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -22,8 +23,9 @@ const (
 
 // head is what is read of a result; more of it is not the broker's business.
 type head struct {
-	IsError    bool   `json:"isError"`
-	ResultType string `json:"resultType"`
+	IsError    bool            `json:"isError"`
+	ResultType string          `json:"resultType"`
+	Task       json.RawMessage `json:"task"` // if one was asked for
 	asked
 }
 
@@ -84,7 +86,9 @@ func withoutRPC(err error) error {
 // that there is none, and the link brings it later.
 func (s *session) asked(ctx context.Context, request transport.JSONRPCRequest) (*transport.JSONRPCResponse, error) {
 	f, ok := ctx.Value(flightKey{}).(*flight)
-	if !ok {
+	if id := relatedTask(request.Params); id != "" {
+		f = s.flightOfTask(id)
+	} else if !ok {
 		f = s.onlyFlight()
 	}
 	if request.Method == string(mcp.MethodPing) {
@@ -112,7 +116,7 @@ func (s *session) put(ctx context.Context, f *flight, request transport.JSONRPCR
 	questions, err := json.Marshal(map[string]any{askedKey: struct {
 		Method string `json:"method"`
 		Params any    `json:"params,omitempty"`
-	}{request.Method, request.Params}})
+	}{request.Method, unrelated(request.Params)}})
 	if err != nil {
 		return failed(mcp.INTERNAL_ERROR, "the request could not be passed on")
 	}
@@ -130,24 +134,44 @@ func (s *session) put(ctx context.Context, f *flight, request transport.JSONRPCR
 	return transport.NewJSONRPCResultResponse(request.ID, answers[askedKey])
 }
 
-// askable are the capabilities of a caller that have to do with questions. Others are
-// between the caller and the broker.
-func askable(capabilities json.RawMessage) json.RawMessage {
-	var all map[string]json.RawMessage
-	if err := jsonv2.Unmarshal(capabilities, &all); err != nil {
-		return json.RawMessage("{}")
+// relatedTask is the task that a server's message is about; empty if it is about none.
+func relatedTask(params any) string {
+	all, _ := params.(map[string]any)
+	meta, _ := all["_meta"].(map[string]any)
+	related, _ := meta[keyRelatedTask].(map[string]any)
+	id, _ := related["taskId"].(string)
+	return id
+}
+
+// unrelated is params without the server's task, which the caller does not know.
+func unrelated(params any) any {
+	all, _ := params.(map[string]any)
+	meta, _ := all["_meta"].(map[string]any)
+	if meta[keyRelatedTask] == nil {
+		return params
 	}
-	kept := map[string]json.RawMessage{}
+	kept, rest := maps.Clone(all), maps.Clone(meta)
+	delete(rest, keyRelatedTask)
+	if kept["_meta"] = rest; len(rest) == 0 {
+		delete(kept, "_meta")
+	}
+	return kept
+}
+
+// askable are the capabilities of a caller that have to do with questions, and the broker's own, to
+// wait for tasks. Others are between the caller and the broker.
+func askable(a tools.Asking) map[string]json.RawMessage {
+	kept := map[string]json.RawMessage{"extensions": json.RawMessage(`{"` + tasksExtension + `":{}}`)}
+	var all map[string]json.RawMessage
+	if err := jsonv2.Unmarshal(a.Capabilities, &all); err != nil || a.Ask == nil {
+		return kept
+	}
 	for _, name := range []string{"elicitation", "sampling", "roots"} {
 		if value, ok := all[name]; ok {
 			kept[name] = value
 		}
 	}
-	b, err := json.Marshal(kept)
-	if err != nil {
-		return json.RawMessage("{}")
-	}
-	return b
+	return kept
 }
 
 // canAnswer reports whether a caller with these capabilities takes a method.

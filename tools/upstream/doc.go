@@ -8,6 +8,10 @@
 // stream of that call; over stdio nothing says which call it is about, and only the caller
 // of the only call that runs is asked.
 //
+// A tool that can, or must, be called as a task is (MCP 2025-11-25), and a server of 2026-07-28 may make a
+// task of any call (extension io.modelcontextprotocol/tasks): the broker waits for its end, puts its questions
+// to the caller, and cancels it when the call ends sooner. The connection may break meanwhile; the session may not.
+//
 // Definitions, arguments and results are forwarded raw; what a server sends is never
 // decoded and encoded again. Of a caller nothing is forwarded but the arguments and the
 // trace: no token, and no _meta of its own. A server declares what it likes, but it

@@ -57,6 +57,9 @@ func (s *session) declared(ctx context.Context, c mcp.ServerCapabilities) error 
 		s.features.Prompts, s.filter.PromptsListChanged = true, c.Prompts.ListChanged
 	}
 	s.features.Completions = c.Completions != nil
+	if s.version == mcp.ProtocolVersion20251125 { // the only one that has them beside an extension
+		s.tasks = c.Tasks
+	}
 	if c.Logging == nil || !legacyRevision(s.version) {
 		return nil
 	}

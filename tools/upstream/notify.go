@@ -27,6 +27,7 @@ type note struct {
 // flight is a call as far as the server's own messages are concerned.
 type flight struct {
 	token  string
+	task   string    // the server's, that the call has become; guarded by the session's mu
 	notes  chan note // nil if none are wanted
 	asking tools.Asking
 	flying context.Context //nolint:containedctx // ends with the call
@@ -110,6 +111,18 @@ func (s *session) flightOf(token string) *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.flights[token]
+}
+
+// flightOfTask is the call that has become a task of the server.
+func (s *session) flightOfTask(id string) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.flights {
+		if f.task == id {
+			return f
+		}
+	}
+	return nil
 }
 
 // onlyFlight is the call that runs, if only one does: log messages and requests over

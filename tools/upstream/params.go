@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"runtime/debug"
 	"slices"
@@ -20,6 +21,7 @@ const (
 type callParams struct {
 	Name      string          `json:"name"`
 	Arguments json.RawMessage `json:"arguments,omitempty"`
+	Task      *taskParams     `json:"task,omitempty"`
 	turnParams
 }
 
@@ -30,7 +32,7 @@ type turnParams struct {
 	Meta           map[string]any  `json:"_meta,omitempty"`
 }
 
-func (s *session) callParams(c tools.Call, f *flight, t turn) (json.RawMessage, error) {
+func (s *session) callParams(ctx context.Context, c tools.Call, f *flight, t turn) (json.RawMessage, error) {
 	meta := s.meta()
 	if c.TraceParent != "" {
 		meta[metaTraceParent] = c.TraceParent
@@ -42,15 +44,19 @@ func (s *session) callParams(c tools.Call, f *flight, t turn) (json.RawMessage, 
 	if modern && f.notes != nil && c.LogLevel != "" {
 		meta[mcp.MetaKeyLogLevel] = c.LogLevel
 	}
-	if modern && c.Ask != nil {
-		meta[mcp.MetaKeyClientCapabilities] = askable(c.Capabilities)
+	if modern {
+		meta[mcp.MetaKeyClientCapabilities] = askable(c.Asking)
 	}
 	more := turnParams{Meta: meta}
 	if modern {
 		more.InputResponses, more.RequestState = t.answers, t.state
 	}
 	if c.Method == tools.MethodCall {
-		return json.Marshal(callParams{c.Tool, c.Arguments, more})
+		params := callParams{Name: c.Tool, Arguments: c.Arguments, turnParams: more}
+		if s.asTask(c) {
+			params.Task = lasting(ctx)
+		}
+		return json.Marshal(params)
 	}
 	return joined(c.Arguments, more)
 }

@@ -39,6 +39,7 @@ type session struct {
 
 	tools    atomic.Pointer[map[string]*mcp.Tool] // those whose arguments go into headers too
 	features tools.Features
+	tasks    *mcp.TasksCapability               // of the server, in revision 2025-11-25; nil if it has none
 	filter   mcp.SubscriptionFilter             // of changes that the server tells of
 	notice   atomic.Pointer[func(tools.Notice)] // nil while nobody is to be told
 
@@ -135,32 +136,73 @@ func (s *session) call(ctx context.Context, c tools.Call) (tools.Answer, error) 
 	defer s.land(f)
 	t := turn{answers: c.Answers}
 	for range maxTurns {
-		params, err := s.callParams(c, f, t)
+		params, err := s.callParams(ctx, c, f, t)
 		if err != nil {
 			return tools.Answer{}, fmt.Errorf("%w: %w", tools.ErrNotSent, err)
 		}
-		answer, asked, err := s.send(ctx, c, f, params)
-		if err != nil || asked == nil {
-			return answer, err
+		said, err := s.send(ctx, c, f, params)
+		switch {
+		case err != nil:
+			return tools.Answer{}, err
+		case said.task != nil:
+			return s.follow(ctx, c, f, *said.task)
+		case said.asked == nil:
+			return said.answer, nil
 		}
-		if t, err = s.next(ctx, c, *asked); err != nil {
+		if t, err = s.next(ctx, c, *said.asked); err != nil {
 			return tools.Answer{}, err
 		}
 	}
 	return tools.Answer{}, fmt.Errorf("%w: it asks on and on", tools.ErrUnanswered)
 }
 
-// send sends a call once. The server's answer may be questions.
-func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json.RawMessage) (tools.Answer, *asked, error) {
-	ctx, sent := traced(credentials.With(ctx, c.Subject, c.Used), s.http)
+// said is what a server answered: its result, or questions, or that it works on the call as a task.
+type said struct {
+	answer tools.Answer
+	asked  *asked
+	task   *task
+}
+
+// send sends a call once.
+func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json.RawMessage) (said, error) {
 	request := s.request(mcp.MCPMethod(c.Method), params)
 	if c.Method == tools.MethodCall {
 		maps.Copy(request.Header, s.paramHeaders(c.Tool, params))
 		s.addKey(request.Header, c)
 	}
+	asTask := s.asTask(c)
+	result, err := s.exchange(ctx, c, f, request, asTask)
+	if err != nil {
+		return said{}, err
+	}
+	head, err := headOf(result)
+	modern := mcp.IsModernProtocol(s.version)
+	switch {
+	case err != nil:
+		return said{}, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+	case head.questions() && modern:
+		return said{asked: &head.asked}, nil
+	case modern && head.ResultType == resultTask:
+		return made(result)
+	case asTask && head.Task != nil:
+		return made(head.Task)
+	default:
+		return said{answer: tools.Answer{Raw: result, IsError: head.IsError}}, nil
+	}
+}
+
+// exchange sends a request on behalf of a call and waits for its result. If the call ends
+// before, the server is told; a task that it makes nevertheless is cancelled.
+func (s *session) exchange(ctx context.Context, c tools.Call, f *flight, request transport.JSONRPCRequest, makesTask bool) (json.RawMessage, error) {
+	sending := ctx
+	if makesTask { // its answer is needed to cancel it
+		sending = context.WithoutCancel(ctx)
+	}
+	sending, stop := context.WithCancel(sending)
+	traced, sent := traced(credentials.With(sending, c.Subject, c.Used), s.http)
 	done := make(chan outcome, 1)
 	s.work.Go(func() {
-		response, err := s.client.GetTransport().SendRequest(ctx, request)
+		response, err := s.client.GetTransport().SendRequest(traced, request)
 		done <- outcome{response, err}
 	})
 	for {
@@ -168,44 +210,43 @@ func (s *session) send(ctx context.Context, c tools.Call, f *flight, params json
 		case n := <-f.notes:
 			c.Notify(n.method, n.params)
 		case o := <-done:
+			defer stop()
 			f.drain(c.Notify)
-			return s.answer(ctx, request, o, sent)
+			return s.result(ctx, request, o, sent)
 		case <-ctx.Done():
 			select {
 			case o := <-done: // it came just in time
-				return s.answer(ctx, request, o, sent)
+				defer stop()
+				return s.result(ctx, request, o, sent)
 			default:
 			}
-			s.cancel(ctx, request)
-			return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+			if makesTask {
+				s.disown(ctx, c, done, stop)
+			} else {
+				s.cancel(ctx, request)
+				stop()
+			}
+			return nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
 		}
 	}
 }
 
-// answer tells what the outcome of a call means.
-func (s *session) answer(ctx context.Context, request transport.JSONRPCRequest, o outcome, sent *atomic.Bool) (tools.Answer, *asked, error) {
+// result tells what the outcome of a request means.
+func (s *session) result(ctx context.Context, request transport.JSONRPCRequest, o outcome, sent *atomic.Bool) (json.RawMessage, error) {
 	if o.err != nil {
 		if ctx.Err() != nil {
 			s.cancel(ctx, request)
-			return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
+			return nil, fmt.Errorf("%w: %w", tools.ErrUncertain, context.Cause(ctx))
 		}
-		return tools.Answer{}, nil, s.failure(o.err, sent.Load())
+		return nil, s.failure(o.err, sent.Load())
 	}
 	if err := matches(request, o.response); err != nil {
-		return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
+		return nil, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
 	}
 	if o.response.Error != nil {
-		return tools.Answer{}, nil, refusal(o.response.Error)
+		return nil, refusal(o.response.Error)
 	}
-	head, err := headOf(o.response.Result)
-	switch {
-	case err != nil:
-		return tools.Answer{}, nil, fmt.Errorf("%w: %w", tools.ErrUncertain, err)
-	case head.questions() && mcp.IsModernProtocol(s.version):
-		return tools.Answer{}, &head.asked, nil
-	default:
-		return tools.Answer{Raw: o.response.Result, IsError: head.IsError}, nil, nil
-	}
+	return o.response.Result, nil
 }
 
 // cancel tells the server that a request is no longer waited for. Over HTTP in
