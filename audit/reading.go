@@ -8,6 +8,9 @@ const HistoryRead Type = "dev.deed.control.read.v1" // data: Reading
 const (
 	ReadCall   = "call"   // what it was made with was shown, or what it answered
 	ReadSearch = "search" // calls were looked for by what was in them, or several shown with their arguments
+	// ReadDryRun: an upstream was asked what a held call would change. It is on record before
+	// that, each time.
+	ReadDryRun = "dry-run"
 )
 
 // Reading is one look. The same look again within a few minutes is not recorded again.
@@ -15,6 +18,6 @@ type Reading struct {
 	What string   `json:"what"`
 	Tier string   `json:"tier,omitempty"` // how much of them was shown: arguments, or results, which is both; none if nothing beside that they fit
 	Call string   `json:"call,omitempty"`
-	For  string   `json:"for,omitempty"` // what was looked for, as the query of the API says it; cut where it is long
+	For  string   `json:"for,omitempty"` // what was looked for, as the query of the API says it, cut where it is long; of a dry run the tool that was called
 	By   Identity `json:"by"`
 }

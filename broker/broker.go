@@ -66,6 +66,9 @@ type Config struct {
 	// Sentences put calls into words, by tool; see package sentence.
 	Sentences map[string]sentence.Template
 
+	// DryRuns say how it is found out what a call would change, by tool.
+	DryRuns map[string]DryRun
+
 	// Once says how repeats of calls are recognised, by tool: upstream.tool, or upstream.* for the rest.
 	Once map[string]Once
 
@@ -159,7 +162,8 @@ type Broker struct {
 	statements *statements              // of who makes each call
 	sealKeys   sealKeys                 // that have signed checkpoints
 	rejections *rejections
-	readings   readings // that are on record
+	readings   readings      // that are on record
+	dryRuns    chan struct{} // those under way
 
 	spooled chan struct{} // there is something to write
 
@@ -205,6 +209,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 		executions: newExecutions(),
 		statements: &statements{},
 		rejections: newRejections(),
+		dryRuns:    make(chan struct{}, maxDryRuns),
 	}
 	// Executions outlive the requests that started them; Run ends them.
 	b.live, b.stop = context.WithCancel(context.WithoutCancel(ctx))

@@ -33,6 +33,8 @@ func (b *Broker) illuminate(v *HeldCall, h *hold) {
 		return
 	}
 	v.Annotations = t.Annotations
+	_, dry := b.cfg.DryRuns[v.Intent.Tool]
+	v.DryRun = dry && v.MayVote && v.Arguments != nil
 	if v.State == calls.Held {
 		v.Quorum = b.quorum(h, v, t)
 	}

@@ -55,12 +55,19 @@ func (b *Broker) Reading(ctx context.Context, by *agents.Identity, look audit.Re
 	if err := b.admit(ctx, op, by); err != nil {
 		return err
 	}
-	if err := b.write(ctx, audit.HistoryRead, control(), look); err != nil {
+	if err := b.recordReading(ctx, op, look); err != nil {
+		return err
+	}
+	b.readings.note(key, now)
+	return nil
+}
+
+func (b *Broker) recordReading(ctx context.Context, op string, data audit.Reading) error {
+	if err := b.write(ctx, audit.HistoryRead, control(), data); err != nil {
 		return &Error{
 			Kind: LogUnavailable, Op: op, Err: err, Retry: 5 * time.Second,
 			Public: "that you read this could not be recorded, so it is not shown; try again",
 		}
 	}
-	b.readings.note(key, now)
 	return nil
 }

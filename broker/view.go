@@ -29,6 +29,7 @@ type HeldCall struct {
 	Quorum        int               // the least number of approvals that lifts the hold, by the policies of now; 0 if that is not known
 	MayVote       bool              // this viewer, now
 	Reads         policy.Tier       // how much of it the viewer is shown: its arguments also to whoever may vote
+	DryRun        bool              // this viewer can find out what it would change: see [Broker.Forecast]
 	StepUp        string            // the login (acr) with which this viewer might; empty if it would not help
 	WhyNot        string            // in words, if not
 }

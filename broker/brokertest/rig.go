@@ -52,6 +52,8 @@ type Options struct {
 
 	Spool broker.Spool
 	Once  map[string]broker.Once
+
+	DryRuns map[string]broker.DryRun
 }
 
 // Rig is a running broker and its parts.
@@ -102,7 +104,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once, DryRuns: o.DryRuns,
 	}
 	cfg.Erase = func(ctx context.Context, e audit.Erasure) error { return log.EraseRecords(ctx, e.Records...) }
 	if o.Session != nil {

@@ -123,6 +123,13 @@ func (d *decoder) value(key string, node ast.Node, into reflect.Value) {
 }
 
 func (d *decoder) text(key string, node ast.Node, into encoding.TextUnmarshaler) {
+	if scalar, ok := into.(*Scalar); ok {
+		var is bool
+		if *scalar, is = scalarOf(node); !is {
+			d.fail(key, node, "must be a string, a whole number, true or false, not %s", kindOf(node))
+		}
+		return
+	}
 	text, ok := stringOf(node)
 	if number, isInteger := node.(*ast.IntegerNode); isInteger && number.Token != nil {
 		text, ok = number.Token.Value, true

@@ -42,6 +42,10 @@ type Upstream struct {
 	// name: "Refund {amount} of {payment}". See package sentence.
 	Sentences map[string]string `yaml:"sentences"`
 
+	// DryRuns say how people who decide on a call find out what it would change, by the tool's
+	// own name.
+	DryRuns map[string]DryRun `yaml:"dry_runs"`
+
 	// Idempotency says how repeats of calls are recognised and told to the upstream, by the
 	// tool's own name, or for the others by "*".
 	Idempotency map[string]Idempotency `yaml:"idempotency"`

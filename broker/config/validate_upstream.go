@@ -28,6 +28,7 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	v.upstreamScopes(key, u)
 	v.sentences(child(key, "sentences"), u.Sentences)
 	v.idempotency(child(key, "idempotency"), u)
+	v.dryRuns(child(key, "dry_runs"), u)
 	if r := u.Resources; r.Files < 0 || r.Processes < 0 {
 		v.fail(child(key, "resources"), "cannot be negative; leave out what is not bounded")
 	}

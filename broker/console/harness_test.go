@@ -68,14 +68,22 @@ type stack struct {
 
 func start(t *testing.T) *stack {
 	t.Helper()
+	return startWith(t, func(*brokertest.Options) {})
+}
+
+// startWith is start with a broker of other options.
+func startWith(t *testing.T, change func(*brokertest.Options)) *stack {
+	t.Helper()
 	fake := toolstest.NewFake()
 	fake.Handle(refunds,
 		func(context.Context, tools.Call) (tools.Answer, error) {
 			return tools.Answer{Raw: json.RawMessage(`{"content":[{"type":"text","text":"refunded"}]}`)}, nil
 		})
-	s := &stack{t: t, payments: fake, rig: brokertest.Start(t, brokertest.Options{
+	options := brokertest.Options{
 		Policies: policies, Wary: true, MaxHoldsPerCaller: 5000, HoldWait: time.Millisecond, Upstreams: map[string]tools.Upstream{"payments": fake},
-	})}
+	}
+	change(&options)
+	s := &stack{t: t, payments: fake, rig: brokertest.Start(t, options)}
 	s.between = func(api http.Handler) http.Handler { return api }
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	var group sync.WaitGroup

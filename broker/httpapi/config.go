@@ -36,6 +36,7 @@ type Broker interface {
 	Pending(ctx context.Context, viewer *agents.Identity) []broker.HeldCall
 	Waiting(viewer *agents.Identity) []calls.Call
 	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
+	Forecast(ctx context.Context, viewer *agents.Identity, callID, digest string) (broker.Forecast, error)
 	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
 	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
 	Grant(ctx context.Context, r broker.GrantRequest) (grants.Grant, error)

@@ -71,6 +71,7 @@ var operations = map[string]operation{
 	"POST /v1/calls/{id}/approvals":      {summary: "Approve or deny a held call, or approve it with other arguments; only people can", body: Approval{}, answer: CallDetail{}},
 	"GET /v1/tools/{name}/definition":    {summary: "A tool's definition, beside the one that was trusted before", answer: Definition{}},
 	"POST /v1/tools/{name}/definition":   {summary: "Trust a tool's definition, which the viewer has reviewed", body: DefinitionReview{}, answer: Definition{}},
+	"POST /v1/calls/{id}/dry-run":        {summary: "What a held call would change, by the dry run that is configured for its tool; only for people who may decide on it, and recorded before the upstream is asked", body: DryRun{}, answer: Forecast{}},
 	"POST /v1/calls/{id}/reconciliation": {summary: "Record what a person found out about a call that ended as unknown", body: Finding{}, answer: CallDetail{}},
 	"GET /v1/grants":                     {summary: "Approvals given in advance that the viewer made, or whose calls they may read", query: limitAndCursor, answer: List[Grant]{}},
 	"POST /v1/grants":                    {summary: "Approve a held call, and so many like it in advance; only people can", body: GrantRequest{}, answer: Grant{}, status: "201"},

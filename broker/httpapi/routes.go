@@ -59,6 +59,7 @@ func (a *api) routes() []route {
 		{http.MethodGet, "/v1/calls/{id}", a.known(a.showCall)},
 		{http.MethodDelete, "/v1/calls/{id}", a.known(a.cancelCall)},
 		{http.MethodPost, "/v1/calls/{id}/approvals", a.known(a.voteOnCall)},
+		{http.MethodPost, "/v1/calls/{id}/dry-run", a.known(a.runDry)},
 		{http.MethodPost, "/v1/calls/{id}/reconciliation", a.known(a.reconcileCall)},
 		{http.MethodGet, "/v1/grants", a.known(a.listGrants)},
 		{http.MethodPost, "/v1/grants", a.known(a.makeGrant)},

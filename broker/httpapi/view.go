@@ -79,6 +79,7 @@ type HeldCall struct {
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
+	DryRun          bool           `json:"dry_run,omitempty"` // POST …/dry-run tells this viewer what it would change
 	StepUp          string         `json:"step_up,omitempty"` // how this viewer would have to log in (acr) to decide
 	Client          string         `json:"client,omitempty"`  // what the client calls itself
 
@@ -240,7 +241,7 @@ func held(h broker.HeldCall) HeldCall {
 
 // put adds what the broker says of a held call to one who may decide on it, up to a tier.
 func (v *HeldCall) put(h broker.HeldCall, shown policy.Tier) {
-	v.MayVote, v.WhyNot, v.StepUp = h.MayVote, h.WhyNot, h.StepUp
+	v.MayVote, v.WhyNot, v.StepUp, v.DryRun = h.MayVote, h.WhyNot, h.StepUp, h.DryRun
 	v.Annotations, v.Quorum = annotationsOf(h.Annotations), quorumOf(h)
 	if shown.Covers(policy.TierArguments) {
 		v.Arguments, v.Asked, v.Sentence = jsontext.Value(h.Arguments), jsontext.Value(h.Asked), sentenceOf(h)

@@ -188,7 +188,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 		Fencer: fencer, Spool: kept,
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
-		Sentences: sentences(s.cfg), Once: once(s.cfg),
+		Sentences: sentences(s.cfg), DryRuns: dryRuns(s.cfg), Once: once(s.cfg),
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
 		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), Limits: callLimits(s.cfg.Limits.Calls), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
 		Erase: s.erase, InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -145,6 +146,28 @@ func sentences(cfg *config.Config) map[string]sentence.Template {
 			if t, err := sentence.Parse(text); err == nil {
 				all[tools.QualifiedName(name, tool)] = t
 			}
+		}
+	}
+	return all
+}
+
+// dryRuns say how it is found out what a call would change, by tool. What would be written
+// to a file can be compared with what is there without being told to.
+func dryRuns(cfg *config.Config) map[string]broker.DryRun {
+	all := map[string]broker.DryRun{}
+	for name, u := range cfg.Upstreams {
+		if u.Builtin == config.BuiltinFiles {
+			all[tools.QualifiedName(name, "write_file")] = broker.DryRun{Tool: tools.QualifiedName(name, "read_file"), Keep: []string{"path"}, Against: "content"}
+		}
+		for tool, d := range u.DryRuns {
+			how := broker.DryRun{Keep: d.Keep, Against: d.Against, Arguments: map[string]json.RawMessage{}}
+			if d.Tool != "" {
+				how.Tool = tools.QualifiedName(name, d.Tool)
+			}
+			for argument, value := range d.Arguments {
+				how.Arguments[argument] = value.JSON()
+			}
+			all[tools.QualifiedName(name, tool)] = how
 		}
 	}
 	return all

@@ -184,6 +184,13 @@ export const api = {
   decide: (id, verdict, shown, reason) => request('POST', `${path(id)}/approvals`, { verdict, ...shown, reason }),
 
   /**
+   * @param {string} id
+   * @param {string} digest
+   * @returns {Promise<import('./types.js').Forecast>}
+   */
+  forecast: (id, digest) => request('POST', `${path(id)}/dry-run`, { digest }),
+
+  /**
    * Approves a call with other arguments, which are sent exactly as they are written.
    * @param {string} id
    * @param {Shown} shown

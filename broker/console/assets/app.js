@@ -217,6 +217,7 @@ const shownOf = (call) => ({ digest: call.digest, shown: call.sentence?.digest }
 const page = {
   decide: (call, verdict, reason) => send(() => api.decide(call.call_id, verdict, shownOf(call), reason)),
   edit: (call, args, reason) => send(() => api.edit(call.call_id, shownOf(call), args, reason)),
+  forecast: (call) => api.forecast(call.call_id, call.digest),
   stop: (agent, reason) => send(() => api.revoke('agent', agent, reason).then(() => undefined)),
   grant: (call, body) => send(async () => {
     await api.grant(body);

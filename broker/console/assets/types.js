@@ -39,7 +39,10 @@
  * @typedef {Call & {digest: string, definition: string, arguments?: Exact, arguments_erased: boolean,
  *   asked?: Exact, sentence?: Sentence, justification?: string, annotations?: Annotations, precedents?: Precedents,
  *   quorum?: {voters: string[], needed: number}, alike?: string,
- *   reasons: Reason[], may_vote: boolean, why_not?: string, step_up?: string, client?: string}} HeldCall
+ *   reasons: Reason[], may_vote: boolean, why_not?: string, dry_run?: boolean, step_up?: string, client?: string}} HeldCall
+ *
+ * What a dry run of it told.
+ * @typedef {{call_id: string, tool: string, arguments: Exact, text: string, truncated: boolean, failed: boolean, against?: string}} Forecast
  *
  * Everything about a call.
  * @typedef {HeldCall & {output?: Exact, erased: {arguments: boolean, output: boolean},

@@ -4,6 +4,7 @@ import { ApiError, now } from '../api.js';
 import { foreign, h, setAttribute, setForeign, setText, show } from '../render.js';
 import { span } from '../time.js';
 import { showEdits } from './edit.js';
+import { Forecast } from './forecast.js';
 import { hints, precedents, quorum, said, since } from './facts.js';
 import { jsonView } from './json.js';
 import { chip, digestView, parties, reasonList } from './parts.js';
@@ -18,6 +19,7 @@ import { endingOf } from './words.js';
  * @property {(call: HeldCall, verdict: 'approve'|'deny', reason: string) => Promise<void>} decide
  * @property {(call: HeldCall, args: string, reason: string) => Promise<void>} edit
  * @property {(call: HeldCall, body: string) => Promise<void>} grant
+ * @property {(call: HeldCall) => Promise<import('../types.js').Forecast>} forecast what it would change
  * @property {(agent: string, reason: string) => Promise<void>} stop
  * @property {() => string} viewer
  * @property {(call: HeldCall) => number} alike how many calls can be decided together with it, itself included
@@ -51,6 +53,7 @@ export class Card {
     this.digest = h('p', { class: 'digest-line' });
     this.precedents = h('p', { class: 'precedents' });
     this.others = h('a', { href: '#/' });
+    this.forecast = new Forecast(this);
     this.steps = new Steps(this, id);
     this.element = h('article', { class: 'card', tabindex: -1, 'aria-labelledby': id, 'data-call': call.call_id },
       h('header', {}, h('h2', { id }, foreign(call.tool)), this.status, hints(call.annotations), this.deadline),
@@ -58,7 +61,7 @@ export class Card {
       h('p', { class: 'who' }, 'For ', parties(call), call.client ? h('small', {}, ' calling itself ', foreign(call.client), ', not verified') : null),
       h('div', { class: 'why' }, h('h3', {}, 'Stopped by'), reasonList(call.reasons.filter((r) => r.effect !== 'permit'))),
       said(call.justification), this.precedents,
-      this.edits, this.arguments, this.digest,
+      this.edits, this.arguments, this.forecast.element, this.digest,
       this.votes, h('p', { class: 'ended' }, this.ending), this.steps.element, this.error,
       h('p', { class: 'more' }, options.link === false ? null : h('a', { href: `#/calls/${encodeURIComponent(call.call_id)}` }, 'Everything about this call'),
         since(call), this.others));
@@ -81,6 +84,7 @@ export class Card {
     this.digest.replaceChildren('Digest ', digestView(call.digest));
     this.sentence.replaceChildren(...(sentence?.parts ?? []).map((p) => foreign(p.text, { class: p.field ? 'foreign argument' : 'foreign' })));
     show(this.sentence, Boolean(sentence));
+    this.forecast.forget();
     showEdits(this.edits, call);
   }
 
@@ -98,6 +102,7 @@ export class Card {
     show(this.votes, waits);
     setText(this.precedents, precedents(call));
     show(this.precedents, waits && Boolean(call.precedents));
+    this.forecast.update();
     this.steps.update();
     this.tick();
   }

@@ -65,7 +65,7 @@ export class EditStep {
  * @param {import('../diff.js').Line[]} found
  */
 export function diffView(found) {
-  const words = { same: '', gone: 'was', new: 'now' };
+  const words = { same: '', gone: 'was', new: 'now', skip: '…' };
   return h('div', { class: 'diff-lines', tabindex: 0, role: 'group', 'aria-label': 'what changes' }, ...found.map((l) => {
     const text = h('code', {}, ...pieces(l.text));
     return h('div', { class: `line ${l.kind}` }, h('span', { class: 'what' }, words[l.kind]), text);

@@ -136,6 +136,9 @@ export function cardCommand(card, command) {
     case 'grant':
       card?.steps.ask(/** @type {import('./steps.js').Question} */ (command));
       return true;
+    case 'forecast':
+      void card?.forecast.run();
+      return true;
     case 'confirm':
       card?.steps.confirm();
       return true;
