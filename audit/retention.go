@@ -31,6 +31,22 @@ type Places struct {
 	Indexes []int64 `json:"indexes"`
 }
 
+// RecordsRemoved stands in control: records have outlived their domain's retention. Their
+// hashes, and so every proof of what is left, stay.
+const RecordsRemoved Type = "dev.deed.control.records-removed.v1" // data: Removal
+
+// Removal says which records of a log are removed: the oldest. It is written before they
+// are. No call is cut by it, and all of them are sealed.
+type Removal struct {
+	Log     string    `json:"log"`
+	From    int64     `json:"from"`              // index of its first record
+	To      int64     `json:"to"`                // index of the first that stays
+	Before  time.Time `json:"before"`            // what is older has outlived its retention
+	Root    string    `json:"root"`              // of the tree of all records before To, base64
+	Archive string    `json:"archive,omitempty"` // where they were put before
+	Reason  string    `json:"reason"`
+}
+
 // The events of legal holds. They stand in control.
 const (
 	LegalHoldPlaced Type = "dev.deed.control.legal-hold.v1"        // data: LegalHold; its id is that of the hold

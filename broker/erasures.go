@@ -55,6 +55,24 @@ func (b *Broker) RecordErasure(ctx context.Context, e audit.Erasure) error {
 	return b.write(ctx, audit.PayloadsErased, control(), e)
 }
 
+// RecordRemoval records that a log's oldest records are about to be removed. When it
+// returns, the legal holds that stand before that in the log are in force.
+func (b *Broker) RecordRemoval(ctx context.Context, r audit.Removal) error {
+	e, err := b.event(audit.RecordsRemoved, control(), r)
+	if err != nil {
+		return fmt.Errorf("record removal: %w", err)
+	}
+	read, done := b.keeping.await(e.ID)
+	defer done()
+	if err := b.append(ctx, e); err != nil {
+		return fmt.Errorf("record removal: %w", err)
+	}
+	if !b.awaitFold(ctx, b.keeping.wait, read) {
+		return fmt.Errorf("record removal: %w: it was not read back in time", audit.ErrUnavailable)
+	}
+	return nil
+}
+
 // PreviewErasure tells what [Broker.Erase] would do, and does nothing. It fails with
 // Denied where that would for want of a permission.
 func (b *Broker) PreviewErasure(r ErasureRequest) (ErasureExtent, error) {

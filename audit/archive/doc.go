@@ -13,5 +13,6 @@
 //	manifest.json                    which records of which log, and what its tree grows on from; written last
 //
 // Arguments and results are not in it, so that erasing one has nothing to look for here.
+// A broker makes archives of what it is about to remove (see package audit, RecordsRemoved).
 // [Create] reads what it wrote back and verifies it before it says that it is there.
 package archive

@@ -32,7 +32,7 @@ func (r *Reader) attach(ctx context.Context, batch []entry, yield func(audit.Att
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	next := neighbours{rows: rows}
-	for _, e := range batch {
+	for _, e := range left(batch) {
 		a := audit.Attached{Record: e.record()}
 		if a.Payloads, err = next.of(e.seq); err != nil {
 			return false, fileError(r.path, err)

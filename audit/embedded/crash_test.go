@@ -26,6 +26,8 @@ import (
 const (
 	childDir  = "DEED_EMBEDDED_TEST_DIR"
 	childHold = "DEED_EMBEDDED_TEST_HOLD"
+
+	childRemove = "DEED_EMBEDDED_TEST_REMOVE"
 )
 
 // runChild reports whether this process is the child; then it has done its work.
@@ -36,6 +38,9 @@ func runChild() bool {
 	}
 	if dir == "" {
 		return false
+	}
+	if os.Getenv(childRemove) != "" {
+		work = removeForever
 	}
 	if err := work(dir); err != nil {
 		_, _ = fmt.Fprintln(os.Stdout, "error", err) // the parent reads it or is gone

@@ -16,6 +16,12 @@
 // order, and stand in the record's own row; any stored hash is found from its
 // index alone.
 //
+// # Removal
+//
+// What has outlived its retention is removed from the beginning of a log on
+// ([Log.Remove]): bodies and payloads go, the hashes stay, so that every proof can
+// still be made. Reading passes over what is removed.
+//
 // # Room
 //
 // A reserve file keeps some of the disk back. When the disk is full the reserve

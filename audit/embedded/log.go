@@ -39,8 +39,9 @@ type Log struct {
 	full     atomic.Bool
 	broken   atomic.Pointer[error] // what poisoned the log
 
-	mu    sync.RWMutex
-	sizes map[string]int64 // guarded by mu: durable records of each log
+	mu      sync.RWMutex
+	sizes   map[string]int64  // guarded by mu: durable records of each log
+	removed map[string]prefix // guarded by mu: what retention has removed
 
 	writer    *writer
 	closeOnce sync.Once
@@ -61,7 +62,10 @@ func start(ctx context.Context, dir string, options Options, lock *flock.Flock, 
 	l := &Log{
 		path: filepath.Join(dir, FileName), options: options, lock: lock, read: r, tail: newTail(last),
 		queue: make(chan *request, queueLength), erasures: make(chan *erasure),
-		closing: make(chan struct{}), stopped: make(chan struct{}), sizes: map[string]int64{},
+		closing: make(chan struct{}), stopped: make(chan struct{}), sizes: map[string]int64{}, removed: map[string]prefix{},
+	}
+	if err := l.loadRemoved(ctx); err != nil {
+		return nil, err
 	}
 	keeper, err := newKeeper(ctx, l)
 	if err != nil {
@@ -146,12 +150,14 @@ func (l *Log) follow(ctx context.Context, from audit.Cursor, yield func(audit.Re
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if seq = e.seq; e.removed() {
+				continue
+			}
 			record := e.record()
 			record.Stored = append([]byte(nil), e.body...) // other followers have the same entry
 			if !yield(record, nil) {
 				return nil
 			}
-			seq = e.seq
 		}
 		if len(batch) > 0 {
 			continue

@@ -29,7 +29,7 @@ func (l *Log) Outlived(ctx context.Context, log string, after int64, before time
 }
 
 func (r *Reader) outlived(ctx context.Context, log string, after int64, before time.Time) (from, to int64, err error) {
-	first, err := r.at(ctx, audit.Position{Log: log, Index: after})
+	first, err := r.locate(ctx, audit.Position{Log: log, Index: after})
 	if errors.Is(err, audit.ErrNotFound) {
 		return 0, 0, nil
 	}

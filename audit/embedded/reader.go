@@ -86,7 +86,7 @@ func (r *Reader) Read(ctx context.Context, from audit.Cursor) iter.Seq2[audit.Re
 
 func (r *Reader) read(ctx context.Context, from audit.Cursor, end int64, yield func(audit.Record, error) bool) {
 	err := r.batches(ctx, from, end, func(batch []entry) (bool, error) {
-		for _, e := range batch {
+		for _, e := range left(batch) {
 			if !yield(e.record(), nil) {
 				return false, nil
 			}
@@ -206,6 +206,15 @@ func (r *Reader) Record(ctx context.Context, p audit.Position) (audit.Record, er
 }
 
 func (r *Reader) at(ctx context.Context, p audit.Position) (entry, error) {
+	e, err := r.locate(ctx, p)
+	if err == nil && e.removed() {
+		err = errRemoved
+	}
+	return e, err
+}
+
+// locate is at for records that retention may have removed.
+func (r *Reader) locate(ctx context.Context, p audit.Position) (entry, error) {
 	e := entry{position: p}
 	err := r.find.QueryRowContext(ctx, p.Log, p.Index).Scan(&e.seq, &e.body)
 	if errors.Is(err, sql.ErrNoRows) {

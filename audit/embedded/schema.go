@@ -13,6 +13,7 @@ const (
 //
 //   - records.seq counts all records of the file from 1 without a gap: it is what
 //     a cursor holds. idx counts those of one log from 0.
+//     A record that retention has removed has an empty body.
 //   - records.hashes is what the record completes in its tree: its own hash, then
 //     one node for each level that it fills, 32 bytes each.
 //   - payloads.id is seq*16 plus the payload's place in its event, which makes a

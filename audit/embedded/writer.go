@@ -30,6 +30,7 @@ type writer struct {
 	begin, commit, rollback        *direct.Stmt
 	addRecord, addPayload, addName *direct.Stmt
 	erasePayload, eraseRange       *direct.Stmt
+	dropRange, removeRange         *direct.Stmt
 	truncate, passive              *direct.Stmt
 
 	trees map[string]*tree
@@ -66,6 +67,9 @@ func newWriter(ctx context.Context, l *Log, c *direct.Conn, k *keeper, last int6
 		{&w.erasePayload, `UPDATE payloads SET salt = NULL, body = NULL WHERE id >= ? AND id < ? AND name = ?`},
 		{&w.eraseRange, `UPDATE payloads SET salt = NULL, body = NULL WHERE id IN (SELECT p.id FROM records r
 			CROSS JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ? WHERE r.log = ? AND r.idx >= ? AND r.idx < ?)`},
+		{&w.dropRange, `DELETE FROM payloads WHERE id IN (SELECT p.id FROM records r
+			CROSS JOIN payloads p ON p.id >= r.seq * ? AND p.id < (r.seq + 1) * ? WHERE r.log = ? AND r.idx >= ? AND r.idx < ?)`},
+		{&w.removeRange, `UPDATE records SET body = x'' WHERE log = ? AND idx >= ? AND idx < ?`},
 		{&w.truncate, `PRAGMA wal_checkpoint(TRUNCATE)`},
 		{&w.passive, `PRAGMA wal_checkpoint(PASSIVE)`},
 	} {
@@ -115,8 +119,8 @@ func (w *writer) checkNewest(ctx context.Context, p audit.Position) error {
 	if p.Index < 0 {
 		return fmt.Errorf("%w: %s: log %s has no records", audit.ErrCorrupt, w.log.path, p.Log)
 	}
-	e, err := w.log.read.at(ctx, p)
-	if err != nil {
+	e, err := w.log.read.locate(ctx, p)
+	if err != nil || e.removed() {
 		return err
 	}
 	hashes, err := w.log.read.Hashes(ctx, p.Log).ReadHashes([]int64{tlog.StoredHashIndex(0, p.Index)})

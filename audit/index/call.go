@@ -150,6 +150,5 @@ func (w *writer) forget(ctx context.Context, payloads audit.Payloads, ids []stri
 			return err
 		}
 	}
-	// Deleting leaves a tombstone; merging the full text removes what is under it.
-	return w.conn.Exec(ctx, `INSERT INTO words(words) VALUES('optimize')`)
+	return w.merge(ctx)
 }

@@ -13,6 +13,12 @@ type Sized interface {
 	Sizes(ctx context.Context) (map[string]int64, error)
 }
 
+// Ahead is a log some of whose records retention has removed: it knows how many there are
+// to read after a cursor.
+type Ahead interface {
+	Ahead(ctx context.Context, after audit.Cursor) (int64, error)
+}
+
 // Lag is how far an index is behind its log.
 type Lag struct {
 	Indexed int64         // records in the index
@@ -73,6 +79,10 @@ func (l *lag) stop() {
 // missing is how many records the log has that the index has not; ok is false if that
 // is not known. The caller holds mu.
 func (l *lag) missing(ctx context.Context) (n int64, ok bool, err error) {
+	if log, ok := l.log.(Ahead); ok {
+		n, err = log.Ahead(ctx, l.at.cursor)
+		return n, err == nil, err
+	}
 	sized, ok := l.log.(Sized)
 	if !ok {
 		return 0, false, nil

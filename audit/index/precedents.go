@@ -56,17 +56,21 @@ func (w *writer) precedent(e *entry) {
 	if now == e.fate {
 		return
 	}
-	c := &e.call
-	key := precedentKey{day: bucketOf(c.Opening.Time, day), fate: e.fate}
-	key.Alike = Alike{Domain: c.Domain, Tool: c.Intent.Tool, Principal: c.Intent.Identity.Principal}
-	if chain := c.Intent.Identity.Chain; len(chain) > 0 {
-		key.Agent = chain[0].ID
-	}
+	key := precedentKeyOf(&e.call, e.fate)
 	if e.fate != "" {
 		w.precedents[key]--
 	}
 	key.fate, e.fate = now, now
 	w.precedents[key]++
+}
+
+func precedentKeyOf(c *calls.Call, fate string) precedentKey {
+	key := precedentKey{day: bucketOf(c.Opening.Time, day), fate: fate}
+	key.Alike = Alike{Domain: c.Domain, Tool: c.Intent.Tool, Principal: c.Intent.Identity.Principal}
+	if chain := c.Intent.Identity.Chain; len(chain) > 0 {
+		key.Agent = chain[0].ID
+	}
+	return key
 }
 
 // storePrecedents writes what [writer.precedent] has counted.

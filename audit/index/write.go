@@ -25,6 +25,7 @@ type writer struct {
 	end, find, create, update             *direct.Stmt
 	addNewWords, addWordsAgain, count, at *direct.Stmt
 	addPulse, dropPulse, addPrecedent     *direct.Stmt
+	dropCall, dropWords                   *direct.Stmt
 
 	next    int64                 // the number of the next call
 	words   words                 // of the call that is being stored
@@ -66,6 +67,8 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 		{&w.addWordsAgain, `INSERT OR REPLACE INTO words(rowid, text) VALUES (?, ?)`},
 		{&w.count, `INSERT INTO tally VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 			calls = calls + excluded.calls, first = min(first, excluded.first), last = max(last, excluded.last)`},
+		{&w.dropCall, `DELETE FROM calls WHERE n = ?`},
+		{&w.dropWords, `DELETE FROM words WHERE rowid = ?`},
 		{&w.addPulse, `INSERT INTO pulse VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`},
 		{&w.dropPulse, `DELETE FROM pulse WHERE unit = ? AND bucket < ?`},
 		{&w.addPrecedent, `INSERT INTO precedents VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`},

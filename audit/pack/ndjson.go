@@ -17,9 +17,10 @@ import (
 // their logs: byte for byte what was stored. Payloads are not in it. It remembers
 // where each record stands.
 type Lines struct {
-	file *os.File
-	at   map[string][]span
-	all  []audit.Position
+	file  *os.File
+	first map[string]int64 // index of the first record of a log, where retention has removed some
+	at    map[string][]span
+	all   []audit.Position
 }
 
 type span struct{ from, length int64 }
@@ -33,7 +34,7 @@ func OpenLines(ctx context.Context, path string) (*Lines, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open events: %w", err)
 	}
-	l := &Lines{file: f, at: map[string][]span{}}
+	l := &Lines{file: f, at: map[string][]span{}, first: map[string]int64{}}
 	if err := l.scan(ctx); err != nil {
 		return nil, fmt.Errorf("open events: %w", errors.Join(err, f.Close()))
 	}
@@ -46,6 +47,7 @@ func (l *Lines) scan(ctx context.Context) error {
 	for n := int64(0); ; n++ {
 		text, err := in.line(ctx, n)
 		if errors.Is(err, audit.ErrNotFound) {
+			l.place()
 			return nil
 		}
 		if err != nil {
@@ -55,10 +57,20 @@ func (l *Lines) scan(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n+1, err)
 		}
+		if removed, err := audit.DataOf[audit.Removal](e); err == nil && e.Type == audit.RecordsRemoved {
+			l.first[removed.Log] = max(l.first[removed.Log], removed.To)
+		}
 		log := e.LogName()
 		l.all = append(l.all, audit.Position{Log: log, Index: int64(len(l.at[log]))})
 		l.at[log] = append(l.at[log], span{from, int64(len(text))})
 		from += int64(len(text)) + 1
+	}
+}
+
+// place tells where the records stand of a log that begins later.
+func (l *Lines) place() {
+	for i := range l.all {
+		l.all[i].Index += l.first[l.all[i].Log]
 	}
 }
 
@@ -74,7 +86,7 @@ func (l *Lines) Close() error {
 func (l *Lines) Sizes(context.Context) (map[string]int64, error) {
 	sizes := map[string]int64{}
 	for log, spans := range l.at {
-		sizes[log] = int64(len(spans))
+		sizes[log] = l.first[log] + int64(len(spans))
 	}
 	return sizes, nil
 }
@@ -93,11 +105,11 @@ func (l *Lines) Read(ctx context.Context, _ audit.Cursor) iter.Seq2[audit.Record
 
 // Record is part of [verify.Source].
 func (l *Lines) Record(_ context.Context, p audit.Position) (audit.Record, error) {
-	spans := l.at[p.Log]
-	if p.Index < 0 || p.Index >= int64(len(spans)) {
+	spans, n := l.at[p.Log], p.Index-l.first[p.Log]
+	if n < 0 || n >= int64(len(spans)) {
 		return audit.Record{}, fmt.Errorf("read %s: %w", p, audit.ErrNotFound)
 	}
-	s := spans[p.Index]
+	s := spans[n]
 	stored := make([]byte, s.length)
 	if _, err := l.file.ReadAt(stored, s.from); err != nil {
 		return audit.Record{}, fmt.Errorf("read %s: %w", p, err)

@@ -19,6 +19,12 @@ type History interface {
 	verify.Hashed
 }
 
+// retained is a history from which retention removes the oldest records.
+type retained interface {
+	// Oldest is the index of the first record of a log that is left.
+	Oldest(ctx context.Context, log string) (int64, error)
+}
+
 const controlLog = audit.OwnDomain + "/" + audit.TopicControl
 
 // plan decides which records a pack takes.
@@ -46,7 +52,13 @@ func (p *plan) make(ctx context.Context) error {
 		if log == seal.CheckpointsLog || domain != audit.OwnDomain && len(p.options.Domains) > 0 && !slices.Contains(p.options.Domains, domain) {
 			continue
 		}
-		p.parts[log] = &Part{Log: log, To: size}
+		part := &Part{Log: log, To: size}
+		if h, ok := p.history.(retained); ok {
+			if part.From, err = h.Oldest(ctx, log); err != nil {
+				return err
+			}
+		}
+		p.parts[log] = part
 	}
 	if !p.options.Since.IsZero() || !p.options.Until.IsZero() {
 		if err := p.period(ctx); err != nil {

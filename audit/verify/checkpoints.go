@@ -254,6 +254,7 @@ func (v *verifier) finish(ctx context.Context, l *logState) {
 	l.report.Unsealed = max(0, l.size-max(l.first, l.report.Sealed))
 	v.checkSealed(l)
 	v.noteTrimmed(l)
+	v.noteRemoved(l)
 	if l.lost || l.waiting {
 		return
 	}

@@ -16,6 +16,10 @@
 // checkpoint that is not older proves what comes after it. Between the two there may be
 // records that are there and not proved, and calls that are cut; the report says so.
 //
+// The embedded log keeps the hashes of what retention removes, and an event that says so
+// ([audit.RecordsRemoved]): there every checkpoint is still compared, and what is missing
+// beyond the event is a finding. [Join] reads archives of it together with what is left.
+//
 // The checkpoints' own log is not sealed: that one of them was removed shows as a
 // gap or as records that are not sealed, and that the newest were removed together
 // with what they seal shows only to who kept one elsewhere ([Options.Kept]). That the

@@ -38,6 +38,8 @@ func (v *verifier) readControl(ctx context.Context) error {
 			v.announced(r, e)
 		case audit.PayloadsErased, audit.LegalHoldPlaced, audit.LegalHoldLifted:
 			v.erasure(r, e)
+		case audit.RecordsRemoved:
+			v.removed(r, e)
 		case audit.PolicyActivated:
 			if a, err := audit.DataOf[audit.Activation](e); err == nil {
 				v.policies[a.PolicySet] = true

@@ -74,6 +74,7 @@ const (
 	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call
 	UnrecordedErasure Rule = "unrecorded_erasure" // a payload is erased, and nothing on record says so
 	ErasedUnderHold   Rule = "erased_under_hold"  // a payload is erased that a legal hold kept
+	BadRemoval        Rule = "bad_removal"        // records were removed by retention otherwise than the event says
 	BadStatementKey   Rule = "bad_statement_key"  // a key was announced that the log's own does not vouch for
 	BadWitness        Rule = "bad_witness"        // a signature in the name of a witness that is not its own
 	Unwitnessed       Rule = "unwitnessed"        // records that too few of the witnesses have signed
@@ -111,9 +112,11 @@ func (f Finding) String() string {
 // LogReport is what was found of one log.
 type LogReport struct {
 	Log            string    `json:"log"`
-	From           int64     `json:"from,omitempty"` // the first record, of a log that is there in part
-	Size           int64     `json:"size"`           // records
-	Root           string    `json:"root"`           // of all records, base64; empty if some are missing
+	From           int64     `json:"from,omitempty"`     // the first record, of a log that is there in part
+	Size           int64     `json:"size"`               // records
+	Root           string    `json:"root"`               // of all records, base64; empty if some are missing
+	Removed        int64     `json:"removed,omitempty"`  // records that retention has removed, on record
+	Archived       int64     `json:"archived,omitempty"` // records that it has removed and that were read from archives
 	Sealed         int64     `json:"sealed"`
 	Unsealed       int64     `json:"unsealed"` // records after the last checkpoint
 	Checkpoints    int64     `json:"checkpoints"`

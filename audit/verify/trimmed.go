@@ -58,7 +58,7 @@ func (l *logState) resume() {
 func (v *verifier) noteTrimmed(l *logState) {
 	l.resume() // at its very end
 	switch {
-	case l.first == 0, l.report.From > 0: // whole, or a part that says what is before it
+	case l.first == 0, l.report.From > 0, l.report.Removed > 0: // whole, or a part that says what is before it
 	case l.start == nil:
 		v.note(fmt.Sprintf("%s: retention has removed the records before %d, and no checkpoint tells what the rest grows on from: no record of it is proved", l.name, l.first))
 	case l.start.Size() > l.first:

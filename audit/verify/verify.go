@@ -58,6 +58,10 @@ type logState struct {
 	lost                        bool           // the tree cannot be recomputed any more
 	waiting                     bool           // for a checkpoint that tells what the tree grows on from
 	start                       *seal.Frontier // that checkpoint's
+	removals                    []removal      // by retention, as control says, the shortest first
+	removedTo                   int64          // the first record that none of them is about
+	checked                     int            // removals whose roots were compared
+	unremoved                   int64          // records that are there and should be removed
 	report                      LogReport
 }
 
@@ -262,24 +266,43 @@ func (v *verifier) record(ctx context.Context, r audit.Record) {
 		return
 	}
 	l.resume()
+	v.present(l, r.Position)
 	l.next++
 	if !l.lost && !l.waiting {
 		l.tree.Add(tlog.RecordHash(r.Stored))
 		v.compare(ctx, l)
+		v.compareRemovals(l)
 	}
 	v.event(ctx, r)
 }
 
-// gap reports records that are not there. If their hashes are, the tree goes on.
+// gap reports records that are not there, unless retention has removed them. If their
+// hashes are there, the tree goes on.
 func (v *verifier) gap(ctx context.Context, l *logState, end int64) {
-	found := fmt.Sprintf("none: records %d to %d are missing", l.next, end-1)
-	v.find(Finding{Rule: Missing, Where: audit.Position{Log: l.name, Index: l.next}, Expected: "a record", Found: found})
-	hashed, ok := v.source.(Hashed)
-	for ; l.next < end && !l.lost; l.next++ {
-		if !ok {
-			l.lost = true
-			break
+	if removed := min(end, l.removedTo); removed > l.next {
+		l.report.Removed += removed - l.next
+		if l.first == l.next {
+			l.first = removed
 		}
+		v.pass(ctx, l, removed)
+	}
+	if l.next == end {
+		return
+	}
+	expected := "a record"
+	if l.next == l.first {
+		expected = "a record, or an event that says that retention has removed it"
+	}
+	found := fmt.Sprintf("none: records %d to %d are missing", l.next, end-1)
+	v.find(Finding{Rule: Missing, Where: audit.Position{Log: l.name, Index: l.next}, Expected: expected, Found: found})
+	v.pass(ctx, l, end)
+}
+
+// pass grows the tree by the hashes of records that are not there.
+func (v *verifier) pass(ctx context.Context, l *logState, end int64) {
+	hashed, ok := v.source.(Hashed)
+	l.lost = l.lost || !ok
+	for ; l.next < end && !l.lost; l.next++ {
 		h, err := hashed.Hashes(ctx, l.name).ReadHashes([]int64{tlog.StoredHashIndex(0, l.next)})
 		if err != nil {
 			l.lost = true
@@ -287,6 +310,7 @@ func (v *verifier) gap(ctx context.Context, l *logState, end int64) {
 		}
 		l.tree.Add(h[0])
 		v.compare(ctx, l)
+		v.compareRemovals(l)
 	}
 	l.next = end
 }

@@ -63,6 +63,7 @@ type Config struct {
 	Holds     Holds               `yaml:"holds"`
 	Notify    Notify              `yaml:"notify"` // who is told of calls that wait for people
 	Limits    Limits              `yaml:"limits"`
+	Archive   *Archive            `yaml:"archive"` // where records are put before retention removes them
 	Witnesses Witnesses           `yaml:"witnesses"`
 	Shadow    Shadow              `yaml:"shadow"`
 	Sinks     map[string]Sink     `yaml:"sinks"`

@@ -91,6 +91,7 @@ func (c *Config) complete(dir string) error {
 		c.Data = data
 	}
 	c.Data = under(dir, c.Data)
+	c.Archive.under(dir)
 	for i := range c.Policies {
 		c.Policies[i] = under(dir, c.Policies[i])
 	}

@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 	v.holds(c.Holds)
 	v.notify(c.Notify)
 	v.limits(c.Limits)
+	v.archive(c.Archive, c.Log.Pulsar)
 	v.witnesses(&c.Witnesses)
 	v.sinks(c.Sinks)
 	v.globs("shadow.policies", c.Shadow.Policies)

@@ -26,7 +26,7 @@ type eraser interface {
 }
 
 // retain erases, until ctx is done, the payloads that have outlived their domain's
-// payload_retention. What fails is told, and tried again the next time.
+// payload_retention, and removes the records that have outlived its retention. What fails is told, and tried again the next time.
 func (s *Server) retain(ctx context.Context) error {
 	log, ok := s.log.(eraser)
 	if !ok {
@@ -40,6 +40,9 @@ func (s *Server) retain(ctx context.Context) error {
 			if err := s.eraseOutlived(ctx, log, name+"/"+audit.TopicCalls, before); err != nil && ctx.Err() == nil {
 				s.opt.Logger.LogAttrs(ctx, slog.LevelError, "payloads not erased", slog.String("domain", name), slog.Any("error", err))
 			}
+		}
+		if err := s.removeOutlived(ctx); err != nil && ctx.Err() == nil {
+			s.opt.Logger.LogAttrs(ctx, slog.LevelError, "records not removed", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():

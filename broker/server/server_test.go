@@ -55,6 +55,7 @@ type rig struct {
 	logged       lines
 	log          string // more of the configuration: where the log is
 	more         string // in place of issuers and upstreams, if not empty
+	domain       string // how long the domain payments keeps what, as YAML; the defaults if empty
 }
 
 func newRig(t *testing.T) *rig {
@@ -95,12 +96,12 @@ url: http://%[1]s
 data: data
 issuers: [{ url: %[2]s, people_clients: [console] }]
 policies: [all.cedar]
-domains: { payments: {} }
+domains: { payments: { %[3]s } }
 agents: { copilot: { roles: [assistant] } }
 holds: { wait: 1s }
 upstreams:
   payments: { domain: payments, builtin: ledger, dir: ledger }
-`, r.address, r.issuer.URL)
+`, r.address, r.issuer.URL, r.domain)
 	if r.slow != "" {
 		text += "  slow: { domain: payments, url: " + r.slow + " }\n"
 	}

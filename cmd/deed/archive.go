@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/deedbroker/deed/audit/archive"
+	"github.com/deedbroker/deed/audit/archive/place"
 	"github.com/deedbroker/deed/audit/archive/s3"
 	"github.com/deedbroker/deed/audit/pack"
 	"github.com/deedbroker/deed/audit/seal"
@@ -39,11 +40,8 @@ func (p *placeFlags) flags(c *cobra.Command) {
 }
 
 // store is where a place keeps archives: a directory, or s3://bucket/prefix.
-func (p *placeFlags) store(e *environment, place string) (archive.Store, error) {
-	if !s3.IsURL(place) {
-		return archive.Dir(place), nil
-	}
-	store, err := s3.New(place, s3.Options{Endpoint: firstOf(p.endpoint, e.getenv("AWS_ENDPOINT_URL")), Region: firstOf(p.region, e.getenv("AWS_REGION"))})
+func (p *placeFlags) store(e *environment, at string) (archive.Store, error) {
+	store, err := place.Open(at, s3.Options{Endpoint: firstOf(p.endpoint, e.getenv("AWS_ENDPOINT_URL")), Region: firstOf(p.region, e.getenv("AWS_REGION"))})
 	if err != nil {
 		return nil, usage("%w", err)
 	}
@@ -51,7 +49,7 @@ func (p *placeFlags) store(e *environment, place string) (archive.Store, error) 
 }
 
 func newArchiveCreate(env *environment) *cobra.Command {
-	var place placeFlags
+	var at placeFlags
 	var before, older, since, to string
 	var keys, domains []string
 	c := &cobra.Command{
@@ -66,7 +64,7 @@ are told.`,
   deed archive create /var/lib/deed --since 2026-07-01 --before 2026-10-01 --to s3://acme-deed/2026-q3 --key 'deed/acme+1f8b2c3d+AZ…'`,
 		Args: cobra.MaximumNArgs(1),
 	}
-	place.flags(c)
+	at.flags(c)
 	c.Flags().StringVar(&before, "before", "", "records before this `time`")
 	c.Flags().StringVar(&older, "older-than", "", "records of this `age` or more, such as 90d")
 	c.Flags().StringVar(&since, "since", "", "records from this `time` on (default: from the beginning)")
@@ -85,7 +83,7 @@ are told.`,
 		if err != nil {
 			return usage("%w", err)
 		}
-		store, err := place.store(env, to)
+		store, err := at.store(env, to)
 		if err != nil {
 			return err
 		}
@@ -150,7 +148,7 @@ func keyBeside(dir string) ([]seal.Verifier, error) {
 }
 
 func newArchiveVerify(env *environment) *cobra.Command {
-	var place placeFlags
+	var at placeFlags
 	var keys, kept []string
 	var options verify.Options
 	c := &cobra.Command{
@@ -162,7 +160,7 @@ checkpoints, every call against the protocol. The exit codes are the same.`,
   deed archive verify s3://acme-deed/2026-q3 --key 'deed/acme+1f8b2c3d+AZ…'`,
 		Args: cobra.ExactArgs(1),
 	}
-	place.flags(c)
+	at.flags(c)
 	c.Flags().StringArrayVar(&keys, "key", nil, "a verifier `key` to trust; may be repeated")
 	c.Flags().StringArrayVar(&kept, "checkpoint", nil, "a `file` with a signed checkpoint that was kept elsewhere; may be repeated")
 	c.Flags().BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
@@ -174,7 +172,7 @@ checkpoints, every call against the protocol. The exit codes are the same.`,
 		if options.Kept, err = readNotes(kept); err != nil {
 			return err
 		}
-		store, err := place.store(env, args[0])
+		store, err := at.store(env, args[0])
 		if err != nil {
 			return err
 		}
