@@ -149,12 +149,11 @@ func TestABackupThatWasChangedIsNotRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := bytes.Index(text, []byte(`"application/json"`))
-	if at < 0 {
+	changed := bytes.ReplaceAll(text, []byte(`"application/json"`), []byte(`"application/jsom"`)) // the first may be what a page had before it was split
+	if bytes.Equal(changed, text) {
 		t.Fatal("there is no record")
 	}
-	copy(text[at:], `"application/jsom"`)
-	if err := os.WriteFile(path, text, 0o600); err != nil {
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	made, err := backup.Restore(t.Context(), to, data, nil)
