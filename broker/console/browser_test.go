@@ -287,6 +287,8 @@ func TestACallsPageTellsItsStory(t *testing.T) {
 	b.do(chromedp.Click(".approve"), chromedp.WaitVisible(".question:not([hidden]) .primary"))
 	b.rest()
 	b.do(chromedp.Click(".question:not([hidden]) .primary"))
+	b.sees("That you do goes on record.") // what it was made with he has seen when he decided
+	b.do(chromedp.Click(`[data-reveal="results"]`))
 	b.sees("refunded")
 	for _, step := range []string{"Recorded before anything was done", "by bob", "Released to run", "Answered", "payments/calls@"} {
 		b.sees(step)

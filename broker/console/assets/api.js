@@ -4,6 +4,8 @@ import { parseExact } from './json.js';
 
 /** Members that are shown exactly as they were sent, unless a request says otherwise. */
 const EXACT = ['arguments', 'asked', 'equals', 'output', 'event', 'input_schema'];
+/** Members that speak of those, by their names. */
+const PLAIN = ['erased', 'withheld'];
 const DEFINITION = ['definition', 'reviewed'];
 const TIMEOUT = 20_000;
 const PAGE = 500;
@@ -55,7 +57,7 @@ async function request(method, path, body, exact = EXACT) {
   keepTime(response.headers.get('Date'));
   let value;
   try {
-    value = parseExact(text, exact);
+    value = parseExact(text, exact, PLAIN);
   } catch {
     value = {};
   }
@@ -170,9 +172,10 @@ export const api = {
 
   /**
    * @param {string} id
+   * @param {import('./types.js').Tier} upTo how much of it is asked for: more than metadata of others' calls goes on record
    * @returns {Promise<import('./types.js').CallDetail>}
    */
-  call: (id) => request('GET', path(id)),
+  call: (id, upTo) => request('GET', `${path(id)}?tier=${upTo}`),
 
   /**
    * @param {string} id

@@ -161,7 +161,7 @@ async function settleVanished() {
   for (const { call_id: id } of gone.slice(0, 20)) {
     asked.add(id);
     try {
-      dispatch({ type: 'call', call: await api.call(id) });
+      dispatch({ type: 'call', call: await api.call(id, 'metadata') });
     } catch (e) {
       if (!(e instanceof ApiError && e.status === 404)) throw e; // not found: all that is known is that it is decided
     }
@@ -221,7 +221,7 @@ const page = {
   stop: (agent, reason) => send(() => api.revoke('agent', agent, reason).then(() => undefined)),
   grant: (call, body) => send(async () => {
     await api.grant(body);
-    return api.call(call.call_id);
+    return api.call(call.call_id, 'metadata');
   }),
   viewer: () => state.viewer?.principal ?? '',
   alike: (call) => alikeOf(state, call.alike ?? '').length,

@@ -18,9 +18,10 @@ export class Exact {
  * Parses JSON, but keeps the members of these names as {@link Exact}.
  * @param {string} text
  * @param {string[]} names
+ * @param {string[]} [plain] members in which nothing is kept
  * @returns {any}
  */
-export function parseExact(text, names) {
+export function parseExact(text, names, plain = []) {
   JSON.parse(text); // what follows relies on it being JSON
   const kept = new Set(names);
   let at = 0;
@@ -68,7 +69,7 @@ export function parseExact(text, names) {
       const name = JSON.parse(slice());
       next();
       at++; // the colon
-      all[name] = kept.has(name) && next() !== 'n' ? new Exact(slice()) : value();
+      all[name] = plain.includes(name) ? JSON.parse(slice()) : kept.has(name) && next() !== 'n' ? new Exact(slice()) : value();
       if (next() === ',') at++;
     }
     at++;

@@ -2,6 +2,7 @@
 
 /**
  * @typedef {{issuer: string, principal: string, chain: string[], roles: string[], person: boolean, expires: string}} Viewer
+ * @typedef {'metadata'|'arguments'|'results'} Tier how much of a call somebody reads: each has those before it
  * @typedef {{by: string, at: string, reason?: string, grant?: string}} Vote
  * @typedef {{by: string, at: string, reason?: string, digest?: string}} Edit
  * @typedef {{parts: {text: string, field?: string}[], template: string, digest: string}} Sentence
@@ -39,7 +40,7 @@
  * @typedef {Call & {digest: string, definition: string, arguments?: Exact, arguments_erased: boolean,
  *   asked?: Exact, sentence?: Sentence, justification?: string, annotations?: Annotations, precedents?: Precedents,
  *   quorum?: {voters: string[], needed: number}, alike?: string,
- *   reasons: Reason[], may_vote: boolean, why_not?: string, dry_run?: boolean, step_up?: string, client?: string}} HeldCall
+ *   reasons: Reason[], may_vote: boolean, why_not?: string, dry_run?: boolean, may_read?: Tier, withheld?: {arguments?: string, output?: string}, step_up?: string, client?: string}} HeldCall
  *
  * What a dry run of it told.
  * @typedef {{call_id: string, tool: string, arguments: Exact, text: string, truncated: boolean, failed: boolean, against?: string}} Forecast

@@ -76,3 +76,9 @@ test('layout stops at its limit, and takes text that was cut anywhere', () => {
   assert.equal(layOut(text, 10).lines.length, 10);
   for (let n = 0; n <= text.length; n++) layOut(text.slice(0, n));
 });
+
+test('what is said of exact members is no exact member', () => {
+  const got = parseExact('{"output":{"n":1.0},"erased":{"arguments":false,"output":true}}', ['output', 'arguments'], ['erased']);
+  assert.equal(got.output.text, '{"n":1.0}');
+  assert.deepEqual(got.erased, { arguments: false, output: true });
+});

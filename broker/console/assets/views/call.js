@@ -5,9 +5,12 @@ import { kindOf } from '../calls.js';
 import { foreign, h, setText, show } from '../render.js';
 import { duration, span } from '../time.js';
 import { Card } from './card.js';
+import { showEdits } from './edit.js';
+import { said } from './facts.js';
 import { cardCommand } from './inbox.js';
 import { jsonView } from './json.js';
 import { chip, digestView, moment, parties, reasonList } from './parts.js';
+import { asSentence } from './words.js';
 
 /** @typedef {import('../types.js').CallDetail} CallDetail */
 
@@ -30,6 +33,8 @@ export function callView(id, page) {
   /** @type {Card|undefined} */
   let card;
   let seen = '';
+  /** @type {import('../types.js').Tier} */
+  let upTo = 'metadata';
   let turn = 0;
   void load();
   return { element, update, tick: () => card?.tick(), command: (/** @type {import('../keys.js').Command} */ c) => c !== 'open' && cardCommand(card, c), title: 'Call' };
@@ -46,12 +51,28 @@ export function callView(id, page) {
   async function load() {
     const mine = ++turn;
     try {
-      const detail = await api.call(id);
+      let detail = await api.call(id, upTo);
+      const least = detail.principal === page.viewer() ? 'results' : detail.may_vote ? 'arguments' : 'metadata';
+      if (upTo === 'metadata' && least !== upTo) { // one's own, or one's to decide: nobody looks at what is others'
+        upTo = least;
+        detail = await api.call(id, upTo);
+      }
       if (mine === turn) fill(detail);
     } catch (e) {
       if (mine === turn) setText(error, e instanceof ApiError ? e.message : 'The page failed to show this call.');
     }
     show(loading, false);
+  }
+
+  /**
+   * Shows more of the call, which goes on record.
+   * @param {import('../types.js').Tier} tier
+   */
+  async function reveal(tier) {
+    upTo = tier;
+    await load();
+    const shown = element.querySelectorAll('.arguments .json');
+    /** @type {HTMLElement|null} */ (shown[tier === 'results' ? shown.length - 1 : 0])?.focus();
   }
 
   /** @param {CallDetail} d */
@@ -66,7 +87,7 @@ export function callView(id, page) {
     const asking = card?.element.contains(document.activeElement);
     /** @type {import('./proof.js').Shown[]} */
     const events = d.events.map((e) => ({ ...e, mark: h('span', { class: 'proof-mark' }) }));
-    const parts = [card ? card.element : summary(d), facts(d), timeline(d, events)];
+    const parts = [card ? card.element : summary(d, reveal), card && !d.arguments ? veil(d, 'arguments', reveal) : h('div'), facts(d), timeline(d, events)];
     if (asking && body.firstChild === parts[0]) { // leave the card, with its focus, where it is
       for (const old of [...body.childNodes].slice(1)) old.remove();
       body.append(...parts.slice(1));
@@ -77,26 +98,43 @@ export function callView(id, page) {
   }
 }
 
-/** @param {CallDetail} d */
-function summary(d) {
+/**
+ * @param {CallDetail} d
+ * @param {(tier: import('../types.js').Tier) => Promise<void>} reveal
+ */
+function summary(d, reveal) {
+  const edits = h('div', { class: 'edits' });
+  showEdits(edits, d);
   return h('article', { class: 'card' },
     h('header', {}, h('h2', {}, foreign(d.tool)), chip(d)),
     h('p', { class: 'who' }, 'For ', parties(d)),
     d.reason ? h('p', {}, foreign(d.reason)) : null,
     d.reasons.length > 0 ? h('div', { class: 'why' }, h('h3', {}, 'Policies'), reasonList(d.reasons)) : null,
-    h('div', { class: 'arguments' }, h('h3', {}, 'Exact arguments'), payload(d.arguments, d.erased.arguments, 'exact arguments')),
-    h('div', { class: 'arguments' }, h('h3', {}, 'Answer'), payload(d.output, d.erased.output, 'what the tool answered')),
+    said(d.justification), d.arguments ? edits : null,
+    h('div', { class: 'arguments' }, h('h3', {}, 'Exact arguments'), d.arguments ? jsonView(d.arguments.text, 'exact arguments').element : veil(d, 'arguments', reveal)),
+    h('div', { class: 'arguments' }, h('h3', {}, 'Answer'), d.output ? jsonView(d.output.text, 'what the tool answered').element : veil(d, 'output', reveal)),
     d.reconciled ? h('p', {}, `${d.reconciled.by} found that it ${d.reconciled.happened ? 'did' : 'did not'} happen. `, foreign(d.reconciled.note ?? '')) : null);
 }
 
+/** @type {import('../types.js').Tier[]} */
+const TIERS = ['metadata', 'arguments', 'results'];
+
 /**
- * @param {import('../types.js').Exact|undefined} body
- * @param {boolean} erased
- * @param {string} label
+ * In place of what is not shown: why, and a way to it where there is one.
+ * @param {CallDetail} d
+ * @param {'arguments'|'output'} what
+ * @param {(tier: import('../types.js').Tier) => Promise<void>} reveal
  */
-function payload(body, erased, label) {
-  if (body) return jsonView(body.text, label).element;
-  return h('p', { class: 'muted' }, erased ? 'It has been erased; the record of it stands.' : 'There is none that you may see.');
+function veil(d, what, reveal) {
+  const tier = what === 'output' ? 'results' : 'arguments';
+  const why = d.withheld?.[what];
+  if (!why) return h('p', { class: 'muted' }, d.erased[what] ? 'It has been erased; the record of it stands.' : 'There is none.');
+  if (TIERS.indexOf(d.may_read ?? 'metadata') < TIERS.indexOf(tier)) return h('p', { class: 'muted veil' }, asSentence(why));
+  const button = h('button', { type: 'button', 'data-reveal': tier, onclick: () => {
+    button.disabled = true;
+    void reveal(tier);
+  } }, tier === 'results' ? 'Show the answer' : 'Show the arguments');
+  return h('p', { class: 'muted veil' }, button, ' You may read this. That you do goes on record.');
 }
 
 /** @param {CallDetail} d */

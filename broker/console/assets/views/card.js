@@ -9,7 +9,7 @@ import { hints, precedents, quorum, said, since } from './facts.js';
 import { jsonView } from './json.js';
 import { chip, digestView, parties, reasonList } from './parts.js';
 import { Steps } from './steps.js';
-import { endingOf } from './words.js';
+import { asSentence, endingOf } from './words.js';
 
 /**
  * @typedef {import('../types.js').HeldCall} HeldCall
@@ -80,7 +80,7 @@ export class Card {
     this.shownAt = performance.now();
     this.args = call.arguments ? jsonView(call.arguments.text, `exact arguments of ${call.tool}`) : null;
     this.arguments.replaceChildren(h('h3', {}, 'Exact arguments'),
-      this.args ? this.args.element : h('p', { class: 'muted' }, call.arguments_erased ? 'They have been erased.' : 'They are not for you to see.'));
+      this.args ? this.args.element : h('p', { class: 'muted' }, call.arguments_erased ? 'They have been erased.' : asSentence(call.withheld?.arguments ?? 'they are not shown')));
     this.digest.replaceChildren('Digest ', digestView(call.digest));
     this.sentence.replaceChildren(...(sentence?.parts ?? []).map((p) => foreign(p.text, { class: p.field ? 'foreign argument' : 'foreign' })));
     show(this.sentence, Boolean(sentence));

@@ -33,6 +33,12 @@ const ENDINGS = {
 };
 
 /**
+ * The broker's words, which begin and end as part of something.
+ * @param {string} text
+ */
+export const asSentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+/**
  * From the person to who acts now.
  * @param {Call} call
  */
