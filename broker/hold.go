@@ -125,6 +125,18 @@ func (h *hold) attendant() *Request {
 	return h.waiting[len(h.waiting)-1]
 }
 
+// asker is the request that waited last of those that can be asked something; nil if none does.
+func (h *hold) asker() *Request {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range slices.Backward(h.waiting) {
+		if r.Ask != nil {
+			return r
+		}
+	}
+	return nil
+}
+
 // notify tells whoever waits what the tool says.
 func (h *hold) notify(method string, params json.RawMessage) {
 	if r := h.attendant(); r != nil && r.Notify != nil {
@@ -137,14 +149,14 @@ var errNobody = errors.New("nobody waits for the call any more")
 
 // asking is how the tool of a released call may ask whoever waits for it.
 func (h *hold) asking() tools.Asking {
-	r := h.attendant()
-	if r == nil || r.Ask == nil {
+	r := h.asker()
+	if r == nil {
 		return tools.Asking{}
 	}
 	return tools.Asking{
 		Ask: func(ctx context.Context, questions json.RawMessage) (json.RawMessage, error) {
-			now := h.attendant()
-			if now == nil || now.Ask == nil {
+			now := h.asker()
+			if now == nil {
 				return nil, errNobody
 			}
 			return now.Ask(ctx, questions)
@@ -168,6 +180,9 @@ func (b *Broker) hold(ctx context.Context, c *call, f *flight) (*Reply, error) {
 	case <-f.folded: // so that whoever learns of the call can find it
 		if h := b.holds.get(c.id); h != nil {
 			b.work.Go(func() { b.useGrants(b.live, h) })
+			if !c.intent.TaskUntil.IsZero() && c.req.Ask != nil { // whose client comes back for its questions
+				h.attach(&Request{Asking: c.req.Asking})
+			}
 			defer h.present(c.req.Subject)()
 			return b.await(ctx, h, &c.req)
 		}

@@ -95,7 +95,10 @@ func (v *invocation) askOne(ctx context.Context, question jsontext.Value) (jsont
 	defer done()
 	b := append(make([]byte, 0, len(question)+64), `{"jsonrpc":"2.0","id":"`+id+`","method":`...)
 	b = appendText(b, q.Method)
-	if q.Params != nil {
+	switch {
+	case v.related != "":
+		b = append(append(b, `,"params":`...), related(q.Params, v.related)...)
+	case q.Params != nil:
 		b = append(append(b, `,"params":`...), q.Params...)
 	}
 	v.out.send(append(b, '}'))

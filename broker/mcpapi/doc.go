@@ -53,7 +53,8 @@
 //
 // A task is a call, and its id the call's: it outlives sessions and restarts, is known at every replica,
 // and is that of the same principal through the same agents alone, for at most a day. tasks/cancel
-// cancels the call. A tool that asks something in the middle of a task gets no answer.
+// cancels the call. What a tool asks in the middle of a task is asked on the stream of tasks/result, or
+// given by tasks/get and answered by tasks/update, at the replica that runs the call and until that ends.
 //
 // The requestState is authenticated, and good only for the identity and the call that it was given to;
 // of a held call it is good at every replica, and after a restart. What a tool asks in the middle of a

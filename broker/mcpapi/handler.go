@@ -33,6 +33,7 @@ type Handler struct {
 	listeners *listeners
 
 	conversations *conversations
+	taskQuestions *taskQuestions
 	answered      marks // tasks whose clients were shown where they are decided on
 	mcp           *server.MCPServer
 	transport     *server.StreamableHTTPServer
@@ -70,6 +71,7 @@ func New(cfg Config) (*Handler, error) {
 
 		listeners:     newListeners(),
 		conversations: newConversations(cfg.Limits.MaxSessionsPerIdentity),
+		taskQuestions: newTaskQuestions(),
 		known:         cfg.Scopes.all(),
 		mux:           http.NewServeMux(),
 		key:           cfg.StateKey,

@@ -241,6 +241,11 @@ func (h *Handler) ask(ctx context.Context, c *conversation, questions json.RawMe
 			return answers, nil
 		case <-limit.C:
 			return nil, errNotAnswered
+		case <-c.done: // the call goes on as a task
+			if c.reply == nil {
+				return nil, errNotAnswered
+			}
+			return h.taskQuestions.ask(ctx, c.reply.CallID, questions, h.cfg.Limits.AnswerTimeout)
 		case <-h.ended.Done():
 			return nil, errNotAnswered
 		case <-ctx.Done():

@@ -89,7 +89,23 @@ func (h *Handler) callAsTask(v *invocation) {
 	req.Notify, req.Waiting, req.NoWait = nil, nil, true
 	req.TaskUntil = time.Now().Add(ttl)
 	begun, failed := make(chan string, 1), make(chan error, 1)
-	req.Begun = func(id string) { begun <- id }
+	known := make(chan struct{})
+	var callID string // once it is known
+	req.Begun = func(id string) {
+		callID = id
+		close(known)
+		begun <- id
+	}
+	if canBeAsked(v.s.can) {
+		req.Asking = tools.Asking{Capabilities: append([]byte(nil), v.s.can...), Ask: func(ctx context.Context, questions json.RawMessage) (json.RawMessage, error) {
+			select {
+			case <-known:
+				return h.taskQuestions.ask(ctx, callID, questions, h.cfg.Limits.AnswerTimeout)
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}}
+	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(v.r.Context()), h.cfg.Limits.CallTimeout)
 	h.work.Go(func() {
 		defer stop()
@@ -139,7 +155,7 @@ func (h *Handler) finishTask(ctx context.Context, v *invocation, callID string) 
 // taskStatus is a task's status as MCP has it.
 func (h *Handler) taskStatus(v *invocation, t broker.Task) string {
 	switch {
-	case t.Pending != nil && !t.Pending.Released && h.canShow(v, t):
+	case t.Pending != nil && !t.Pending.Released && h.canShow(v, t), t.Pending != nil && h.canAnswer(v) && h.taskQuestions.any(t.CallID):
 		return "input_required"
 	case t.Pending != nil:
 		return "working"
@@ -161,6 +177,14 @@ func (h *Handler) canShow(v *invocation, t broker.Task) bool {
 	}
 	form, byURL := elicits(v.m.meta.capabilities)
 	return (form || byURL) && !h.answered.has(t.CallID)
+}
+
+// canAnswer reports whether the client can be asked what a tool asks.
+func (h *Handler) canAnswer(v *invocation) bool {
+	if v.s != nil {
+		return canBeAsked(v.s.can)
+	}
+	return canBeAsked(v.m.meta.capabilities)
 }
 
 func taskMessage(t broker.Task) string {
@@ -218,6 +242,7 @@ func (h *Handler) serveTask(v *invocation) {
 		t, err := h.cfg.Caller.Task(v.r.Context(), v.in.identity, v.m.call.taskID)
 		if err == nil && method == methodUpdate {
 			h.answered.add(t.CallID)
+			h.taskQuestions.answer(t.CallID, v.m.call.responses)
 		}
 		h.finishAbout(v, t, err)
 	}
@@ -241,7 +266,7 @@ func (v *invocation) checkTaskMethod() *fault {
 	case v.m.method != string(mcp.MethodTasksList) && (v.m.call.taskID == "" || len(v.m.call.taskID) > 64):
 		return invalidParams("params.taskId must be the id of a task")
 	}
-	return nil
+	return checkAnswers(v.m)
 }
 
 func clipped(s string) string { return s[:min(len(s), 64)] }
@@ -267,6 +292,10 @@ func (h *Handler) finishDetailed(v *invocation, t broker.Task) {
 	status, member, value := h.taskStatus(v, t), "", []byte(nil)
 	switch status {
 	case "input_required":
+		if h.taskQuestions.any(t.CallID) {
+			member, value = "inputRequests", h.taskQuestions.requests(t.CallID)
+			break
+		}
 		_, byURL := elicits(v.m.meta.capabilities)
 		member, value = "inputRequests", append(append([]byte(`{"`+heldKey+`":`), h.approvalQuestion(t.Pending, byURL)...), '}')
 	case "completed":
@@ -315,6 +344,13 @@ func (h *Handler) taskResult(v *invocation) {
 		waiting = v.n.waiting
 	}
 	waiting, shown := h.showing(ctx, v, waiting)
+	if v.out.streams && canBeAsked(v.s.can) {
+		var asking sync.WaitGroup
+		asked, enough := context.WithCancel(ctx)
+		asking.Go(func() { h.askOfTask(asked, v, t.CallID) })
+		defer asking.Wait() // nothing may be sent once the answer is
+		defer enough()
+	}
 	for {
 		reply, err := h.cfg.Caller.Await(ctx, v.in.identity, t.CallID, waiting)
 		if err == nil && reply.Pending != nil {
