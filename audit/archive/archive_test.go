@@ -31,7 +31,11 @@ var start = time.Now().UTC().Add(10 * time.Minute)
 // history is a sealed log with a call a minute.
 func history(t *testing.T, calls int) (*embedded.Log, verify.Options) {
 	t.Helper()
-	dir := t.TempDir()
+	return historyIn(t, t.TempDir(), calls)
+}
+
+func historyIn(t *testing.T, dir string, calls int) (*embedded.Log, verify.Options) {
+	t.Helper()
 	l, err := embedded.Open(t.Context(), dir, embedded.Options{ReserveBytes: 1 << 20})
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })

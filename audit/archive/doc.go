@@ -14,5 +14,7 @@
 //
 // Arguments and results are not in it, so that erasing one has nothing to look for here.
 // A broker makes archives of what it is about to remove (see package audit, RecordsRemoved).
+// [VerifyJoined] proves them together with what is left of the log.
+//
 // [Create] reads what it wrote back and verifies it before it says that it is there.
 package archive

@@ -237,7 +237,34 @@ func TestSearchFindsCallsByEachFilter(t *testing.T) {
 			if diff := cmp.Diff(tt.want, ids(page)); diff != "" {
 				t.Error(diff)
 			}
+			checkFits(t, i, tt.q, both)
 		})
+	}
+}
+
+// checkFits checks that a query without words finds by the calls alone what it finds here.
+func checkFits(t *testing.T, i *index.Index, q index.Query, all []string) {
+	t.Helper()
+	q.Text, q.Arguments = "", nil
+	if len(q.Domains) == 0 {
+		return
+	}
+	found, err := i.Search(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	every, err := i.Search(t.Context(), index.Query{Domains: all})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fit := []string{}
+	for _, c := range every.Folded {
+		if q.Fits(&c) {
+			fit = append(fit, c.ID)
+		}
+	}
+	if diff := cmp.Diff(ids(found), fit); diff != "" {
+		t.Errorf("fits (-found +fit): %s", diff)
 	}
 }
 

@@ -18,7 +18,7 @@
 //
 // The embedded log keeps the hashes of what retention removes, and an event that says so
 // ([audit.RecordsRemoved]): there every checkpoint is still compared, and what is missing
-// beyond the event is a finding. [Join] reads archives of it together with what is left.
+// beyond the event is a finding. Package archive joins archives of it to what is left.
 //
 // The checkpoints' own log is not sealed: that one of them was removed shows as a
 // gap or as records that are not sealed, and that the newest were removed together

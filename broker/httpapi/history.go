@@ -20,15 +20,8 @@ const maxRounds = 8
 
 // listCalls serves GET /v1/calls.
 func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error {
-	p := parse(r.URL.RawQuery, "state", "agent", "person", "tool", "domain", "outcome", "code", "policy", "approver",
-		"since", "until", "q", "trace", "session", "arg", "limit", "cursor")
-	q := index.Query{
-		Person: p.text("person"), Agent: p.text("agent"), Tool: p.text("tool"), Outcome: p.text("code"), Policy: p.text("policy"),
-		Approver: p.text("approver"), Since: p.time("since"), Until: p.time("until"), Text: p.text("q"), Trace: p.text("trace"),
-		Session: p.text("session"), Arguments: p.arguments("arg"),
-		State: p.one("state", "running", "held", "released", "closed"), Limit: p.limit(), After: p.text("cursor"),
-	}
-	outcome := p.one("outcome", outcomeResult, outcomeFailed, outcomeDenied, outcomeExpired, outcomeCancelled, outcomeUnknown)
+	p := parseCalls(r.URL.RawQuery)
+	q := p.calls()
 	if p.err != nil {
 		return p.err
 	}
@@ -36,7 +29,6 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 		return a.listHeld(w, r, v, p)
 	}
 	a.narrow(v, &q, p.text("domain"))
-	q.Outcomes = codesOf(outcome)
 	if (q.Text != "" || len(q.Arguments) > 0) && q.After == "" { // it tells what calls were made with
 		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query())}); err != nil {
 			return err

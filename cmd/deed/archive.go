@@ -192,12 +192,17 @@ func isArchive(dir string) bool {
 }
 
 func openArchive(ctx context.Context, store archive.Store, place string) (source, error) {
-	p, err := archive.Open(ctx, store)
-	if errors.Is(err, os.ErrNotExist) {
-		return source{}, withHint(usage("there is no archive at %s", plain(place)), "name the place that `deed archive create --to` was given; one that was cut off is none")
-	}
+	p, err := openPack(ctx, store, place)
 	if err != nil {
 		return source{}, err
 	}
 	return source{p, p, place}, nil
+}
+
+func openPack(ctx context.Context, store archive.Store, place string) (*pack.Pack, error) {
+	p, err := archive.Open(ctx, store)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, withHint(usage("there is no archive at %s", plain(place)), "name the place that `deed archive create --to` was given; one that was cut off is none")
+	}
+	return p, err
 }

@@ -34,15 +34,20 @@ func filters() []filter {
 func newHistoryCommand(env *environment) *cobra.Command {
 	var since, until, save, saved string
 	var arguments []string
+	var archives archivesSource
 	limit := 50
 	c := &cobra.Command{
 		Use:   "history",
 		Short: "Search the calls that were made",
 		Long: `List the calls that one may read, the latest first. All filters given must fit.
-Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (90m, 7d).`,
+Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (90m, 7d).
+
+With --archive the calls are read from archives, which need no broker and have no
+arguments.`,
 		Example: `  deed history --person alice --outcome denied --since 7d
   deed history --tool payments. --q "4711" --json | jq -r '.items[].call_id'
   deed history --arg amount=150 --arg /order/id=A-7
+  deed history --archive /mnt/archive --person alice
   deed history --outcome denied --since 7d --save refusals && deed history --saved refusals`,
 		Args: cobra.NoArgs,
 	}
@@ -50,6 +55,7 @@ Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (9
 	for _, f := range filters() {
 		flags.String(f.name, "", f.help+" (a `"+f.value+"`)")
 	}
+	archives.flags(c)
 	flags.StringArrayVar(&arguments, "arg", nil, "calls with this argument, `name=value` or /json/pointer=value; may be repeated")
 	flags.StringVar(&save, "save", "", "keep this search under a `name`, and run it")
 	flags.StringVar(&saved, "saved", "", "run the search that was kept under this `name`; other filters add to it")
@@ -87,6 +93,9 @@ Times are RFC 3339 (2026-11-24T03:00:00Z), a day (2026-11-24), or so long ago (9
 			if err := setTime(query, name, text, time.Now()); err != nil {
 				return err
 			}
+		}
+		if len(archives.places) > 0 {
+			return env.historyOfArchives(cmd.Context(), archives, query, limit)
 		}
 		a, err := env.api()
 		if err != nil {
@@ -153,28 +162,36 @@ func parseTime(text string, now time.Time) (time.Time, error) {
 }
 
 func newShowCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
-		Use:     "show CALL",
-		Short:   "Show all that is known of a call",
-		Long:    `Show a call: who, what, with which arguments, what was decided, what came of it.`,
-		Example: `  deed show 019ab2c4-… --as carol`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			a, err := env.api()
-			if err != nil {
-				return err
-			}
-			call, err := a.Call(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if env.json {
-				return env.printJSON(call)
-			}
-			env.printDetail(call)
-			return nil
-		},
+	var archives archivesSource
+	c := &cobra.Command{
+		Use:   "show CALL",
+		Short: "Show all that is known of a call",
+		Long: `Show a call: who, what, with which arguments, what was decided, what came of it. With
+--archive it is read from archives, which need no broker and have no arguments.`,
+		Example: `  deed show 019ab2c4-… --as carol
+  deed show 019ab2c4-… --archive /mnt/archive`,
+		Args: cobra.ExactArgs(1),
 	}
+	archives.flags(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(archives.places) > 0 {
+			return env.showOfArchives(cmd.Context(), archives, args[0])
+		}
+		a, err := env.api()
+		if err != nil {
+			return err
+		}
+		call, err := a.Call(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		if env.json {
+			return env.printJSON(call)
+		}
+		env.printDetail(call)
+		return nil
+	}
+	return c
 }
 
 func (e *environment) printDetail(c httpapi.CallDetail) {

@@ -25,6 +25,7 @@ func newVerifyCommand(env *environment) *cobra.Command {
 	var keys, kept, witnesses []string
 	var options verify.Options
 	var topics topicsSource
+	var archives archivesSource
 	c := &cobra.Command{
 		Use:   "verify [DIR|FILE]",
 		Short: "Prove that a history is complete and untouched",
@@ -34,6 +35,10 @@ demo's if left out; its broker may be running), an archive, an evidence pack tha
 export wrote, or events that it exported whole, one a line. With --pulsar it is the topics of a tenant, from
 which everything is computed again.
 
+What retention has removed of a data directory is no finding where that is on record. With
+--archive the archives that were made of it are read as well: each must prove itself, and
+all of them and what is left must be one history.
+
 Give the broker's public key by --key. Without it, the key that the log itself names is
 used: that finds accidents, but not somebody who rewrote everything and signed anew.
 
@@ -42,6 +47,7 @@ to check.`,
 		Example: `  deed verify
   deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify /mnt/copy-of-deed --key checkpoints.pub
+  deed verify /var/lib/deed --archive /mnt/archive --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify evidence.zip --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify --pulsar pulsar+ssl://pulsar:6651 --tenant acme --token-file auditor.jwt --key 'deed/acme+1f8b2c3d+AZ…'
   deed verify /var/lib/deed --key 'deed/acme+1f8b2c3d+AZ…' --witness 'witness.example.org+7d3f0a11+BA…'
@@ -58,6 +64,7 @@ to check.`,
 	flags.BoolVar(&options.SkipStatements, "skip-statements", false, "do not check the signed statements of who makes each call")
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
 	topics.flags(c)
+	archives.flags(c)
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
@@ -75,6 +82,9 @@ to check.`,
 			return err
 		}
 		defer func() { _ = source.Close() }() // it was only read
+		if len(archives.places) > 0 {
+			return env.verifyJoined(cmd.Context(), source, archives, options)
+		}
 		return env.verify(cmd.Context(), source, options)
 	}
 	return c
@@ -201,6 +211,17 @@ func logDir(data string) (string, error) {
 }
 
 func (e *environment) verify(ctx context.Context, from source, options verify.Options) error {
+	done := e.showProgress(&options)
+	report, err := verify.Verify(ctx, from.unwrap(), options)
+	done()
+	if err != nil {
+		return err
+	}
+	return e.conclude(from.path, report)
+}
+
+// showProgress tells a terminal how far a verification is, until it is done.
+func (e *environment) showProgress(options *verify.Options) (done func()) {
 	shown := false
 	if e.interactive && !e.json {
 		options.Progress = func(done, total int64) {
@@ -208,19 +229,21 @@ func (e *environment) verify(ctx context.Context, from source, options verify.Op
 			e.say("\rchecked %d of %d records", done, total)
 		}
 	}
-	report, err := verify.Verify(ctx, from.unwrap(), options)
-	if shown {
-		e.say("\r%*s\r", 60, "")
+	return func() {
+		if shown {
+			e.say("\r%*s\r", 60, "")
+		}
 	}
-	if err != nil {
-		return err
-	}
+}
+
+// conclude prints a report, and makes of it how the command ends.
+func (e *environment) conclude(path string, report *verify.Report) error {
 	if e.json {
 		if err := e.printJSON(report); err != nil {
 			return err
 		}
 	} else {
-		e.printReport(from.path, report)
+		e.printReport(path, report)
 	}
 	if !report.OK() {
 		return silent(exitFailed)

@@ -48,64 +48,44 @@ func (t *total) measure(ctx context.Context, s *subject, l load) (err error) {
 		}
 		wires = append(wires, w)
 	}
-	return measured(ctx, t, s.pid, wires, l)
-}
-
-// caller makes one call after the other.
-type caller interface {
-	call() error
-	close() error
-}
-
-// measured adds what callers find of the process pid, or of others that are not looked at if it is 0.
-func measured[C caller](ctx context.Context, t *total, pid int, callers []C, l load) (err error) {
-	if _, err := drive(ctx, callers, l.connections*warmUp, 0); err != nil {
+	if _, err := drive(ctx, wires, l.connections*warmUp, 0); err != nil {
 		return err
 	}
-	if pid == 0 {
-		return timed(ctx, t, callers, l)
-	}
 	if t.calls == 0 {
-		if t.rssStart, err = residentBytes(pid); err != nil {
+		if t.rssStart, err = residentBytes(s.pid); err != nil {
 			return err
 		}
 	}
-	if err := charged(ctx, t, pid, callers, l); err != nil {
+	if err := t.timed(ctx, s, wires, l); err != nil {
 		return err
 	}
-	t.rssEnd, err = residentBytes(pid)
+	t.rssEnd, err = residentBytes(s.pid)
 	return err
 }
 
-// timed adds how long calls take.
-func timed[C caller](ctx context.Context, t *total, callers []C, l load) error {
+func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) error {
+	before, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
 	start := time.Now()
-	latencies, err := drive(ctx, callers, l.calls, l.time)
+	latencies, err := drive(ctx, wires, l.calls, l.time)
+	if err != nil {
+		return err
+	}
 	t.elapsed += time.Since(start)
-	t.calls += len(latencies)
-	t.latencies = append(t.latencies, latencies...)
-	return err
-}
-
-// charged adds that, and the CPU time of a process.
-func charged[C caller](ctx context.Context, t *total, pid int, callers []C, l load) error {
-	before, err := cpuTime(pid)
+	during, err := cpuTime(s.pid)
 	if err != nil {
 		return err
 	}
-	if err := timed(ctx, t, callers, l); err != nil {
-		return err
-	}
-	during, err := cpuTime(pid)
-	if err != nil {
-		return err
-	}
-	after, err := settled(ctx, pid, during)
+	after, err := settled(ctx, s.pid, during)
 	if err != nil {
 		return err
 	}
 	t.cpu += after - before
 	t.later += after - during
+	t.calls += len(latencies)
+	t.latencies = append(t.latencies, latencies...)
 	return nil
 }
 
@@ -142,9 +122,9 @@ func settled(ctx context.Context, pid int, used time.Duration) (time.Duration, e
 	return used, nil
 }
 
-// drive makes so many calls by all callers together, or, if calls is 0, as many as
+// drive makes so many calls over all wires together, or, if calls is 0, as many as
 // time allows, and returns how long each took.
-func drive[C caller](ctx context.Context, callers []C, calls int, limit time.Duration) ([]time.Duration, error) {
+func drive(ctx context.Context, wires []*wire, calls int, limit time.Duration) ([]time.Duration, error) {
 	var taken atomic.Int64
 	deadline := time.Now().Add(limit)
 	more := func() bool {
@@ -153,25 +133,25 @@ func drive[C caller](ctx context.Context, callers []C, calls int, limit time.Dur
 		}
 		return time.Now().Before(deadline)
 	}
-	each := make([][]time.Duration, len(callers))
+	perWire := make([][]time.Duration, len(wires))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, c := range callers {
+	for i, w := range wires {
 		group.Go(func() error {
 			for more() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 				start := time.Now()
-				if err := c.call(); err != nil {
+				if err := w.call(); err != nil {
 					return err
 				}
-				each[i] = append(each[i], time.Since(start))
+				perWire[i] = append(perWire[i], time.Since(start))
 			}
 			return nil
 		})
 	}
 	err := group.Wait()
-	return slices.Concat(each...), err
+	return slices.Concat(perWire...), err
 }
 
 // percentile of latencies that are sorted.

@@ -25,7 +25,6 @@ type options struct {
 	keep        bool          // Deed's data, when all is done
 	profile     string        // for Deed's CPU profile
 	pulsar      bool          // compare logs instead
-	kinds       bool          // compare upstreams of each kind, direct and through Deed, instead
 	viewers     int           // of the stream: compare calls with and without them instead
 	rate        int           // of calls a second, beside viewers
 	json        bool
@@ -56,12 +55,6 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
-	if o.kinds {
-		if err := o.ofKinds(ctx, stdout, stderr); err != nil {
-			return fmt.Errorf("bench: %w", err)
-		}
-		return nil
-	}
 	if o.viewers > 0 {
 		if err := o.watched(ctx, stdout, stderr); err != nil {
 			return fmt.Errorf("bench: %w", err)
@@ -88,7 +81,6 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.keep, "keep", false, "leave Deed's data there, for deed verify and deed history, and say where")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
-	f.BoolVar(&o.kinds, "kinds", false, "compare upstreams of each kind, called directly and through Deed, instead")
 	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
 	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
 	f.BoolVar(&o.json, "json", false, "print JSON")
