@@ -3,7 +3,9 @@ package httpapi
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"time"
 
@@ -133,6 +135,9 @@ func (a *api) tryPolicy(w http.ResponseWriter, r *http.Request, v *viewer) error
 	if err := v.mayTry(); err != nil {
 		return err
 	}
+	if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadTrial, For: body.sought()}); err != nil {
+		return err
+	}
 	out := TrialVerdict{Reasons: []audit.Reason{}, Errors: []string{}, Approvers: []string{}, Findings: []PolicyFinding{}}
 	var set *policy.Set
 	if len(body.Files) > 0 {
@@ -158,6 +163,38 @@ func (a *api) tryPolicy(w http.ResponseWriter, r *http.Request, v *viewer) error
 	}
 	write(w, http.StatusOK, mediaJSON, out)
 	return nil
+}
+
+// sought is a trial as it is recorded: of its arguments and its draft there are digests.
+func (t Trial) sought() string {
+	q := url.Values{"tool": {t.Tool}}
+	if t.Principal != "" {
+		q.Set("principal", t.Principal)
+	}
+	for _, agent := range t.Agents {
+		q.Add("agent", agent.ID)
+	}
+	if len(t.Arguments) > 0 {
+		q.Set("arguments", digestOf(t.Arguments))
+	}
+	if len(t.Files) > 0 {
+		q.Set("draft", draftDigest(t.Files))
+	}
+	return q.Encode()
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// draftDigest tells drafts apart.
+func draftDigest(files []PolicyFile) string {
+	h := sha256.New()
+	for _, f := range files {
+		_, _ = fmt.Fprintf(h, "%d:%s%d:%s", len(f.Name), f.Name, len(f.Text), f.Text) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // mayTry lets those try policies who may read them.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,6 +92,10 @@ func (a *api) replayPolicy(w http.ResponseWriter, r *http.Request, v *viewer) er
 		return &broker.Error{Kind: broker.Overloaded, Op: "replay policies", Public: "another draft is being tried; try again", Retry: 5 * time.Second}
 	}
 	defer a.replaying.Unlock()
+	sought := url.Values{"days": {strconv.Itoa(days)}, "draft": {draftDigest(body.Files)}}
+	if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadReplay, For: sought.Encode()}); err != nil {
+		return err
+	}
 	set, found, _ := a.cfg.Policies.Check(drafted(body.Files))
 	out := Replay{OK: set != nil, Findings: findingsOf(found), Changes: []Change{}, Skipped: []Tally{}}
 	if set != nil {

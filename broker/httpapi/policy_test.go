@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker/httpapi"
 )
 
@@ -65,6 +66,10 @@ func TestPoliciesAreTriedWithoutACall(t *testing.T) {
 	if v := try(func(c *httpapi.Trial) { c.Principal, c.Roles = "mallory", nil }); v.Effect != "deny" {
 		t.Errorf("for nobody: %+v", v)
 	}
+	tried := r.readings("bob")
+	if len(tried) != 4 || tried[0].What != audit.ReadTrial || !strings.Contains(tried[0].For, "agent=copilot&arguments=") || !strings.HasSuffix(tried[0].For, "&principal=alice&tool=desk.echo") {
+		t.Errorf("on record of what was tried: %+v", tried)
+	}
 	draft := []httpapi.PolicyFile{{Name: "draft.cedar", Text: `permit (principal, action == Action::"desk.wipe", resource);`}}
 	if v := try(func(c *httpapi.Trial) { c.Tool, c.Arguments, c.Files = "desk.wipe", nil, draft }); v.Effect != "allow" || v.PolicySet == r.Policies.Set().Digest() {
 		t.Errorf("by a draft: %+v", v)
@@ -118,6 +123,9 @@ func TestADraftIsTriedOnTheLastCalls(t *testing.T) {
 forbid (principal, action == Action::"desk.echo", resource) when { context.recent.echoes >= 1 };`
 	if got := replay(counted); !got.OK || len(got.Changes) != 2 || got.Same != 2 {
 		t.Errorf("a draft that counts: %+v", got)
+	}
+	if got := r.readings("bob"); len(got) != 3 || got[0].What != audit.ReadReplay || !strings.HasPrefix(got[0].For, "days=7&draft=") {
+		t.Errorf("on record of the drafts: %+v", got)
 	}
 	if bad := replay(`permit (principal`); bad.OK || len(bad.Findings) != 1 || bad.Findings[0].Severity != "error" {
 		t.Errorf("a draft that is none: %+v", bad)

@@ -91,7 +91,7 @@ export class Card {
   /** @param {HeldCall} call */
   update(call) {
     this.call = call;
-    if (call.digest !== this.shown && call.arguments) {
+    if (call.arguments && (call.digest !== this.shown || !this.args)) {
       this.steps.ask('');
       this.put(call);
     }
