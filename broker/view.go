@@ -37,8 +37,9 @@ type HeldCall struct {
 // Pending lists the held calls that the viewer may decide or read, the earliest deadline first.
 func (b *Broker) Pending(ctx context.Context, viewer *agents.Identity) []HeldCall {
 	var list []HeldCall
+	may := b.glance(viewer)
 	for _, h := range b.holds.list() {
-		if v, ok := b.view(ctx, viewer, h); ok {
+		if v, ok := b.view(ctx, may.rights, h); ok {
 			list = append(list, v)
 		}
 	}
@@ -48,9 +49,10 @@ func (b *Broker) Pending(ctx context.Context, viewer *agents.Identity) []HeldCal
 // Waiting lists the same calls, without what has to be read for people to decide on them.
 func (b *Broker) Waiting(viewer *agents.Identity) []calls.Call {
 	var list []calls.Call
+	may := b.glance(viewer)
 	for _, h := range b.holds.list() {
 		c, _ := h.snapshot()
-		if b.mayVote(viewer, c).Effect == audit.Allow || b.reads(viewer, resourceOf(c)) != "" {
+		if !may.rights(c).none() {
 			list = append(list, c)
 		}
 	}
@@ -82,17 +84,19 @@ func (b *Broker) MayVote(person *agents.Identity, callID string) bool {
 // Held is one held call, open or ended lately; NotFound if there is none that the viewer may see.
 func (b *Broker) Held(ctx context.Context, viewer *agents.Identity, callID string) (HeldCall, error) {
 	if h := b.holds.get(callID); h != nil {
-		if v, ok := b.view(ctx, viewer, h); ok {
+		if v, ok := b.view(ctx, func(c calls.Call) rights { return b.rights(viewer, c) }, h); ok {
 			return v, nil
 		}
 	}
 	return HeldCall{}, &Error{Kind: NotFound, Op: "show held call", Public: "no held call has this id"}
 }
 
-func (b *Broker) view(ctx context.Context, viewer *agents.Identity, h *hold) (HeldCall, bool) {
+// view is a held call as it is shown to one who has these rights on it.
+func (b *Broker) view(ctx context.Context, may func(calls.Call) rights, h *hold) (HeldCall, bool) {
 	c, _ := h.snapshot()
-	vote := b.mayVote(viewer, c)
-	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held, Reads: b.reads(viewer, resourceOf(c))}
+	r := may(c)
+	vote := r.vote
+	v := HeldCall{Call: c, MayVote: vote.Effect == audit.Allow && c.State == calls.Held, Reads: r.reads}
 	if c.State == calls.Held {
 		v.StepUp = vote.StepUp
 	}
@@ -151,7 +155,7 @@ func (s Subject) resource() policy.Resource {
 	return r
 }
 
-func resourceOf(c calls.Call) policy.Resource {
+func resourceOf(c calls.Call) policy.OnCall {
 	r := policy.OnCall{
 		ID: c.ID, Tool: c.Intent.Tool, Domain: c.Domain,
 		Principal: c.Intent.Identity.Principal, Roles: c.Intent.Identity.Roles, Approvers: c.Approvers(),

@@ -130,6 +130,19 @@ func (c *compilation) everyRole() []string {
 	return slices.Compact(roles)
 }
 
+// NamesCalls reports whether a policy on what people do names a single call: calls that are
+// alike in everything else may fare differently then.
+func (s *Set) NamesCalls() bool {
+	for _, p := range s.people {
+		for _, r := range p.rules {
+			if len(r.literals.of("Call")) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Digest is the hex SHA-256 of the set, see the function [Digest].
 func (s *Set) Digest() string { return s.digest }
 
