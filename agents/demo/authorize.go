@@ -18,6 +18,7 @@ import (
 type authorization struct {
 	user, clientID, redirect, challenge string
 	resource, scope, nonce, session     string
+	acr                                 string
 
 	mu     sync.Mutex // guards what follows
 	used   bool
@@ -32,6 +33,8 @@ var (
 const (
 	maxText   = 512 // of state and nonce
 	maxScopes = 16
+
+	defaultACR = "demo"
 )
 
 // serveAuthorize is the authorization endpoint (RFC 6749 section 4.1.1).
@@ -78,7 +81,19 @@ func (i *Issuer) checkAuthorize(query url.Values) *oauthError {
 	if _, problem := i.resource(query); problem != nil {
 		return problem
 	}
+	if acr := strengthOf(query); !scopeForm.MatchString(acr) {
+		return invalid("invalid_request", "acr_values has characters that are not allowed, or too many")
+	}
 	return checkScope(query.Get("scope"))
+}
+
+// strengthOf is how strong a login is called: as its client prefers it, since here nobody
+// proves anything anyway.
+func strengthOf(query url.Values) string {
+	if asked := strings.Fields(query.Get("acr_values")); len(asked) > 0 {
+		return asked[0]
+	}
+	return defaultACR
 }
 
 func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request, user string) {
@@ -87,7 +102,7 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request, user string) 
 	code := rand.Text()
 	kept := i.codes.put(code, &authorization{
 		user: user, clientID: query.Get("client_id"), redirect: query.Get("redirect_uri"), challenge: query.Get("code_challenge"),
-		resource: resource, scope: query.Get("scope"), nonce: query.Get("nonce"), session: rand.Text(),
+		resource: resource, scope: query.Get("scope"), nonce: query.Get("nonce"), session: rand.Text(), acr: strengthOf(query),
 	}, time.Now().Add(codeLifetime))
 	if !kept {
 		i.redirect(w, r, url.Values{"error": {"temporarily_unavailable"}, "error_description": {"too many sign-ins at once"}})
@@ -121,7 +136,7 @@ var page = template.Must(template.New("page").Parse(`<!doctype html>
 <meta name="color-scheme" content="light dark">
 <title>Sign in - Deed demo</title>
 <h1>Who are you today?</h1>
-<p>This is the demo issuer at {{.Issuer}}. It asks for no password.</p>
+<p>This is the demo issuer at {{.Issuer}}. It asks for no password{{with .Strength}}, and will say that this login is {{.}}{{end}}.</p>
 <ul>{{range .Users}}
 <li><a href="{{.Link}}">{{.Name}}</a> ({{.Roles}})</li>{{end}}
 </ul>
@@ -138,7 +153,7 @@ func (i *Issuer) showPage(w http.ResponseWriter, query url.Values) {
 		users = append(users, choice{name, strings.Join(i.config.Users[name], ", "), "?" + chosen.Encode()})
 	}
 	var body strings.Builder
-	if err := page.Execute(&body, map[string]any{"Issuer": i.config.URL, "Users": users}); err != nil {
+	if err := page.Execute(&body, map[string]any{"Issuer": i.config.URL, "Users": users, "Strength": query.Get("acr_values")}); err != nil {
 		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
 		return
 	}

@@ -84,7 +84,7 @@ func (i *Issuer) redeem(id string, form url.Values) (*granted, *oauthError) {
 	}
 	roles := i.config.Users[a.user]
 	g := &granted{claims: &accessClaims{
-		Subject: a.user, Audience: []string{a.resource}, ClientID: id, Scope: a.scope, Session: a.session, ACR: "demo", Roles: roles,
+		Subject: a.user, Audience: []string{a.resource}, ClientID: id, Scope: a.scope, Session: a.session, ACR: a.acr, Roles: roles,
 	}}
 	if agent := form.Get(ParamMayAct); agent != "" {
 		g.claims.MayAct = &actor{Subject: agent, ClientID: agent}
