@@ -52,7 +52,7 @@ export function alikeView(key, page) {
   const back = h('button', { type: 'button', class: 'quiet', onclick: () => { ask(''); approve.focus(); } }, 'Back');
   const question = h('form', { class: 'question', 'aria-labelledby': 'alike-sure', tabindex: -1, onsubmit: (/** @type {Event} */ e) => { e.preventDefault(); void decide(); } },
     sure, noteLabel, note, h('div', { class: 'actions' }, send, back));
-  const element = h('section', { class: 'alike', 'aria-labelledby': 'alike-title' }, h('p', {}, h('a', { href: '#/' }, '← Waiting')), heading,
+  const element = h('section', { class: 'alike', 'aria-labelledby': 'alike-title' }, h('p', {}, h('a', { href: '#/', class: 'back' }, '← Waiting')), heading,
     h('p', { class: 'muted' }, 'They wait for the same people. Each that you choose gets a vote of its own, on exactly what its row shows.'), same, table, empty, tell, first, question, error);
   show(question, false);
   return { element, update, tick: () => rows.forEach((r) => r.tick()), command: (/** @type {import('../keys.js').Command} */ c) => command(c), title: 'Calls alike' };
@@ -80,7 +80,7 @@ export function alikeView(key, page) {
     if (JSON.stringify([alike, differ]) !== columns) {
       columns = JSON.stringify([alike, differ]);
       same.replaceChildren(...alike.map((n) => h('li', {}, h('code', {}, ...pieces(n)), ' is ', h('code', { class: 'value' }, ...pieces(list[0].values.get(n) ?? '')), ' in all of them')));
-      head.replaceChildren(h('th', { scope: 'col' }, all), ...['What it would do', 'For', ...differ].map((n, i) => h('th', { scope: 'col' }, i < 2 ? n : h('code', {}, ...pieces(n)))),
+      head.replaceChildren(h('th', { scope: 'col' }, h('label', { class: 'tap' }, all)), ...['What it would do', 'For', ...differ].map((n, i) => h('th', { scope: 'col' }, i < 2 ? n : h('code', {}, ...pieces(n)))),
         h('th', { scope: 'col' }, 'Time left, or what became of it'));
     }
     keyed(body, list, { key: (r) => r.id, create: (r) => r.element, update() {} });
@@ -234,7 +234,7 @@ class Row {
     if (columns === this.columns) return;
     this.columns = columns;
     const page = h('a', { href: `#/calls/${encodeURIComponent(this.id)}` }, 'open');
-    this.element.replaceChildren(h('td', {}, this.chosen),
+    this.element.replaceChildren(h('td', {}, h('label', { class: 'tap' }, this.chosen)),
       h('td', { class: 'does' }, ...(this.call.sentence?.parts ?? []).map((p) => foreign(p.text, { class: p.field ? 'foreign argument' : 'foreign' })), ' ', page,
         this.fit ? null : h('p', { class: 'muted' }, 'Too much for a table: open it to decide.')),
       h('td', {}, parties(this.call)),

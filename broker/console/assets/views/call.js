@@ -23,7 +23,7 @@ export function callView(id, page) {
   const body = h('div', { class: 'call' });
   const loading = h('p', { class: 'muted' }, 'Loading…');
   const element = h('section', { 'aria-labelledby': 'call-title' },
-    h('h1', { id: 'call-title', class: 'visually-hidden' }, 'One call'), h('p', {}, h('a', { href: '#/' }, '← Waiting')), error, loading, body);
+    h('h1', { id: 'call-title', class: 'visually-hidden' }, 'One call'), h('p', {}, h('a', { href: '#/', class: 'back' }, '← Waiting')), error, loading, body);
   const proof = import('./proof.js').then(({ Proof }) => { // most people never look at a call's page
     const made = new Proof();
     element.append(made.element);

@@ -1,0 +1,143 @@
+package console_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
+	"github.com/chromedp/chromedp"
+
+	"github.com/deedbroker/deed/audit"
+)
+
+// finger has the browser be a phone that knows touches and no pointer.
+func (b *browser) finger() {
+	b.t.Helper()
+	b.do(chromedp.EmulateViewport(phone.width, phone.height))
+	_, err := chromedp.Call(b.ctx, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: true, MaxTouchPoints: 1})
+	must(b.t, err)
+	_, err = chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "pointer", Value: "coarse"}, {Name: "hover", Value: "none"}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
+	must(b.t, err)
+}
+
+// tap touches the middle of what a selector finds first among what can be seen.
+func (b *browser) tap(selector string) {
+	b.t.Helper()
+	const visible = `[...document.querySelectorAll(%q)].find((e) => e.checkVisibility())`
+	b.until(fmt.Sprintf(visible, selector))
+	at := ask[[]float64](b, fmt.Sprintf(`(() => {
+		const e = `+visible+`;
+		e.scrollIntoView({ block: 'center', behavior: 'instant' });
+		const r = e.getBoundingClientRect();
+		const [x, y] = [r.x + r.width / 2, r.y + r.height / 2];
+		const top = document.elementFromPoint(x, y);
+		return e === top || e.contains(top) ? [x, y] : [-1, -1];
+	})()`, selector))
+	if at[0] < 0 {
+		b.t.Fatalf("%s cannot be touched: something is before it\n%s", selector, b.text())
+	}
+	for _, touch := range []input.DispatchTouchEventParams{
+		{Type: input.DispatchTouchEventTypeTouchStart, TouchPoints: []*input.TouchPoint{{X: at[0], Y: at[1]}}},
+		{Type: input.DispatchTouchEventTypeTouchEnd, TouchPoints: []*input.TouchPoint{}},
+	} {
+		_, err := chromedp.Call(b.ctx, input.DispatchTouchEvent, touch)
+		must(b.t, err)
+	}
+}
+
+// small are the controls that a finger could miss: those of less than 44 by 44 px, but for
+// links within a text. A box is as large as the label around or beside it.
+const small = `(() => {
+	const odd = [];
+	for (const e of document.querySelectorAll('a, button, input, select, textarea, summary')) {
+		if (!e.checkVisibility() || e.closest('.skip')) continue;
+		const within = e.localName === 'a' && [...e.parentNode.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim() !== '');
+		const target = e.type === 'checkbox' ? e.closest('label') ?? e.closest('.choice') ?? e : e;
+		const r = target.getBoundingClientRect();
+		if (!within && (r.height < 43.9 || r.width < 43.9)) odd.push(Math.round(r.width) + ' x ' + Math.round(r.height) + ': ' + e.outerHTML.slice(0, 160));
+	}
+	return odd;
+})()`
+
+func (b *browser) large(where string) {
+	b.t.Helper()
+	for _, odd := range ask[[]string](b, small) {
+		b.t.Errorf("%s: too small for a finger: %s", where, odd)
+	}
+	if wide := ask[int64](b, "document.documentElement.scrollWidth"); wide > phone.width {
+		b.t.Errorf("%s: %d wide on a phone of %d", where, wide, phone.width)
+	}
+}
+
+// On a phone everything can be done by a finger alone: each call is decided by taps, and
+// nothing that is to be touched is too small on any page.
+func TestAPersonDecidesByTouchAlone(t *testing.T) {
+	t.Parallel()
+	s, b := start(t), openBrowser(t)
+	b.login(s, "bob")
+	must(t, s.call("a call"))
+	b.finger()
+	first, second := s.hold(321, "approve me"), s.hold(322, "deny me")
+	card := func(id string) string { return fmt.Sprintf(`[data-call="%s"] `, id) }
+	b.until("document.querySelectorAll('.card').length === 2")
+	b.rest()
+	b.large("two calls wait")
+	for _, question := range []string{".approve", ".deny", ".actions > .quiet:nth-of-type(3)", ".actions > .quiet:nth-of-type(4)"} {
+		b.tap(card(first) + question)
+		b.until(`document.querySelector('.question:not([hidden])') !== null`)
+		b.large(question)
+		b.rest()
+		b.tap(card(first) + ".question:not([hidden]) .quiet:last-of-type")
+		b.until(`[...document.querySelectorAll('.question')].every((q) => q.hidden)`)
+		b.rest()
+	}
+	b.tap(card(first) + ".approve")
+	b.rest()
+	b.tap(card(first) + ".question .primary")
+	b.sees("Approved by bob")
+	b.tap(card(second) + ".deny")
+	b.rest()
+	b.tap(card(second) + ".question textarea")
+	_, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: "Not today."})
+	must(t, err)
+	b.tap(card(second) + ".question [type=submit]")
+	b.sees("Denied by bob")
+	s.decided(first)
+	s.decided(second)
+	for id, want := range map[string]audit.Type{first: audit.CallResult, second: audit.CallDenied} {
+		types := s.rig.Types(t, id)
+		if types[len(types)-1] != want {
+			t.Errorf("events are %v, want %s at the end", types, want)
+		}
+	}
+	must(t, s.sealer.Seal(t.Context()))
+	s.hold(323, "one of two alike")
+	s.hold(324, "one of two alike")
+	for _, page := range []struct{ link, says string }{
+		{"#to-live", "payments.refund"}, {"#to-history", "calls, the newest first."}, {"#to-overview", "Waiting now"}, {"#to-grants", "in advance"},
+		{"#to-agents", "copilot"}, {"#to-tools", "payments.refund"}, {"#to-policy", "What they say"}, {"#to-inbox", "Decide on 2 alike"},
+	} {
+		b.tap(page.link)
+		b.sees(page.says)
+		b.large(page.link)
+	}
+	b.tap(".more a:not([hidden]):last-of-type")
+	b.until("document.querySelectorAll('tbody tr').length === 2")
+	b.large("calls alike")
+	b.tap("tbody label")
+	b.until("document.querySelectorAll('tbody input:checked').length === 1")
+	b.do(chromedp.Navigate(s.url + "/#/calls/" + first))
+	b.until("document.querySelector('.proof')?.dataset.proof === 'proved'")
+	b.tap(".proof summary")
+	b.sees("Compare, and trust that one")
+	b.large("a call's page")
+	b.tap("#help-button")
+	b.until("document.querySelector('#help').open")
+	b.large("the help")
+	_, err = chromedp.Call(b.ctx, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
+	must(t, err)
+}
