@@ -40,7 +40,9 @@ type Intent struct {
 	// Justification is why the agent says that it makes the call. Nobody has verified it, and
 	// the call digest knows nothing of it.
 	Justification *Commitment `json:"justification,omitempty"`
-	Statement     string      `json:"-"` // stands in the envelope of each event of the call
+	Redacted      *Redaction  `json:"redacted,omitempty"` // what of the arguments is not on record
+	Secrets       []Matched   `json:"secrets,omitempty"`  // that were found in them, or in the justification
+	Statement     string      `json:"-"`                  // stands in the envelope of each event of the call
 }
 
 // Effect is what a decision comes to.
@@ -150,9 +152,11 @@ type Release struct {
 
 // Outcome closes a call. The first closing event of a call counts.
 type Outcome struct {
-	Code     string      `json:"code"`             // one of the codes below
-	Reason   string      `json:"reason,omitempty"` // in words, for the agent
-	Output   *Commitment `json:"output,omitempty"` // what the tool answered
+	Code     string      `json:"code"`               // one of the codes below
+	Reason   string      `json:"reason,omitempty"`   // in words, for the agent
+	Output   *Commitment `json:"output,omitempty"`   // what the tool answered
+	Redacted *Redaction  `json:"redacted,omitempty"` // what of that is not on record
+	Secrets  []Matched   `json:"secrets,omitempty"`  // that were found in it
 	Millis   float64     `json:"duration_ms,omitempty"`
 	Decision *Decision   `json:"decision,omitempty"` // that denied it
 	By       *Identity   `json:"by,omitempty"`       // the person who denied or cancelled it

@@ -192,7 +192,7 @@ func barredBy(callID string, in audit.Intent) *refusal {
 
 // readBar finds out with which arguments a call had been made, and ran.
 func (b *Broker) readBar(ctx context.Context, n *bar) error {
-	asked, err := b.committed(ctx, n.call.Intent.Arguments, n.call.Opening.At)
+	asked, err := b.made(ctx, n.call)
 	ran := asked
 	if err == nil && len(n.call.Edits) > 0 {
 		commitment, at := n.call.Arguments()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker/redact"
 	"github.com/deedbroker/deed/broker/sentence"
 	"github.com/deedbroker/deed/tools"
 )
@@ -68,6 +69,10 @@ type Config struct {
 
 	// DryRuns say how it is found out what a call would change, by tool.
 	DryRuns map[string]DryRun
+
+	// Redact gives the rules by which arguments and answers of a domain's calls are put on
+	// record; may be nil, and give nil: all of them then is.
+	Redact func(domain string) *redact.Rules
 
 	// Once says how repeats of calls are recognised, by tool: upstream.tool, or upstream.* for the rest.
 	Once map[string]Once
@@ -163,6 +168,7 @@ type Broker struct {
 	sealKeys   sealKeys                 // that have signed checkpoints
 	rejections *rejections
 	readings   readings      // that are on record
+	answers    answers       // that are not, as they were
 	dryRuns    chan struct{} // those under way
 
 	spooled chan struct{} // there is something to write

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -228,31 +227,14 @@ func (b *Broker) resolve(c *call) *refusal {
 	if err := b.keyed(c); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
-	args := audit.NewPayload(audit.PayloadArguments, c.args.Canonical)
-	c.stored, c.intent.Arguments = append(c.stored, args), args.Commitment()
-	if err := c.justify(); err != nil {
-		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: "the justification is not text", err: err}
+	if err := b.record(c); err != nil {
+		return &refusal{kind: Internal, code: audit.CodeInvalidArguments, public: "it cannot be told what of the arguments may be put on record", err: err}
 	}
 	c.intent.Digest = audit.CallDigest(c.intent)
 	c.key = keyOf(c.intent, c.args.Canonical)
 	if err := t.Validate(c.args); err != nil {
 		return &refusal{kind: Invalid, code: audit.CodeInvalidArguments, public: err.Error(), err: err}
 	}
-	return nil
-}
-
-// justify keeps why the agent says that it makes the call.
-func (c *call) justify() error {
-	if c.req.Justification == "" {
-		return nil
-	}
-	text, err := jsontext.AppendQuote(nil, c.req.Justification)
-	if err != nil {
-		return fmt.Errorf("encode justification: %w", err)
-	}
-	p := audit.NewPayload(audit.PayloadJustification, text)
-	commitment := p.Commitment()
-	c.stored, c.intent.Justification = append(c.stored, p), &commitment
 	return nil
 }
 

@@ -72,6 +72,16 @@
 // are read-only or idempotent are not concerned. If the arguments of the unknown call have
 // been erased, any of the tool might be the same, and is refused.
 //
+// # What is not on record
+//
+// Fields that a domain redacts, and secrets that are found, are replaced by marks before a
+// call's arguments and answer are recorded. The intent commits to the payload as it is
+// recorded, and apart from that, under a salt that is kept nowhere, to the exact arguments; the
+// call digest, which approvals bind to, is over both. The exact arguments of a held call are in
+// the memory of the replica that took it and nowhere else: it alone can release the call, which
+// ends unrun if that replica is restarted or gone. Nobody edits what they do not see. Who waits
+// for the answer at that replica gets it as it was; who asks later gets what is on record.
+//
 // The packages below are its edges: broker/mcpapi speaks MCP to agents,
 // broker/httpapi and broker/live speak to people, broker/policy decides.
 package broker

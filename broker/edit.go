@@ -10,6 +10,7 @@ import (
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/broker/redact"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -88,6 +89,12 @@ func (b *Broker) edited(op string, c calls.Call, e Edit) (audit.Payload, audit.E
 	}
 	if err != nil {
 		return fail(Invalid, err.Error(), err)
+	}
+	if c.Intent.Redacted != nil {
+		return fail(Conflict, "arguments that are partly redacted ("+redact.Words(c.Intent.Redacted)+") cannot be changed by one who does not see them: deny the call, and say how it should be", nil)
+	}
+	if r, err := b.rules(c.Domain).Arguments(args.Canonical); err != nil || r.Redacted != nil {
+		return fail(Invalid, "these arguments would be redacted ("+redact.Words(r.Redacted)+"), so that nobody could see what was approved", err)
 	}
 	d, err := b.decide("", t, args, c.Intent.Identity, policy.Approvals{})
 	if err != nil {

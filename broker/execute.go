@@ -92,9 +92,13 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 	}
 	var payloads []audit.Payload
 	if said != nil {
-		p := audit.NewPayload(audit.PayloadOutput, said)
-		commitment := p.Commitment()
-		out.Output, payloads = &commitment, []audit.Payload{p}
+		p, err := b.recordAnswer(r, said, &out)
+		if err != nil {
+			fail.Err = err
+			b.owe(typ, where, out)
+			return false, fail
+		}
+		payloads = []audit.Payload{p}
 	}
 	e, err := b.event(typ, where, out, payloads...)
 	if err == nil {
@@ -107,7 +111,7 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 	fail.Err = err
 	if errors.Is(err, audit.ErrTooLarge) { // then the record says that much
 		fail.Kind, fail.Public = Upstream, "the tool ran, but its answer is too large to be recorded and therefore not given; ask it for less"
-		out.Output, out.Reason, payloads = nil, fail.Public, nil
+		out.Output, out.Redacted, out.Reason, payloads = nil, nil, fail.Public, nil
 		if err = b.write(ctx, typ, where, out); err == nil {
 			return false, fail
 		}

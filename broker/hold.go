@@ -46,7 +46,7 @@ type hold struct {
 
 func newHold(c calls.Call, args json.RawMessage, key callKey) *hold {
 	h := &hold{id: c.ID, caller: callerOf(c.Intent.Identity), call: c, changed: make(chan struct{}), key: key, place: -1}
-	if c.Open() && len(args) <= maxKeptArguments {
+	if c.Open() && (len(args) <= maxKeptArguments || c.Intent.Redacted != nil) { // which are nowhere else
 		h.args = args
 	}
 	return h
@@ -206,8 +206,10 @@ func (b *Broker) canonical(ctx context.Context, h *hold, c calls.Call) (json.Raw
 	if args != nil {
 		return args, nil
 	}
-	commitment, at := c.Arguments()
-	args, err := b.committed(ctx, commitment, at)
+	if c.Intent.Redacted != nil {
+		return nil, fmt.Errorf("read arguments: %w", errRedacted)
+	}
+	args, err := b.onRecord(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -217,6 +219,29 @@ func (b *Broker) canonical(ctx context.Context, h *hold, c calls.Call) (json.Raw
 		h.args = args
 	}
 	return args, nil
+}
+
+// onRecord are the arguments of a call as people see them: as it runs with them, but for what
+// is redacted.
+func (b *Broker) onRecord(ctx context.Context, c calls.Call) (json.RawMessage, error) {
+	commitment, at := c.Arguments()
+	return b.committed(ctx, commitment, at)
+}
+
+// seen are onRecord of a held call.
+func (b *Broker) seen(ctx context.Context, h *hold, c calls.Call) (json.RawMessage, error) {
+	if c.Intent.Redacted != nil {
+		return b.onRecord(ctx, c)
+	}
+	return b.canonical(ctx, h, c)
+}
+
+// made are the exact arguments that a call was made with, as the log has them.
+func (b *Broker) made(ctx context.Context, c calls.Call) (json.RawMessage, error) {
+	if c.Intent.Redacted != nil {
+		return nil, fmt.Errorf("read arguments: %w", errRedacted)
+	}
+	return b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 }
 
 // committed are the arguments that stand beside an event of a call, if they are what

@@ -44,13 +44,16 @@ func (b *Broker) illuminate(v *HeldCall, h *hold) {
 func (b *Broker) quorum(h *hold, v *HeldCall, t *tools.Tool) int {
 	set, digest := b.cfg.Policies.Set(), v.Digest()
 	h.mu.Lock()
-	known := h.quorum
+	known, exact := h.quorum, h.args
 	h.mu.Unlock()
 	if known.set == set && known.digest == digest && !set.Recalls(t.Name()) {
 		return known.n
 	}
-	args, err := tools.ParseArguments(v.Arguments)
-	if err != nil { // erased
+	if exact == nil && v.Intent.Redacted == nil {
+		exact = v.Arguments
+	}
+	args, err := tools.ParseArguments(exact)
+	if exact == nil || err != nil { // erased, or not for this viewer
 		return 0
 	}
 	r := requestFor(t, args, v.Intent.Identity, policy.Approvals{})

@@ -128,12 +128,12 @@ func unfinished(cause error) *refusal {
 // readPrint finds out which arguments a call has that another replica took, or that was made before a restart.
 func (b *Broker) readPrint(ctx context.Context, k *kept, h *hold) *refusal {
 	c, _ := h.snapshot()
-	args, err := b.committed(ctx, c.Intent.Arguments, c.Opening.At)
+	args, err := b.made(ctx, c)
 	switch {
 	case errors.Is(err, audit.ErrErased) && c.Intent.IdempotencyKey != "":
 		return &refusal{
 			kind: Conflict, code: audit.CodeKeyReused, err: err,
-			public: "the idempotency key was used before, by call " + k.id + ", whose arguments have been erased since; use another key",
+			public: "the idempotency key was used before, by call " + k.id + ", whose arguments are not known any more; use another key",
 		}
 	case errors.Is(err, audit.ErrErased):
 		b.repeats.free(k.id)

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -119,7 +120,10 @@ func (b *Broker) restore(ctx context.Context, c *calls.Call) {
 
 // rekey finds out which requests mean a held call.
 func (b *Broker) rekey(ctx context.Context, h *hold, c calls.Call) {
-	args, err := b.committed(ctx, c.Intent.Arguments, c.Opening.At) // as its caller made it
+	args, err := b.made(ctx, c)
+	if errors.Is(err, errRedacted) {
+		return // then none is known to mean it
+	}
 	if err != nil {
 		b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "arguments of a held call cannot be read",
 			slog.String("call_id", c.ID), slog.Any("error", err))

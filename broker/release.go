@@ -175,6 +175,9 @@ func (b *Broker) verdict(ctx context.Context, h *hold, c calls.Call) (ruling, er
 		return cancelled(audit.CodeRevokedUnrun, why, nil), nil
 	}
 	args, err := b.arguments(ctx, h, c)
+	if errors.Is(err, errRedacted) {
+		return b.unknownHere(c), nil
+	}
 	if errors.Is(err, audit.ErrErased) {
 		return cancelled(audit.CodeErased, "its arguments have been erased", nil), nil
 	}

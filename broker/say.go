@@ -23,8 +23,7 @@ func (b *Broker) sentence(c calls.Call, args json.RawMessage) sentence.Sentence 
 // Words puts a recorded call into words, with the arguments that it runs with. An error
 // leaves their blanks open.
 func (b *Broker) Words(ctx context.Context, c calls.Call) (sentence.Sentence, error) {
-	commitment, at := c.Arguments()
-	args, err := b.committed(ctx, commitment, at)
+	args, err := b.onRecord(ctx, c)
 	return b.sentence(c, args), err
 }
 
@@ -34,7 +33,7 @@ func (b *Broker) shown(ctx context.Context, op string, h *hold, c calls.Call, di
 	if digest == "" {
 		return nil, nil //nolint:nilnil // nothing was shown, which is no error
 	}
-	args, err := b.canonical(ctx, h, c)
+	args, err := b.seen(ctx, h, c)
 	if err != nil {
 		return nil, &Error{Kind: Internal, Op: op, CallID: c.ID, Err: err, Public: "the call's arguments cannot be read"}
 	}

@@ -121,7 +121,7 @@ func (b *Broker) fill(ctx context.Context, v *HeldCall, h *hold) {
 		return
 	}
 	var err error
-	if v.Arguments, err = b.canonical(ctx, h, c); err == nil && len(c.Edits) > 0 {
+	if v.Arguments, err = b.seen(ctx, h, c); err == nil && len(c.Edits) > 0 {
 		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 	}
 	v.Sentence = b.sentence(c, v.Arguments)

@@ -43,11 +43,11 @@ func (p *protocol) granted(ctx context.Context, r audit.Record, call *calls.Call
 }
 
 // covered compares the grant's conditions with the arguments where these can be read;
-// once they are erased, only what the intent says.
+// once they are erased, or where some are redacted, only what the intent says.
 func (p *protocol) covered(ctx context.Context, g grants.Grant, call *calls.Call) bool {
 	commitment, at := call.Arguments()
 	args, err := p.v.source.Payload(ctx, at, audit.PayloadArguments)
-	if p.v.options.SkipPayloads || err != nil || !commitment.Matches(args) {
+	if p.v.options.SkipPayloads || err != nil || call.Intent.Redacted != nil || !commitment.Matches(args) {
 		g.Where = nil
 	}
 	return g.Covers(call.Intent, args.Body)

@@ -21,6 +21,7 @@ import (
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/policy"
+	"github.com/deedbroker/deed/broker/redact"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -54,6 +55,8 @@ type Options struct {
 	Once  map[string]broker.Once
 
 	DryRuns map[string]broker.DryRun
+
+	Redact *redact.Rules // of every domain
 }
 
 // Rig is a running broker and its parts.
@@ -105,6 +108,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once, DryRuns: o.DryRuns,
+		Redact: func(string) *redact.Rules { return o.Redact },
 	}
 	cfg.Erase = func(ctx context.Context, e audit.Erasure) error { return log.EraseRecords(ctx, e.Records...) }
 	if o.Session != nil {

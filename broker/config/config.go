@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/deedbroker/deed/broker/redact"
 )
 
 // What a key that is left out of deed.yaml stands for.
@@ -217,6 +219,10 @@ type Domain struct {
 	PayloadRetention Duration `yaml:"payload_retention"`
 	Readers          []string `yaml:"readers"`    // roles
 	Partitions       int      `yaml:"partitions"` // of its topics on Pulsar; fixed once they are there
+	// Redact are fields of arguments and answers that are not put on record, as patterns of
+	// package redact; Secrets is what is done with secrets in them: redact, flag or off.
+	Redact  []string       `yaml:"redact"`
+	Secrets redact.Secrets `yaml:"secrets"`
 }
 
 // Holds bounds how calls wait for people.

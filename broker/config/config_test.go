@@ -80,7 +80,7 @@ func TestDefaults(t *testing.T) {
 		}},
 		Policies: []string{"/etc/deed/a.cedar"},
 		Domains: map[string]config.Domain{"d": {
-			Retention: config.Duration{Duration: config.Year}, PayloadRetention: config.Duration{Duration: 90 * config.Day}, Partitions: 4,
+			Retention: config.Duration{Duration: config.Year}, PayloadRetention: config.Duration{Duration: 90 * config.Day}, Partitions: 4, Secrets: "redact",
 		}},
 		Upstreams: map[string]config.Upstream{"u": {
 			Domain: "d", Command: []string{"x"}, Trust: config.TrustFirstUse, Concurrency: 64,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/deedbroker/deed/broker/redact"
 )
 
 // maxFile bounds a deed.yaml, in bytes.
@@ -154,6 +157,7 @@ func (d *Domain) complete(retention Duration, partitions int) {
 	if d.Retention == unsaid {
 		d.Retention = retention
 	}
+	d.Secrets = cmp.Or(d.Secrets, redact.RedactSecrets)
 	if d.PayloadRetention == unsaid {
 		d.PayloadRetention.Duration = min(d.Retention.Duration, DefaultPayloadRetention)
 	}

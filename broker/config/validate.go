@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/deedbroker/deed/broker/redact"
 )
 
 // reserved is the broker's own name among domains and upstreams.
@@ -147,6 +149,14 @@ func (v *validation) domains(domains map[string]Domain) {
 			v.fail(child(key, "payload_retention"), "%v is longer than retention (%v); payloads go with their calls at the latest", d.PayloadRetention, d.Retention)
 		}
 		v.words(child(key, "readers"), d.Readers)
+		for i, pattern := range d.Redact {
+			if _, err := redact.ParsePattern(pattern); err != nil {
+				v.fail(item(child(key, "redact"), i), "%v", err)
+			}
+		}
+		if !slices.Contains([]redact.Secrets{redact.RedactSecrets, redact.FlagSecrets, redact.KeepSecrets}, d.Secrets) {
+			v.fail(child(key, "secrets"), "%q is none of redact, flag and off", d.Secrets)
+		}
 		if d.Partitions < 1 || d.Partitions > MaxPartitions {
 			v.fail(child(key, "partitions"), "must be 1 to %d; it cannot be changed once the topics are there", MaxPartitions)
 		}

@@ -87,8 +87,14 @@ func each(ctx context.Context, from History, begin audit.Cursor, counted func(*c
 	return nil
 }
 
+// errRedacted says that the record has not all of what a call was made with.
+var errRedacted = errors.New("some of the arguments are redacted")
+
 // arguments are those that a call ran with, or would have: as an approver left them.
 func arguments(ctx context.Context, from audit.Payloads, c *calls.Call) (tools.Arguments, error) {
+	if c.Intent.Redacted != nil {
+		return tools.Arguments{}, errRedacted
+	}
 	commitment, at := c.Arguments()
 	p, err := from.Payload(ctx, at, audit.PayloadArguments)
 	if err != nil {

@@ -161,6 +161,8 @@ func Again(ctx context.Context, from audit.Payloads, set *policy.Set, c *calls.C
 		return "", audit.Decision{}, "its arguments have been erased", nil
 	case errors.Is(err, audit.ErrCorrupt):
 		return "", audit.Decision{}, "its arguments are not what was recorded", nil
+	case errors.Is(err, errRedacted):
+		return "", audit.Decision{}, "some of its arguments are redacted", nil
 	case ctx.Err() != nil:
 		return "", audit.Decision{}, "", ctx.Err()
 	case err != nil:

@@ -76,6 +76,8 @@ type HeldCall struct {
 	Tier            string         `json:"tier"`     // how much is shown: metadata, arguments or results
 	MayRead         string         `json:"may_read"` // the most that this viewer may be shown, as policy says
 	Withheld        Withheld       `json:"withheld"`
+	Redacted        Redacted       `json:"redacted"` // what is not on record, for nobody to see
+	Secrets         Secrets        `json:"secrets"`  // that were found, by the rules that found them
 	Reasons         []audit.Reason `json:"reasons"`
 	MayVote         bool           `json:"may_vote"` // this viewer, now
 	WhyNot          string         `json:"why_not,omitempty"`
@@ -98,6 +100,27 @@ type CallDetail struct {
 	Erased     Erased          `json:"erased"`
 	Events     []CallEvent     `json:"events"` // in the order of the log
 	Reconciled *Reconciliation `json:"reconciled,omitempty"`
+}
+
+// Redacted says, of a call's arguments and of its answer, how many values are not on record,
+// by the rule that keeps them off it.
+type Redacted struct {
+	Arguments []audit.Matched `json:"arguments"`
+	Output    []audit.Matched `json:"output"`
+}
+
+func matches(r *audit.Redaction) []audit.Matched {
+	if r == nil {
+		return []audit.Matched{}
+	}
+	return append([]audit.Matched{}, r.Fields...)
+}
+
+// Secrets are those that were found in a call's arguments or justification, and in its
+// answer: how many by each rule. Unless they are redacted they are on record.
+type Secrets struct {
+	Arguments []audit.Matched `json:"arguments"`
+	Output    []audit.Matched `json:"output"`
 }
 
 // Erased says which payloads were there and are gone; their commitments stand.
@@ -226,7 +249,9 @@ func describe(c calls.Call) HeldCall {
 
 		CallSummary: summarize(c), Digest: c.Digest(), Definition: c.Intent.Definition,
 		Reasons: append([]audit.Reason{}, decisionOf(c).Reasons...), Client: c.Intent.Client,
-		Alike: alikeKey(c), Quorum: quorumOf(broker.HeldCall{Call: c}),
+		Redacted: Redacted{Arguments: matches(c.Intent.Redacted), Output: matches(c.Outcome.Redacted)},
+		Secrets:  Secrets{Arguments: append([]audit.Matched{}, c.Intent.Secrets...), Output: append([]audit.Matched{}, c.Outcome.Secrets...)},
+		Alike:    alikeKey(c), Quorum: quorumOf(broker.HeldCall{Call: c}),
 	}
 }
 

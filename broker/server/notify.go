@@ -50,7 +50,7 @@ func (s *Server) openNotify(ctx context.Context) error {
 	s.notifier, err = notify.Open(ctx, notify.Config{
 		Log: s.log, Path: filepath.Join(s.cfg.Data, notify.FileName), Start: s.broker.Start(), Open: s.broker.Undecided(),
 		Channels: channels, Routes: routes, Words: s.broker.Words, URL: s.cfg.URL, Source: s.source(), Shared: shared,
-		Logger: s.opt.Logger, Meter: s.opt.Meter,
+		Withhold: withheld, Logger: s.opt.Logger, Meter: s.opt.Meter,
 	})
 	if err != nil {
 		return err

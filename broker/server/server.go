@@ -184,7 +184,12 @@ func (s *Server) openBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	redacted, err := redactions(s.cfg)
+	if err != nil {
+		return err
+	}
 	s.broker, err = broker.Open(ctx, broker.Config{
+		Redact: redacted,
 		Fencer: fencer, Spool: kept,
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),

@@ -203,6 +203,9 @@ func (e *environment) printDetail(c httpapi.CallDetail) {
 	if c.Trace != "" {
 		e.printf("trace     %s\n", plain(c.Trace))
 	}
+	for _, s := range c.Secrets.Output {
+		e.printf("SECRET    %d × %s in what the tool answered\n", s.N, plain(s.Rule))
+	}
 	switch {
 	case c.Withheld.Output != "":
 		e.printf("result    %s\n", plain(c.Withheld.Output))

@@ -145,6 +145,12 @@ func (e *environment) describe(h httpapi.HeldCall) {
 		e.printf("approved  by %s, %s %s\n", plain(v.By), when(v.At, time.Now()), plain(v.Reason))
 	}
 	e.printf("digest    %s\n", plain(h.Digest))
+	for _, f := range h.Redacted.Arguments {
+		e.printf("redacted  %d × %s: not on record, and run as the agent gave it\n", f.N, plain(f.Rule))
+	}
+	for _, s := range h.Secrets.Arguments {
+		e.printf("SECRET    %d × %s in what the agent sent\n", s.N, plain(s.Rule))
+	}
 	switch {
 	case h.Withheld.Arguments != "":
 		e.printf("arguments %s\n", plain(h.Withheld.Arguments))
