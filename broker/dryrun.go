@@ -14,6 +14,7 @@ import (
 	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
+	"github.com/deedbroker/deed/broker/redact"
 	"github.com/deedbroker/deed/tools"
 )
 
@@ -115,6 +116,9 @@ func (b *Broker) rehearsal(ctx context.Context, op string, h *hold, c calls.Call
 	how, ok := b.cfg.DryRuns[c.Intent.Tool]
 	if !ok {
 		return nil, args, nil, fail(NotFound, nil, "no dry run is configured for %s", c.Intent.Tool)
+	}
+	if c.Intent.Redacted != nil {
+		return nil, args, nil, fail(Conflict, nil, "some of the arguments are redacted (%s), and a dry run would tell them", redact.Words(c.Intent.Redacted))
 	}
 	if t = b.unchanged(c); t == nil {
 		return nil, args, nil, fail(Conflict, nil, "the tool is no longer what it was when it was called")

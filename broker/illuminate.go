@@ -34,7 +34,7 @@ func (b *Broker) illuminate(v *HeldCall, h *hold) {
 	}
 	v.Annotations = t.Annotations
 	_, dry := b.cfg.DryRuns[v.Intent.Tool]
-	v.DryRun = dry && v.MayVote && v.Arguments != nil
+	v.DryRun = dry && v.MayVote && v.Arguments != nil && v.Intent.Redacted == nil
 	if v.State == calls.Held {
 		v.Quorum = b.quorum(h, v, t)
 	}
