@@ -110,6 +110,7 @@ func everyEvent() map[audit.Type]audit.Event {
 			Log: "payments/calls", From: 0, To: 9, Before: at(0), Root: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
 			Archive: "s3://acme-deed/payments-0-9", Reason: "retention 7y of domain payments",
 		},
+		audit.LogMoved: audit.Move{To: "pulsar://pulsar:6650, tenant acme", Logs: []audit.MovedLog{{Log: "payments/calls", Size: 9, Note: "note"}}, Archive: "/mnt/archive/moved"},
 		audit.LegalHoldPlaced: audit.LegalHold{
 			Scope: audit.Scope{Principal: "alice", Agent: "copilot", Domain: "payments", Since: &since}, Reason: "case 17", By: by, Decision: allow,
 		},
@@ -120,7 +121,7 @@ func everyEvent() map[audit.Type]audit.Event {
 	topics := map[audit.Type]string{
 		audit.StatementKeyAnnounced: audit.TopicControl, audit.CallerRevoked: audit.TopicControl, audit.RevocationLifted: audit.TopicControl, audit.ControlRefused: audit.TopicControl, audit.HistoryRead: audit.TopicControl,
 		audit.ReplicaStarted: audit.TopicControl, audit.PolicyActivated: audit.TopicControl, audit.ToolPinned: audit.TopicControl,
-		audit.PayloadsErased: audit.TopicControl, audit.RecordsRemoved: audit.TopicControl, audit.LegalHoldPlaced: audit.TopicControl, audit.LegalHoldLifted: audit.TopicControl,
+		audit.PayloadsErased: audit.TopicControl, audit.RecordsRemoved: audit.TopicControl, audit.LogMoved: audit.TopicControl, audit.LegalHoldPlaced: audit.TopicControl, audit.LegalHoldLifted: audit.TopicControl,
 		audit.GrantMade: audit.TopicControl, audit.GrantUsed: audit.TopicControl, audit.GrantEnded: audit.TopicControl,
 		audit.KeyRotated: audit.TopicControl, audit.TokenRejected: audit.TopicRejections, audit.TreeSigned: audit.TopicCheckpoints,
 	}
@@ -225,6 +226,8 @@ func TestDataOfEveryEventReadsBackWhole(t *testing.T) {
 			got, err = audit.DataOf[audit.Rejection](e)
 		case audit.PayloadsErased:
 			got, err = audit.DataOf[audit.Erasure](e)
+		case audit.LogMoved:
+			got, err = audit.DataOf[audit.Move](e)
 		case audit.RecordsRemoved:
 			got, err = audit.DataOf[audit.Removal](e)
 		case audit.LegalHoldPlaced:

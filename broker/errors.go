@@ -76,6 +76,9 @@ func (e *Error) Error() string {
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrMoved says that a log has ended: its history goes on in another (package migrate).
+var ErrMoved = errors.New("this log was moved")
+
 // KeyError tells that the log's checkpoints are signed with another key than this
 // replica has. All replicas that share a log share its key.
 type KeyError struct {

@@ -21,6 +21,7 @@ type history struct {
 	repeatable func(stored []byte) (kept, byName bool)
 	policy     string                  // digest of the policies activated last
 	key        string                  // the verifier key in force; empty if nothing was recorded yet
+	movedTo    string                  // where the history goes on in place of this log; empty if it does not
 	pins       map[string]pinned       // by tool, the last
 	rest       func(audit.Event) error // of control
 	strange    func(audit.Record, error)
@@ -183,6 +184,12 @@ func (h *history) foldControl(rec audit.Record) error {
 			h.key = r.New
 		}
 		return errors.Join(err, h.rest(e))
+	case audit.LogMoved:
+		m, err := audit.DataOf[audit.Move](e)
+		if err == nil && m.To != "" {
+			h.movedTo = m.To
+		}
+		return err
 	case audit.PolicyActivated:
 		a, err := audit.DataOf[audit.Activation](e)
 		if err == nil {

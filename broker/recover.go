@@ -31,6 +31,9 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
+	if h.movedTo != "" {
+		return fmt.Errorf("%w: its last event says that it goes on in %s; start the broker there", ErrMoved, h.movedTo)
+	}
 	b.unfinished = b.keeping.left()
 	if b.cfg.Fencer != nil && h.key != "" && h.key != b.cfg.Key {
 		return &KeyError{InForce: h.key, Own: b.cfg.Key}

@@ -75,13 +75,20 @@ func Open(ctx context.Context, store Store) (*pack.Pack, error) {
 }
 
 // Verify reads a whole archive and checks it as a history.
-func Verify(ctx context.Context, store Store, o verify.Options) (report *verify.Report, err error) {
+func Verify(ctx context.Context, store Store, o verify.Options) (*verify.Report, error) {
+	_, report, err := Check(ctx, store, o)
+	return report, err
+}
+
+// Check is [Verify] that also gives the archive's manifest.
+func Check(ctx context.Context, store Store, o verify.Options) (m pack.Manifest, report *verify.Report, err error) {
 	p, err := Open(ctx, store)
 	if err != nil {
-		return nil, err
+		return m, nil, err
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	return verify.Verify(ctx, p, o)
+	report, err = verify.Verify(ctx, p, o)
+	return p.Manifest(), report, err
 }
 
 // isCompressed tells by a file's name in the pack how it is stored.

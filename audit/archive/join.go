@@ -181,20 +181,11 @@ func (j *Joined) Hashes(ctx context.Context, log string) tlog.HashReader {
 // VerifyJoined checks each archive by itself, and then all of them together with what is
 // left as one history, which has to extend every checkpoint that an archive has.
 func VerifyJoined(ctx context.Context, live Live, archives []Kept, o verify.Options) (*verify.Report, error) {
-	var findings []verify.Finding
-	var notes []string
+	alone, err := verifyAlone(ctx, archives, o)
+	if err != nil {
+		return nil, err
+	}
 	for _, a := range archives {
-		alone := o
-		alone.Kept, alone.Witnesses, alone.Closed = nil, nil, false
-		r, err := verify.Verify(ctx, a.Pack, alone)
-		if err != nil {
-			return nil, fmt.Errorf("verify archive %s: %w", a.Place, err)
-		}
-		for _, f := range r.Findings {
-			f.Found += ", in the archive " + a.Place
-			findings = append(findings, f)
-		}
-		notes = append(notes, fmt.Sprintf("archive %s: %d records, %d calls, %d findings", a.Place, r.Records, r.Calls, int64(len(r.Findings))+r.Omitted))
 		kept, err := a.checkpoints(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("verify archive %s: %w", a.Place, err)
@@ -209,12 +200,77 @@ func VerifyJoined(ctx context.Context, live Live, archives []Kept, o verify.Opti
 	if err != nil {
 		return nil, err
 	}
-	report.Findings = append(report.Findings, findings...)
+	alone.into(report)
+	return report, nil
+}
+
+// ErrNotMoved says that a history does not go on from another log.
+var ErrNotMoved = errors.New("this history does not go on from another log, of which there could be archives")
+
+// VerifyMoved checks a history that goes on from another log (package migrate) together
+// with the archives of that one, each of which has to end as the history says.
+func VerifyMoved(ctx context.Context, history verify.Source, archives []Kept, o verify.Options) (*verify.Report, error) {
+	report, err := verify.Verify(ctx, history, o)
+	if err != nil {
+		return nil, err
+	}
+	if len(report.Moved) == 0 && report.OK() {
+		return nil, ErrNotMoved
+	}
+	alone, err := verifyAlone(ctx, archives, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range report.Moved {
+		if !alone.have(c) {
+			report.Findings = append(report.Findings, verify.Finding{
+				Rule: verify.Missing, Where: audit.Position{Log: c.Log, Index: max(0, c.Size-1)},
+				Expected: fmt.Sprintf("an archive with the records of %s before the move, %d of the root %s", c.Log, c.Size, c.Root), Found: "none of those that were given",
+			})
+		}
+	}
+	alone.into(report)
+	return report, nil
+}
+
+// alone is what archives come to by themselves.
+type alone struct {
+	findings []verify.Finding
+	notes    []string
+	logs     []verify.LogReport
+}
+
+func verifyAlone(ctx context.Context, archives []Kept, o verify.Options) (*alone, error) {
+	o.Kept, o.Witnesses, o.Closed = nil, nil, false
+	all := &alone{}
+	for _, a := range archives {
+		r, err := verify.Verify(ctx, a.Pack, o)
+		if err != nil {
+			return nil, fmt.Errorf("verify archive %s: %w", a.Place, err)
+		}
+		for _, f := range r.Findings {
+			f.Found += ", in the archive " + a.Place
+			all.findings = append(all.findings, f)
+		}
+		all.notes = append(all.notes, fmt.Sprintf("archive %s: %d records, %d calls, %d findings", a.Place, r.Records, r.Calls, int64(len(r.Findings))+r.Omitted))
+		all.logs = append(all.logs, r.Logs...)
+	}
+	return all, nil
+}
+
+// have reports whether an archive ends a log as another that goes on from it says.
+func (a *alone) have(c verify.Ended) bool {
+	return slices.ContainsFunc(a.logs, func(l verify.LogReport) bool {
+		return l.Log == c.Log && l.Size == c.Size && l.Root == c.Root
+	})
+}
+
+func (a *alone) into(report *verify.Report) {
+	report.Findings = append(report.Findings, a.findings...)
 	slices.SortStableFunc(report.Findings, func(a, b verify.Finding) int {
 		return cmp.Or(cmp.Compare(a.Where.Log, b.Where.Log), cmp.Compare(a.Where.Index, b.Where.Index))
 	})
-	report.Notes = append(notes, report.Notes...)
-	return report, nil
+	report.Notes = append(a.notes, report.Notes...)
 }
 
 // checkpoints are the notes of the last checkpoint of each log. What is none is for the

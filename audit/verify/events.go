@@ -56,7 +56,7 @@ func (v *verifier) event(ctx context.Context, r audit.Record) {
 func topicsOf(t audit.Type) []string {
 	switch t {
 	case audit.StatementKeyAnnounced, audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead,
-		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased, audit.RecordsRemoved, audit.LegalHoldPlaced, audit.LegalHoldLifted,
+		audit.GrantMade, audit.GrantUsed, audit.GrantEnded, audit.PayloadsErased, audit.RecordsRemoved, audit.LogMoved, audit.LegalHoldPlaced, audit.LegalHoldLifted,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated:
 		return []string{audit.TopicControl}
 	case audit.TokenRejected:

@@ -40,6 +40,8 @@ func (v *verifier) readControl(ctx context.Context) error {
 			v.erasure(r, e)
 		case audit.RecordsRemoved:
 			v.removed(r, e)
+		case audit.LogMoved:
+			v.moved(r, e)
 		case audit.PolicyActivated:
 			if a, err := audit.DataOf[audit.Activation](e); err == nil {
 				v.policies[a.PolicySet] = true

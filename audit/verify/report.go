@@ -74,6 +74,7 @@ const (
 	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call
 	UnrecordedErasure Rule = "unrecorded_erasure" // a payload is erased, and nothing on record says so
 	ErasedUnderHold   Rule = "erased_under_hold"  // a payload is erased that a legal hold kept
+	BadMove           Rule = "bad_move"           // the log before this one did not end as the event says
 	BadRemoval        Rule = "bad_removal"        // records were removed by retention otherwise than the event says
 	BadStatementKey   Rule = "bad_statement_key"  // a key was announced that the log's own does not vouch for
 	BadWitness        Rule = "bad_witness"        // a signature in the name of a witness that is not its own
@@ -125,12 +126,21 @@ type LogReport struct {
 	LastWitnessed  time.Time `json:"last_witnessed,omitzero"`
 }
 
+// Ended is how a log ended that goes on in another, as its last checkpoint says.
+type Ended struct {
+	Log  string `json:"log"`
+	Size int64  `json:"size"`
+	Root string `json:"root"` // base64
+}
+
 // Report is the verdict on a history.
 type Report struct {
 	Logs     []LogReport     `json:"logs"` // by name
 	Keys     []seal.Verifier `json:"keys"` // that signed, the first one first
 	KeyGiven bool            `json:"key_given"`
 	Tenant   string          `json:"tenant"`
+
+	Moved []Ended `json:"moved,omitempty"` // the logs that this history goes on from
 
 	Records     int64 `json:"records"`
 	Calls       int64 `json:"calls"`

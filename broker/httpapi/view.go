@@ -169,7 +169,7 @@ func outcomeOf(t audit.Type) string {
 		return outcomeUnknown
 	case audit.CallIntent, audit.CallApproval, audit.CallVoteRefused, audit.CallEdited, audit.CallReleased, audit.CallReconciled,
 		audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned,
-		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead, audit.PayloadsErased, audit.RecordsRemoved:
+		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead, audit.PayloadsErased, audit.RecordsRemoved, audit.LogMoved:
 		return "" // closes nothing
 	default:
 		return ""

@@ -38,7 +38,7 @@ func (r removing) archive(ctx context.Context, first int64, before time.Time) (s
 	trust := verify.Options{Keys: []seal.Verifier{r.key.Verifier()}, SelfApproval: true}
 	m, report, err := archive.Create(ctx, store, history, pack.Options{Domains: []string{r.domain}, Until: before, Made: time.Now()}, trust)
 	if errors.Is(err, archive.ErrThere) {
-		m, report, err = checkArchive(ctx, store, trust)
+		m, report, err = archive.Check(ctx, store, trust)
 	}
 	if err != nil {
 		return "", 0, fmt.Errorf("%s: %w", at, err)
@@ -52,16 +52,6 @@ func (r removing) archive(ctx context.Context, first int64, before time.Time) (s
 		}
 	}
 	return "", 0, fmt.Errorf("%s does not have %s from %d on", at, r.name, first)
-}
-
-func checkArchive(ctx context.Context, store archive.Store, o verify.Options) (m pack.Manifest, report *verify.Report, err error) {
-	p, err := archive.Open(ctx, store)
-	if err != nil {
-		return m, nil, err
-	}
-	defer func() { err = errors.Join(err, p.Close()) }()
-	report, err = verify.Verify(ctx, p, o)
-	return p.Manifest(), report, err
 }
 
 func firstOf(a, b string) string {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -43,15 +44,21 @@ func (s *Server) openPulsar(ctx context.Context, p *config.Pulsar) (store, error
 	if p.Admin == "" {
 		return nil, errors.New("log.pulsar.admin is needed: the broker asks there whether deduplication is on")
 	}
-	l, err := pulsar.Open(ctx, pulsar.Options{
-		URL: p.URL, Admin: p.Admin, Auth: pulsarAuth(p.Auth), Tenant: s.cfg.Tenant,
-		Domains: slices.Collect(maps.Keys(s.cfg.Domains)), Replica: s.opt.Replica,
-		Dir: filepath.Join(s.cfg.Data, PulsarDir), Logger: s.opt.Logger,
-	})
+	l, err := pulsar.Open(ctx, PulsarOptions(s.cfg, s.opt.Replica, s.opt.Logger))
 	if err != nil {
 		return nil, err
 	}
 	return l, nil
+}
+
+// PulsarOptions open the log that a configuration with log.pulsar names, as a replica.
+func PulsarOptions(cfg *config.Config, replica string, logger *slog.Logger) pulsar.Options {
+	p := cfg.Log.Pulsar
+	return pulsar.Options{
+		URL: p.URL, Admin: p.Admin, Auth: pulsarAuth(p.Auth), Tenant: cfg.Tenant,
+		Domains: slices.Collect(maps.Keys(cfg.Domains)), Replica: replica,
+		Dir: filepath.Join(cfg.Data, PulsarDir), Logger: logger,
+	}
 }
 
 // keyFile is where the key is that signs checkpoints.

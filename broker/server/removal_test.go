@@ -3,6 +3,7 @@ package server_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -20,7 +21,9 @@ import (
 	"github.com/deedbroker/deed/audit/index"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/verify"
+	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/httpapi"
+	"github.com/deedbroker/deed/broker/server"
 )
 
 const (
@@ -282,5 +285,25 @@ func (r *rig) dieRemoving(t *testing.T, to, done int64) {
 	}
 	if err := log.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestALogThatWasMovedIsNotGoneOnWith: its history is elsewhere, and must not fork.
+func TestALogThatWasMovedIsNotGoneOnWith(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	rig.start(t).stop(t)
+	log, err := embedded.Open(t.Context(), filepath.Join(rig.dir, "data"), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := log.Append(t.Context(), audittest.NewEvent(audit.LogMoved, "", audit.Move{To: "tenant acme at pulsar://there"})); err != nil {
+		t.Fatal(err)
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Open(t.Context(), rig.config(t), server.Options{}); !errors.Is(err, broker.ErrMoved) || !strings.Contains(err.Error(), "pulsar://there") {
+		t.Errorf("it opens: %v", err)
 	}
 }

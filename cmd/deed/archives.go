@@ -73,18 +73,22 @@ func archivesIn(at string) []string {
 
 // verifyJoined verifies archives and what is left of their history together.
 func (e *environment) verifyJoined(ctx context.Context, from source, archives archivesSource, options verify.Options) error {
-	live, ok := from.unwrap().(archive.Live)
-	if !ok {
-		return usage("archives are joined to a data directory, not to %s", plain(from.path))
-	}
 	kept, closing, err := archives.open(ctx, e)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = closing.Close() }() // they were only read
 	done := e.showProgress(&options)
-	report, err := archive.VerifyJoined(ctx, live, kept, options)
+	var report *verify.Report
+	if live, ok := from.unwrap().(archive.Live); ok {
+		report, err = archive.VerifyJoined(ctx, live, kept, options)
+	} else {
+		report, err = archive.VerifyMoved(ctx, from.unwrap(), kept, options)
+	}
 	done()
+	if errors.Is(err, archive.ErrNotMoved) {
+		return usage("archives are joined to a data directory, or to a log that goes on from another: %s is neither", plain(from.path))
+	}
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,7 @@ func narrate(e audit.Event, s *step) error {
 			s.What = r.By.Principal + " found that it " + happenedWords(r.Happened) + because(r.Note)
 		})
 	case audit.ReplicaStarted, audit.PolicyActivated, audit.ToolPinned, audit.KeyRotated, audit.TokenRejected, audit.TreeSigned,
-		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead, audit.PayloadsErased, audit.RecordsRemoved:
+		audit.CallerRevoked, audit.RevocationLifted, audit.ControlRefused, audit.HistoryRead, audit.PayloadsErased, audit.RecordsRemoved, audit.LogMoved:
 		s.What = "an event that is about no call"
 	default:
 		s.What = "an event of a kind that this version does not know: " + string(e.Type)

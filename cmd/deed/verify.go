@@ -37,7 +37,8 @@ which everything is computed again.
 
 What retention has removed of a data directory is no finding where that is on record. With
 --archive the archives that were made of it are read as well: each must prove itself, and
-all of them and what is left must be one history.
+all of them and what is left must be one history. Of a log that goes on from another, as
+deed migrate makes it, they are the archives of that one.
 
 Give the broker's public key by --key. Without it, the key that the log itself names is
 used: that finds accidents, but not somebody who rewrote everything and signed anew.
