@@ -180,7 +180,7 @@ func (f *folder) store(ctx context.Context, w *writer, batch []item, touched []*
 	if err := w.storeTallies(); err != nil {
 		return fmt.Errorf("count calls: %w", err)
 	}
-	if err := errors.Join(w.storePulse(at.newest), w.storePrecedents()); err != nil {
+	if err := errors.Join(w.storePulse(at.newest), w.storePrecedents(), w.storeSpans()); err != nil {
 		return fmt.Errorf("count calls: %w", err)
 	}
 	if len(f.gone) > 0 {

@@ -14,6 +14,7 @@ const (
 //   - calls.folded is what the events of a call came to, and calls.events is where they stand.
 //   - words finds calls by number: it has the words of a call, and a token for each of
 //     its facets. It keeps no copy of them. Its tokens are made in Go (see [document]).
+//   - vocabulary are the words themselves, and spans when calls were opened: see [spanKey].
 //   - tally counts calls by agent, so that nobody has to count them again.
 //   - pulse counts what happened by the minute and by the hour: see [beatsOf].
 //   - precedents counts held calls by what became of them.
@@ -45,6 +46,11 @@ var schema = [...]string{
 	`CREATE VIRTUAL TABLE words USING fts5(
 		text, content='', contentless_delete=1, detail=none, tokenize="ascii tokenchars '` + joiners + facetMark + argumentMark + `'"
 	)`,
+	`CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'instance')`,
+	`CREATE TABLE spans (
+		unit INTEGER NOT NULL, bucket INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+		PRIMARY KEY (unit, bucket)
+	) STRICT, WITHOUT ROWID`,
 	`INSERT INTO words(words, rank) VALUES('secure-delete', 1)`,
 	`CREATE TABLE place (
 		one INTEGER PRIMARY KEY CHECK (one = 1),

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -57,6 +58,8 @@ type Query struct {
 
 	Limit int    // DefaultLimit if 0, at most MaxLimit
 	After string // continue after the page that gave this cursor
+
+	spelled map[string][]string // the words that begin as those do that were typed, where they are few
 }
 
 // Page is a part of an answer.
@@ -79,13 +82,26 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 	if err != nil {
 		return Page{}, fmt.Errorf("search history: %w", err)
 	}
-	statement, args, findable := q.statement(after)
-	if !findable {
+	if _, findable := q.terms(); !findable {
 		return Page{}, nil
 	}
 	i.fresh(ctx)
 	var page Page
 	err = i.reading(func(db *sql.DB) error {
+		first, last, err := within(ctx, db, q.Since, q.Until)
+		if err == nil {
+			err = q.spell(ctx, db)
+		}
+		if err != nil {
+			return err
+		}
+		if after > 0 {
+			last = min(last, after-1)
+		}
+		statement, args, findable := q.statement(first, last)
+		if first > last || !findable {
+			return nil
+		}
 		page, err = q.page(ctx, db, statement, args)
 		return err
 	})
@@ -124,7 +140,8 @@ func (q Query) page(ctx context.Context, db *sql.DB, statement string, args []an
 
 // statement writes the query: the full text yields the numbers of calls, the newest
 // first (CROSS JOIN: SQLite keeps that order), and calls are then looked up by them.
-func (q Query) statement(after int64) (string, []any, bool) {
+// Of numbers only those from first to last are looked at.
+func (q Query) statement(first, last int64) (string, []any, bool) {
 	found, findable := q.terms()
 	if !findable {
 		return "", nil, false
@@ -133,14 +150,17 @@ func (q Query) statement(after int64) (string, []any, bool) {
 	add := func(condition string, values ...any) {
 		conditions, args = conditions+` AND `+condition, append(args, values...)
 	}
-	if after > 0 {
-		add(`w.rowid < ?`, after)
+	if first > 1 {
+		add(`w.rowid >= ?`, first)
+	}
+	if last < math.MaxInt64 {
+		add(`w.rowid <= ?`, last)
 	}
 	if prefix, ok := strings.CutSuffix(q.Tool, "*"); ok && prefix != "" {
 		add(`substr(c.tool, 1, length(?)) = ?`, prefix, prefix)
 	}
 	if !q.Since.IsZero() {
-		add(`c.opened >= ? AND w.rowid >= (SELECT min(n) FROM calls WHERE opened >= ?)`, nanos(q.Since), nanos(q.Since))
+		add(`c.opened >= ?`, nanos(q.Since))
 	}
 	if !q.Until.IsZero() {
 		add(`c.opened < ?`, nanos(q.Until))
@@ -198,10 +218,14 @@ func (q Query) content() (term string, findable bool) {
 	case !noText && len(typed) == 0:
 		return "", false
 	}
-	within := func(domains []string, alsoArguments bool) string {
+	in := func(domains []string, alsoArguments bool) string {
 		terms := []string{anyOf(facetDomain, domains)}
 		for _, t := range typed {
-			terms = append(terms, t.quoted(alsoArguments))
+			if word := t.quoted(q.spelled, alsoArguments); word != "" {
+				terms = append(terms, word)
+			} else {
+				return ""
+			}
 		}
 		for _, a := range q.Arguments {
 			terms = append(terms, anyOf(facetArgument, []string{a}))
@@ -218,11 +242,12 @@ func (q Query) content() (term string, findable bool) {
 	}
 	var parts []string
 	if len(readable) > 0 {
-		parts = append(parts, within(readable, true))
+		parts = append(parts, in(readable, true))
 	}
 	if len(others) > 0 && len(q.Arguments) == 0 {
-		parts = append(parts, within(others, false))
+		parts = append(parts, in(others, false))
 	}
+	parts = slices.DeleteFunc(parts, func(p string) bool { return p == "" })
 	return `(` + strings.Join(parts, " OR ") + `)`, len(parts) > 0
 }
 
@@ -237,7 +262,7 @@ func anyOf(kind string, values []string) string {
 
 // fingerprint is of everything in a query that decides what it finds.
 func (q Query) fingerprint() [8]byte {
-	q.Limit, q.After = 0, ""
+	q.Limit, q.After, q.spelled = 0, "", nil
 	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", q))
 	return [8]byte(sum[:8])
 }

@@ -187,17 +187,32 @@ type term struct {
 }
 
 // quoted is the term for the full text: in what is known of a call beside its arguments, or
-// also in these.
-func (t term) quoted(alsoArguments bool) string {
-	star := ""
-	if t.prefix {
-		star = " *"
-	}
-	said := `"` + t.word + `"` + star
+// also in these. Empty: nothing has such a word.
+func (t term) quoted(spelled map[string][]string, alsoArguments bool) string {
+	all := t.spellings(t.word, spelled)
 	if alsoArguments {
-		said = `(` + said + ` OR "` + argumentMark + t.word + `"` + star + `)`
+		all = append(all, t.spellings(argumentMark+t.word, spelled)...)
 	}
-	return said
+	if len(all) == 0 {
+		return ""
+	}
+	return `(` + strings.Join(all, ` OR `) + `)`
+}
+
+// spellings are the words that a term stands for, or its beginning if they are many.
+func (t term) spellings(word string, spelled map[string][]string) []string {
+	words, few := spelled[word]
+	switch {
+	case !t.prefix:
+		return []string{`"` + word + `"`}
+	case !few:
+		return []string{`"` + word + `" *`}
+	}
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		quoted[i] = `"` + w + `"`
+	}
+	return quoted
 }
 
 // fits reports whether a word of a text is what the term asks for.

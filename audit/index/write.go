@@ -25,12 +25,14 @@ type writer struct {
 	end, find, create, update             *direct.Stmt
 	addNewWords, addWordsAgain, count, at *direct.Stmt
 	addPulse, dropPulse, addPrecedent     *direct.Stmt
+	addSpan                               *direct.Stmt
 	dropCall, dropWords                   *direct.Stmt
 
 	next    int64                 // the number of the next call
 	words   words                 // of the call that is being stored
 	tallies map[tallyKey]*tallied // what the transaction changes, as do these:
 	pulses  map[pulseKey]int64
+	spans   map[spanKey]span
 	pruned  int64 // the hour in which old minutes were dropped last
 
 	precedents map[precedentKey]int64
@@ -48,7 +50,7 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 	if err != nil {
 		return nil, damage(err)
 	}
-	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}, pulses: map[pulseKey]int64{}, precedents: map[precedentKey]int64{}}
+	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}, pulses: map[pulseKey]int64{}, spans: map[spanKey]span{}, precedents: map[precedentKey]int64{}}
 	if err := prepareFile(ctx, c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -70,6 +72,7 @@ func openWriter(ctx context.Context, path string) (*writer, error) {
 		{&w.dropCall, `DELETE FROM calls WHERE n = ?`},
 		{&w.dropWords, `DELETE FROM words WHERE rowid = ?`},
 		{&w.addPulse, `INSERT INTO pulse VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n`},
+		{&w.addSpan, `INSERT INTO spans VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last)`},
 		{&w.dropPulse, `DELETE FROM pulse WHERE unit = ? AND bucket < ?`},
 		{&w.addPrecedent, `INSERT INTO precedents VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`},
 		{&w.at, `UPDATE place SET cursor = ?, records = ?, newest = ?, before = ?, last = ?, digest = ?`},
@@ -96,6 +99,7 @@ func (w *writer) transact(f func(*writer) error) error {
 	}
 	clear(w.tallies)
 	clear(w.pulses)
+	clear(w.spans)
 	clear(w.precedents)
 	end, err := w.end.Ints()
 	if err == nil {
@@ -175,6 +179,7 @@ func (w *writer) store(e *entry, arguments []byte) error {
 	if err != nil {
 		return err
 	}
+	w.spanned(e.n, opened)
 	w.tally(e)
 	w.pulse(e)
 	w.precedent(e)
