@@ -102,6 +102,9 @@ func (s *Standalone) Kill(ctx context.Context) error { return s.process.Kill(ctx
 // Signal is [provide.Process.Signal].
 func (s *Standalone) Signal(with syscall.Signal) error { return s.process.Signal(with) }
 
+// Pid is the process id of the server, or 0 if it does not run.
+func (s *Standalone) Pid() (int, error) { return s.process.Pid() }
+
 // URL is where clients connect.
 func (s *Standalone) URL() string { return s.url("pulsar", portBroker) }
 

@@ -113,7 +113,7 @@ func (c deedConfig) serve(ctx context.Context, binary, url string) (*subject, er
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, logFile.Close())
 	}
-	s := &subject{name: subjectDeed, url: url + "/mcp", tool: upstreamName + "__" + toolName, pid: cmd.Process.Pid}
+	s := &subject{name: subjectDeed, url: url + "/mcp", tool: upstreamName + "__" + toolName, pid: cmd.Process.Pid, metrics: url + "/metrics"}
 	s.stop = func() error {
 		return errors.Join(cmd.Process.Signal(syscall.SIGTERM), waitFor(cmd), logFile.Close())
 	}
@@ -145,20 +145,26 @@ func waitReady(ctx context.Context, url string) error {
 }
 
 func ask(ctx context.Context, client *http.Client, url string) error {
+	_, err := fetch(ctx, client, url)
+	return err
+}
+
+// fetch is the body of what a broker answers with 200.
+func fetch(ctx context.Context, client *http.Client, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
 	err = errors.Join(err, response.Body.Close())
 	if response.StatusCode != http.StatusOK {
-		return errors.Join(err, fmt.Errorf("%s: %s", response.Status, body))
+		return nil, errors.Join(err, fmt.Errorf("%s: %s", response.Status, body))
 	}
-	return err
+	return body, err
 }
 
 // freeAddress is one that nobody listens on at the moment.

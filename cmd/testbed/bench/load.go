@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -78,7 +81,7 @@ func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) er
 	if err != nil {
 		return err
 	}
-	after, err := settled(ctx, s.pid, during)
+	after, err := settled(ctx, s, during)
 	if err != nil {
 		return err
 	}
@@ -99,27 +102,53 @@ const (
 
 // settled waits until the subject has nothing left to do, so that what it put off is
 // counted, and does not run while others are measured. It returns its CPU time.
-func settled(ctx context.Context, pid int, used time.Duration) (time.Duration, error) {
+func settled(ctx context.Context, s *subject, used time.Duration) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	tick := time.NewTicker(idleLook)
 	defer tick.Stop()
-	for idle := time.Duration(0); idle < idleTime; idle += idleLook {
+	for idle := time.Duration(0); ; {
 		select {
 		case <-ctx.Done():
 			return 0, fmt.Errorf("wait until the subject is idle: %w", ctx.Err())
 		case <-tick.C:
 		}
-		now, err := cpuTime(pid)
+		now, err := cpuTime(s.pid)
 		if err != nil {
 			return 0, err
 		}
-		if now-used > cpuTick {
+		if idle += idleLook; now-used > cpuTick {
 			idle = 0
 		}
 		used = now
+		if idle < idleTime {
+			continue
+		}
+		if left, err := s.left(ctx); err != nil || left == 0 {
+			return used, err
+		}
+		idle = 0
 	}
-	return used, nil
+}
+
+// behindMetric is how many records are not in a broker's history yet.
+const behindMetric = "deed_history_behind"
+
+// left is what a subject has put off, which it may be waiting for without being busy.
+func (s *subject) left(ctx context.Context) (float64, error) {
+	if s.metrics == "" {
+		return 0, nil
+	}
+	text, err := fetch(ctx, &http.Client{Timeout: settleTime}, s.metrics)
+	if err != nil {
+		return 0, fmt.Errorf("ask what is left to do: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok && (name == behindMetric || strings.HasPrefix(name, behindMetric+"{")) {
+			return strconv.ParseFloat(value, 64)
+		}
+	}
+	return 0, fmt.Errorf("ask what is left to do: %s has no %s", s.metrics, behindMetric)
 }
 
 // drive makes so many calls over all wires together, or, if calls is 0, as many as

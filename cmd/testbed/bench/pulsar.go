@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,7 +17,6 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit/pulsar/admin"
-	"github.com/deedbroker/deed/audit/pulsar/pulsarbench"
 	"github.com/deedbroker/deed/audit/pulsar/topics"
 	"github.com/deedbroker/deed/cmd/provide"
 	"github.com/deedbroker/deed/cmd/provide/pulsar"
@@ -49,14 +49,22 @@ type pulsarRow struct {
 	CallsPerSecond float64 `json:"per_second"`
 	P50Millis      float64 `json:"p50_ms"`
 	P99Millis      float64 `json:"p99_ms"`
-	CPUMillis      float64 `json:"cpu_ms"` // of the subject, for one call
+	CPU            bill    `json:"cpu"` // for one call
+}
+
+// tally is what all measurements of one row found together.
+type tally struct {
+	total
+
+	used  accounts
+	calls int // that were made at that cost, with those that warm up
 }
 
 // onPulsar compares Deed on Pulsar with Deed on its embedded log, with a bare proxy, and
 // with Pulsar alone, with its journal synced and not.
 func (o *options) onPulsar(ctx context.Context, stdout, stderr io.Writer) error {
 	var rows []pulsarRow
-	for _, journalSync := range []bool{true, false} {
+	for _, journalSync := range o.journals {
 		more, err := o.withJournal(ctx, journalSync, stderr)
 		if err != nil {
 			return err
@@ -88,47 +96,40 @@ func (o *options) withJournal(ctx context.Context, journalSync bool, stderr io.W
 	if err != nil {
 		return nil, err
 	}
-	subjects, stop, err := o.logSubjects(ctx, server, token, dir)
+	subjects, stop, err := o.logSubjects(ctx, server, journalSync, token, dir)
 	defer func() { err = errors.Join(err, stop()) }()
 	if err != nil {
 		return nil, err
 	}
-	modern := generations()[1]
-	totals := map[string]*total{}
-	var rows []pulsarRow
+	pid, err := server.Pid()
+	if err != nil {
+		return nil, err
+	}
+	m := &logMeter{options: o, server: server, pid: pid, token: token, rows: map[string]*tally{}}
 	for round := range o.rounds {
 		if _, err := fmt.Fprintf(stderr, "bench: journal synced %t, round %d of %d\n", journalSync, round+1, o.rounds); err != nil {
 			return nil, err
 		}
 		for _, n := range o.connections {
-			raw := at(totals, rowRaw, n)
-			took, err := pulsarbench.Publish(ctx, server.URL(), token, "persistent://"+pulsarTenant+"/bench/raw", n, eventBytes, o.time)
-			if err != nil {
+			if err := m.raw(ctx, n); err != nil {
 				return nil, err
 			}
-			raw.calls, raw.elapsed, raw.latencies = raw.calls+len(took), raw.elapsed+o.time, append(raw.latencies, took...)
 			for _, s := range subjects {
-				if err := at(totals, s.name, n).measure(ctx, s, load{modern, n, o.time, o.calls}); err != nil {
+				if err := m.subject(ctx, s, n); err != nil {
 					return nil, fmt.Errorf("measure %s at %d: %w", s.name, n, err)
 				}
 			}
 		}
 	}
+	var rows []pulsarRow
 	for _, n := range o.connections {
 		for _, what := range []string{rowRaw, rowProxy, rowEmbedded, rowPulsar} {
-			c := at(totals, what, n).cell(situation{})
-			rows = append(rows, pulsarRow{journalSync, what, n, c.CallsPerSecond, c.P50Millis, c.P99Millis, c.CPUMillis})
+			t := m.row(what, n)
+			c := t.cell(situation{})
+			rows = append(rows, pulsarRow{journalSync, what, n, c.CallsPerSecond, c.P50Millis, c.P99Millis, t.used.each(t.calls)})
 		}
 	}
 	return rows, nil
-}
-
-func at(totals map[string]*total, what string, connections int) *total {
-	key := what + "@" + strconv.Itoa(connections)
-	if totals[key] == nil {
-		totals[key] = &total{}
-	}
-	return totals[key]
 }
 
 func startPulsar(ctx context.Context, dir string, journalSync bool) (*pulsar.Standalone, error) {
@@ -201,7 +202,7 @@ func makeTopic(ctx context.Context, s *pulsar.Standalone, token func() (string, 
 }
 
 // logSubjects are the proxy, and two brokers with different logs.
-func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, dir string) (subjects []*subject, stop func() error, err error) {
+func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, journalSync bool, token, dir string) (subjects []*subject, stop func() error, err error) {
 	stop = func() error {
 		var errs []error
 		for _, s := range subjects {
@@ -217,7 +218,7 @@ func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, 
 			return o.broker(ctx, rowEmbedded, deedConfig{dir: filepath.Join(dir, "embedded"), echo: echo})
 		},
 		func() (*subject, error) {
-			return o.broker(ctx, rowPulsar, deedConfig{dir: filepath.Join(dir, "shared"), echo: echo, log: onPulsar, tenant: pulsarTenant, profile: o.profile})
+			return o.broker(ctx, rowPulsar, deedConfig{dir: filepath.Join(dir, "shared"), echo: echo, log: onPulsar, tenant: pulsarTenant, profile: o.journalProfile(journalSync)})
 		},
 	} {
 		made, err := start()
@@ -227,6 +228,15 @@ func (o *options) logSubjects(ctx context.Context, s *pulsar.Standalone, token, 
 		subjects = append(subjects, made)
 	}
 	return subjects, stop, nil
+}
+
+// journalProfile is where the broker on Pulsar writes its CPU profile: a file for each
+// setting of the journal that is measured.
+func (o *options) journalProfile(journalSync bool) string {
+	if o.profile == "" || len(o.journals) == 1 {
+		return o.profile
+	}
+	return o.profile + "." + strconv.FormatBool(journalSync)
 }
 
 func (o *options) broker(ctx context.Context, name string, c deedConfig) (*subject, error) {
@@ -243,9 +253,10 @@ func (o *options) broker(ctx context.Context, name string, c deedConfig) (*subje
 func writeRows(w io.Writer, rows []pulsarRow, load float64) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := &printer{w: table}
-	p.line("journal synced\tconnections\twhat\ta second\tp50 ms\tp99 ms\tcpu ms\t")
+	p.line("journal synced\tconnections\twhat\ta second\tp50 ms\tp99 ms\tcpu ms\tits tool's\tPulsar's\tthe caller's\t")
 	for _, r := range rows {
-		p.line("%t\t%d\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t", r.JournalSync, r.Connections, r.What, r.CallsPerSecond, r.P50Millis, r.P99Millis, r.CPUMillis)
+		p.line("%t\t%d\t%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t", r.JournalSync, r.Connections, r.What,
+			r.CallsPerSecond, r.P50Millis, r.P99Millis, r.CPU.Subject, r.CPU.Tool, r.CPU.Pulsar, r.CPU.Load)
 	}
 	if p.err == nil {
 		p.err = table.Flush()
@@ -278,6 +289,8 @@ func judgeRows(p *printer, rows []pulsarRow) {
 		if r.Connections == targetLog {
 			of := ratio(r.CallsPerSecond, raw.CallsPerSecond/2)
 			p.line("%-6s journal synced %t, %d: calls are %.2f of half the raw rate, target %.2f", word(of >= targetOfHalf), r.JournalSync, r.Connections, of, targetOfHalf)
+			p.line("       journal synced %t, %d: at %.2f ms CPU a call, all in all, %d CPUs allow %.0f calls a second; the target is %.0f", r.JournalSync, r.Connections,
+				r.CPU.total(), runtime.NumCPU(), 1000*float64(runtime.NumCPU())/r.CPU.total(), targetOfHalf*raw.CallsPerSecond/2)
 		}
 		own := r.P50Millis - proxy.P50Millis - 2*raw.P50Millis
 		p.line("%-6s journal synced %t, %d: own share of p50 beside the proxy's and two acknowledgements is %.2f ms, target %.2f", word(own <= targetOwnMillis), r.JournalSync, r.Connections, own, targetOwnMillis)

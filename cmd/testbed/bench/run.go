@@ -25,6 +25,7 @@ type options struct {
 	keep        bool          // Deed's data, when all is done
 	profile     string        // for Deed's CPU profile
 	pulsar      bool          // compare logs instead
+	journals    []bool        // whether Pulsar syncs its journal, each in turn
 	viewers     int           // of the stream: compare calls with and without them instead
 	rate        int           // of calls a second, beside viewers
 	json        bool
@@ -81,6 +82,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.keep, "keep", false, "leave Deed's data there, for deed verify and deed history, and say where")
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
+	journals := f.String("journal-sync", "true,false", "beside -pulsar, whether it syncs its journal")
 	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
 	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
 	f.BoolVar(&o.json, "json", false, "print JSON")
@@ -95,6 +97,13 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 		if !slices.Contains(subjectNames(), name) {
 			return nil, fmt.Errorf("unknown subject %q; known are %s", name, strings.Join(subjectNames(), ", "))
 		}
+	}
+	for text := range strings.SplitSeq(*journals, ",") {
+		journalSync, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, fmt.Errorf("%q is neither true nor false", text)
+		}
+		o.journals = append(o.journals, journalSync)
 	}
 	for text := range strings.SplitSeq(*connections, ",") {
 		n, err := strconv.Atoi(text)

@@ -39,7 +39,9 @@ type subject struct {
 	// person gives the token of somebody who may read everything; nil where nobody can.
 	person func(name string) (string, error)
 	pid    int
-	stop   func() error
+	// metrics is where a broker says what it has put off; empty for the others.
+	metrics string
+	stop    func() error
 }
 
 func (o *options) startSubject(ctx context.Context, name, dir string) (*subject, error) {
