@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/audittest"
@@ -44,6 +45,16 @@ func TestAHistoryIsSealedByTurnsAndVerifiedFromTheTopicsAlone(t *testing.T) {
 // topics hold.
 func verifyTopics(t *testing.T, tenant *pulsartest.Tenant, key *seal.Key) *verify.Report {
 	t.Helper()
+	report := reportTopics(t, tenant, key, 0)
+	for _, f := range report.Findings {
+		t.Errorf("finding: %s", f)
+	}
+	return report
+}
+
+// reportTopics is what the reviewer finds who knows how long records are kept.
+func reportTopics(t *testing.T, tenant *pulsartest.Tenant, key *seal.Key, retention time.Duration) *verify.Report {
+	t.Helper()
 	o := tenant.Options("", t.TempDir())
 	o.Domains = nil
 	r, err := pulsar.OpenReadOnly(t.Context(), o, true)
@@ -51,12 +62,11 @@ func verifyTopics(t *testing.T, tenant *pulsartest.Tenant, key *seal.Key) *verif
 		t.Fatal(err)
 	}
 	defer r.Close() //nolint:errcheck // it was only read
-	report, err := verify.Verify(t.Context(), r, verify.Options{Keys: []seal.Verifier{key.Verifier()}, Tenant: tenant.Name, Closed: true})
+	report, err := verify.Verify(t.Context(), r, verify.Options{
+		Keys: []seal.Verifier{key.Verifier()}, Tenant: tenant.Name, Closed: true, Retention: retention,
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	for _, f := range report.Findings {
-		t.Errorf("finding: %s", f)
 	}
 	return report
 }

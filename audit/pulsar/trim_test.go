@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/pulsar"
 	"github.com/deedbroker/deed/audit/pulsar/pulsartest"
 	"github.com/deedbroker/deed/audit/seal"
+	"github.com/deedbroker/deed/audit/verify"
 )
 
 // TestWhatRetentionLeavesIsProved has Pulsar remove payloads, and then calls, as retention
@@ -33,6 +36,14 @@ func TestWhatRetentionLeavesIsProved(t *testing.T) {
 	}
 
 	trim(t, tenant, audit.TopicCalls)
+	report = reportTopics(t, tenant, key, time.Nanosecond)
+	if !report.OK() || !strings.Contains(strings.Join(report.Notes, "\n"), "payments/calls: retention has removed all of its 80 records") {
+		t.Errorf("of what retention has emptied the notes are %q, the findings %v", report.Notes, report.Findings)
+	}
+	report = reportTopics(t, tenant, key, 24*time.Hour)
+	if len(report.Findings) != 1 || report.Findings[0].Rule != verify.Truncated {
+		t.Errorf("of what was emptied before its time the findings are %v", report.Findings)
+	}
 	sealCalls(t, tenant, key, "b", t.TempDir(), 20) // it has never seen what is gone
 	report = verifyTopics(t, tenant, key)
 	for _, l := range report.Logs {

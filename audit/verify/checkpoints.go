@@ -81,7 +81,7 @@ func (v *verifier) checkpoint(at audit.Position, c seal.Checkpoint, key int, whe
 			v.find(Finding{Rule: Forked, Where: at, Expected: fmt.Sprintf("root %s of %s at %d", last.root, c.Log, c.Size), Found: c.Root.String()})
 		}
 	}
-	if c.Size > l.size {
+	if c.Size > l.size && !v.mayBeEmptied(l) {
 		v.find(Finding{Rule: Truncated, Where: audit.Position{Log: c.Log, Index: l.size}, Expected: fmt.Sprintf("%d records, sealed by %s", c.Size, at), Found: fmt.Sprintf("%d records", l.size)})
 	}
 	if c.Size >= l.report.Sealed {
@@ -103,7 +103,7 @@ func (v *verifier) kept() {
 			v.note(fmt.Sprintf("a kept checkpoint of %s at %d says nothing about this source", c.Log, c.Size))
 			continue
 		}
-		if c.Size > l.size {
+		if c.Size > l.size && (!v.mayBeEmptied(l) || c.Size > l.report.Sealed) {
 			v.find(Finding{Rule: Truncated, Where: audit.Position{Log: c.Log, Index: l.size}, Expected: fmt.Sprintf("%d records, as a kept checkpoint says", c.Size), Found: fmt.Sprintf("%d records", l.size)})
 		}
 		v.cosigned(audit.Position{Log: c.Log, Index: max(0, c.Size-1)}, c, text)
@@ -255,6 +255,7 @@ func (v *verifier) finish(ctx context.Context, l *logState) {
 	v.checkSealed(l)
 	v.noteTrimmed(l)
 	v.noteRemoved(l)
+	v.checkEmptied(l)
 	if l.lost || l.waiting {
 		return
 	}

@@ -34,6 +34,10 @@ type Options struct {
 	// SkipStatements leaves the signatures alone by which each call states who makes it.
 	// They cost more than all else about a record.
 	SkipStatements bool
+	// Retention is how long records are kept before a [Trimmed] source may have lost them. A
+	// log that has none left, though some were sealed, is complete only if all of them were
+	// older than that; zero, which no record is, makes it a finding.
+	Retention time.Duration
 	// MaxFindings bounds the findings that are listed. Zero means DefaultMaxFindings.
 	MaxFindings int
 	// Progress is called now and then with the records checked and those there are.

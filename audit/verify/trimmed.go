@@ -68,6 +68,29 @@ func (v *verifier) noteTrimmed(l *logState) {
 	}
 }
 
+// mayBeEmptied reports whether retention can have removed all records of a log.
+func (v *verifier) mayBeEmptied(l *logState) bool {
+	_, ok := v.source.(Trimmed)
+	return ok && l.size == 0
+}
+
+// checkEmptied judges a log that has no record left of those that were sealed. Nothing in
+// it tells who removed them: it is retention's work only if it was due.
+func (v *verifier) checkEmptied(l *logState) {
+	if l.report.Sealed == 0 || !v.mayBeEmptied(l) {
+		return
+	}
+	sealed := fmt.Sprintf("%d records, sealed until %s", l.report.Sealed, l.report.LastCheckpoint.UTC().Format(time.RFC3339))
+	switch age := time.Since(l.report.LastCheckpoint); {
+	case v.options.Retention == 0:
+		v.find(Finding{Rule: Truncated, Where: audit.Position{Log: l.name}, Expected: sealed, Found: "none, and it was not said how long they are kept"})
+	case age <= v.options.Retention:
+		v.find(Finding{Rule: Truncated, Where: audit.Position{Log: l.name}, Expected: sealed + ", and kept for " + v.options.Retention.String(), Found: "none"})
+	default:
+		v.note(fmt.Sprintf("%s: retention has removed all of its %s: none of them is proved", l.name, sealed))
+	}
+}
+
 // beganBefore reports whether a call can have begun before the records that retention
 // has left, by the time in its id.
 func (l *logState) beganBefore(callID string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,5 +139,56 @@ func TestRetentionExcusesNoCallWithoutIntent(t *testing.T) {
 	r := check(t, trimmed{m, 9}, verify.Options{Keys: []seal.Verifier{m.key.Verifier()}})
 	if r.OK() {
 		t.Error("an outcome without an intent was not found")
+	}
+}
+
+// emptied is a history from which all records of the calls are gone.
+type emptied struct{ trimmed }
+
+func (s emptied) Sizes(ctx context.Context) (map[string]int64, error) {
+	sizes, err := s.trimmed.Sizes(ctx)
+	delete(sizes, log)
+	return sizes, err
+}
+
+// A log without a record is complete if retention was due for all of it, and not otherwise.
+func TestALogThatRetentionHasEmptied(t *testing.T) {
+	t.Parallel()
+	m := long(t)
+	age := time.Since(start.Add(time.Minute)) // since it was sealed
+	for name, c := range map[string]struct {
+		retention time.Duration
+		ok        bool
+	}{
+		"it was due":     {age - time.Minute, true},
+		"it was not due": {age + time.Hour, false},
+		"nobody knows":   {0, false},
+	} {
+		source := emptied{trimmed{m, 41}}
+		r := check(t, source, verify.Options{Keys: []seal.Verifier{m.key.Verifier()}, Retention: c.retention})
+		if r.OK() != c.ok {
+			t.Errorf("%s: the findings are %v", name, r.Findings)
+		}
+		if !c.ok && (len(r.Findings) != 1 || r.Findings[0].Rule != verify.Truncated || r.Findings[0].Where.Log != log) {
+			t.Errorf("%s: the findings are %v, want one of a truncated log", name, r.Findings)
+		}
+		if notes := strings.Join(r.Notes, "\n"); c.ok != strings.Contains(notes, "retention has removed all of its 40 records") {
+			t.Errorf("%s: the notes are %q", name, notes)
+		}
+	}
+}
+
+// A checkpoint that was kept tells of more than the log ever sealed.
+func TestRetentionExcusesNoRecordThatOnlyAKeptCheckpointTellsOf(t *testing.T) {
+	t.Parallel()
+	m := long(t)
+	kept, err := m.key.Sign(m.now(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.records = slices.DeleteFunc(m.records, func(r audit.Record) bool { return r.Position.Log == seal.CheckpointsLog })
+	r := check(t, emptied{trimmed{m, 41}}, verify.Options{Keys: []seal.Verifier{m.key.Verifier()}, Kept: []string{kept}, Retention: time.Nanosecond})
+	if len(r.Findings) != 1 || r.Findings[0].Rule != verify.Truncated {
+		t.Errorf("the findings are %v, want a truncated log", r.Findings)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/deedbroker/deed/audit/pack"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/verify"
+	"github.com/deedbroker/deed/broker/config"
 )
 
 func newVerifyCommand(env *environment) *cobra.Command {
@@ -26,6 +27,7 @@ func newVerifyCommand(env *environment) *cobra.Command {
 	var options verify.Options
 	var topics topicsSource
 	var archives archivesSource
+	var retention config.Duration
 	c := &cobra.Command{
 		Use:   "verify [DIR|FILE]",
 		Short: "Prove that a history is complete and untouched",
@@ -66,9 +68,11 @@ to check.`,
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
 	topics.flags(c)
 	archives.flags(c)
+	flags.TextVar(&retention, "retention", config.Duration{}, "for how `long` records are kept, as \"7y\": a log of --pulsar may have none left that are older")
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
+		options.Retention = retention.Duration
 		if options.Keys, err = parseKeys(keys); err != nil {
 			return err
 		}
