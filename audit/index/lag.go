@@ -109,6 +109,18 @@ func (l *lag) end(ctx context.Context, unknown int64) int64 {
 	return l.at.records + n
 }
 
+// losesSight reports whether soon records will be missing that the log has not at hand.
+func (l *lag) losesSight(ctx context.Context) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	recent, ok := l.log.(Recent)
+	if !ok {
+		return false
+	}
+	n, ok, err := l.missing(ctx)
+	return err == nil && ok && n > recent.AtHand()/2
+}
+
 // freshWait is how long a search waits for the index to have what the log had when
 // it was asked.
 const freshWait = 2 * time.Second

@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/audittest"
+	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/audit/index"
 )
 
@@ -22,7 +24,10 @@ func call(n int) wanted {
 }
 
 // following runs the index until the test ends.
-func (h *history) following() *index.Index {
+func (h *history) following() *index.Index { return h.followingAs(h.log) }
+
+// followingAs does it with a log that h.log is a part of.
+func (h *history) followingAs(log audit.Log) *index.Index {
 	h.t.Helper()
 	i, err := index.Open(h.t.Context(), filepath.Join(h.t.TempDir(), index.FileName), slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -30,7 +35,7 @@ func (h *history) following() *index.Index {
 	}
 	ctx, stop := context.WithCancel(h.t.Context())
 	done := make(chan error, 1)
-	go func() { done <- i.Run(ctx, h.log, h.log) }()
+	go func() { done <- i.Run(ctx, log, h.log) }()
 	h.t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -102,6 +107,39 @@ func TestBusyCallsPutTheHistoryOffForSecondsAtMost(t *testing.T) {
 		}
 		if folded < 4*time.Second || folded > 6*time.Second {
 			t.Errorf("the history of busy calls was first folded after %s, want about 5s", folded)
+		}
+	})
+}
+
+// shortLog has only so many records at hand.
+type shortLog struct {
+	*embedded.Log
+
+	atHand int64
+}
+
+func (l shortLog) AtHand() int64 { return l.atHand }
+
+func TestBusyCallsPutTheHistoryOffWhileTheyAreAtHand(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHistory(t)
+		const atHand = 1000
+		i := h.followingAs(shortLog{h.log, atHand})
+		for n := 1; ; n++ {
+			h.openAtOnce(40)
+			time.Sleep(40 * time.Millisecond)
+			synctest.Wait()
+			lag, err := i.Behind(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lag.Indexed > 0 {
+				break
+			}
+			if lag.Records > atHand {
+				t.Fatalf("%d records are missing, of which the log has only %d at hand", lag.Records, atHand)
+			}
 		}
 	})
 }

@@ -147,8 +147,15 @@ func (i *Index) next(ctx context.Context, items <-chan item) (item, error) {
 	}
 }
 
+// Recent is a log that has its newest records at hand, and must fetch those that are older.
+type Recent interface {
+	// AtHand is how many of the newest records there are of the log that has the fewest.
+	AtHand() int64
+}
+
 // giveWay waits while calls come thick and fast, within bounds. It does not wait at
-// all when somebody does who has asked for the history.
+// all when somebody does who has asked for the history, nor where it would lose sight of
+// the log: to fetch records that were at hand costs more than to fold them.
 func (i *Index) giveWay(ctx context.Context) error {
 	tick := time.NewTicker(quietTime)
 	defer tick.Stop()
@@ -162,7 +169,7 @@ func (i *Index) giveWay(ctx context.Context) error {
 			return ctx.Err()
 		}
 		now := i.lag.end(ctx, 0)
-		if now-before < quietRecords {
+		if now-before < quietRecords || i.lag.losesSight(ctx) {
 			return nil
 		}
 		before = now

@@ -20,7 +20,7 @@ import (
 const onTheirWay = 15 * time.Second
 
 // absent says why the topic does not have the payloads of a record of the partition.
-func (f *finder) absent(ctx context.Context, p *partition, of *entry) error {
+func (f *finder) absent(ctx context.Context, p *partition, of note) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	first, err := f.log.readAt(ctx, f.place, messageID{})
@@ -38,9 +38,9 @@ func (f *finder) absent(ctx context.Context, p *partition, of *entry) error {
 }
 
 // diedAfter reports whether a run ended soon after one of its messages, some time ago.
-func (p *partition) diedAfter(e *entry) bool {
-	end, known := p.endOf(e.run)
-	return known && end.Sub(e.at) < onTheirWay && time.Since(end) > onTheirWay
+func (p *partition) diedAfter(of note) bool {
+	end, known := p.endOf(of.run)
+	return known && end.Sub(of.at) < onTheirWay && time.Since(end) > onTheirWay
 }
 
 // maxEnds bounds the runs of one partition whose ends are remembered.

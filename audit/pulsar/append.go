@@ -42,7 +42,13 @@ func (l *Log) append(ctx context.Context, e audit.Event) (audit.Position, error)
 	if err != nil {
 		return audit.Position{}, err
 	}
-	index, err := p.writer.await(ctx, s)
+	waiting := ctx
+	if p.writer.takesTurns { // what is not acknowledged may never be: its turn can be over
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithTimeout(ctx, l.options.Patience)
+		defer cancel()
+	}
+	index, err := p.writer.await(waiting, s)
 	if err != nil {
 		return audit.Position{}, err
 	}

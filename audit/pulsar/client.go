@@ -176,7 +176,9 @@ func (l *Log) lastMessage(ctx context.Context, r pulsar.Reader) (id messageID, s
 
 // readAt reads the message at id, or the first one after it that is still there.
 func (l *Log) readAt(ctx context.Context, p place, id messageID) (_ received, err error) {
-	r, err := l.newReader(ctx, readerOptions(p, mark{id: id}, true))
+	o := readerOptions(p, mark{id: id}, true)
+	o.ReceiverQueueSize = 1 // Pulsar would send a thousand more
+	r, err := l.newReader(ctx, o)
 	if err != nil {
 		return received{}, err
 	}

@@ -25,11 +25,11 @@ func (l *Log) Erase(ctx context.Context, p audit.Position, name string) error {
 }
 
 func (l *Log) erase(ctx context.Context, at audit.Position, name string) error {
-	s, event, err := l.sealed(ctx, at, name)
+	s, of, err := l.sealed(ctx, at, name)
 	if err != nil {
 		return err
 	}
-	return l.vaults[event.Domain].keys.erase(ctx, s.head)
+	return l.vaults[of.domain].keys.erase(ctx, s.head)
 }
 
 // EraseRecords is [audit.Eraser.EraseRecords], as [Log.Erase] does it: the keys of each
@@ -39,14 +39,14 @@ func (l *Log) EraseRecords(ctx context.Context, records ...audit.Places) error {
 	for _, places := range records {
 		log := places.Log
 		for _, i := range places.Indexes {
-			all, event, err := l.sealedOf(ctx, audit.Position{Log: log, Index: i})
+			all, of, err := l.sealedOf(ctx, audit.Position{Log: log, Index: i})
 			if errors.Is(err, audit.ErrNotFound) || errors.Is(err, audit.ErrErased) || errors.Is(err, audit.ErrLost) {
 				continue // it has none, or retention was there before
 			}
 			if err != nil {
 				return fmt.Errorf("erase payloads of %s@%d: %w", log, i, err)
 			}
-			keys := l.vaults[event.Domain].keys
+			keys := l.vaults[of.domain].keys
 			for _, s := range all {
 				heads[keys] = append(heads[keys], s.head)
 			}

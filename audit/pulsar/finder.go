@@ -20,37 +20,36 @@ type finder struct {
 	log   *Log
 	place place
 
-	mu     sync.Mutex // one search at a time; guards what follows
+	mu     sync.Mutex // one search at a time; guards what follows, but found
 	reader pulsar.Reader
-	last   messageID         // what it read last
-	from   time.Time         // when the reader was set back to
-	upTo   time.Time         // when it had read all that there was
-	whole  bool              // all that it has read since from is remembered
-	at     time.Time         // of the last message read
-	found  map[string][]byte // by event
-	order  []string          // of found, the oldest first
-	bytes  int
+	last   messageID // what it read last
+	from   time.Time // when the reader was set back to
+	upTo   time.Time // when it had read all that there was
+	at     time.Time // of the last message read
+	found  shelf
 }
 
 const (
-	finderBytes = 16 << 20 // of messages that are remembered
-	maxAhead    = 10 * time.Second
-	justNow     = 15 * time.Second // a payload may be later than its event by as much
-	nextIdle    = 500 * time.Millisecond
+	maxAhead = 10 * time.Second
+	justNow  = 15 * time.Second // a payload may be later than its event by as much
+	nextIdle = 500 * time.Millisecond
 )
 
 // windows are how long before and after its event a payload is looked for: nearly
 // always they come together; after a trouble, perhaps not.
 func windows() []time.Duration { return []time.Duration{2 * time.Second, time.Minute, time.Hour} }
 
-func newFinder(l *Log, p place) *finder { return &finder{log: l, place: p, found: map[string][]byte{}} }
+func newFinder(l *Log, p place) *finder { return &finder{log: l, place: p} }
 
 // find returns the payloads of an event that Pulsar took at a time. Those of a writer who
 // died soon after it are not looked for far away.
 func (f *finder) find(ctx context.Context, event string, at time.Time, died func() bool) ([]sealedPayload, error) {
+	if body, known := f.found.get(event); known {
+		return decodePayloads(body)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	body, known := f.found[event]
+	body, known := f.found.get(event)
 	for i, window := range windows() {
 		if known || i == 2 && died() {
 			break
@@ -75,7 +74,7 @@ func (f *finder) find(ctx context.Context, event string, at time.Time, died func
 // hasRead reports whether all that may be the payloads of an event of a time was read, and
 // is remembered.
 func (f *finder) hasRead(at time.Time, window time.Duration) bool {
-	return f.reader != nil && f.whole && !f.from.IsZero() && !f.from.After(at.Add(-window)) &&
+	return f.reader != nil && f.found.isWhole() && !f.from.IsZero() && !f.from.After(at.Add(-window)) &&
 		(f.at.After(at.Add(window)) || f.upTo.Sub(at) > justNow)
 }
 
@@ -102,7 +101,8 @@ func (f *finder) approach(ctx context.Context, to time.Time, again bool) error {
 	if err != nil {
 		return fmt.Errorf("search %s: %w", f.place.name, err)
 	}
-	f.from, f.at, f.last, f.upTo, f.whole = to, to, messageID{-1, -1}, time.Time{}, true
+	f.from, f.at, f.last, f.upTo = to, to, messageID{-1, -1}, time.Time{}
+	f.found.begin()
 	return nil
 }
 
@@ -140,11 +140,13 @@ func (f *finder) scan(ctx context.Context, event string, at time.Time, window ti
 			f.log.strange(f.place, m, err)
 		}
 		for _, p := range packs {
-			f.remember(p.event, p.body)
-			known = known || p.event == event
+			f.found.add(p.event, p.body)
+			if p.event == event {
+				body, known = p.body, true
+			}
 		}
 		if known {
-			return f.found[event], true, nil
+			return body, true, nil
 		}
 	}
 	return nil, false, nil
@@ -165,20 +167,6 @@ func (f *finder) drop() {
 	if f.reader != nil {
 		f.reader.Close()
 		f.reader = nil
-	}
-}
-
-// remember keeps a message, and forgets the oldest ones.
-func (f *finder) remember(event string, body []byte) {
-	if _, known := f.found[event]; known {
-		return
-	}
-	f.found[event], f.order, f.bytes = body, append(f.order, event), f.bytes+len(body)
-	for f.bytes > finderBytes && len(f.order) > 1 {
-		f.whole = false
-		f.bytes -= len(f.found[f.order[0]])
-		delete(f.found, f.order[0])
-		f.order = f.order[1:]
 	}
 }
 

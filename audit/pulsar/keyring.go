@@ -20,12 +20,12 @@ type keyring struct {
 	place place
 
 	mu      sync.RWMutex
-	feed    *feed              // guarded by mu
-	trees   map[string]keyTree // guarded by mu: by id
-	own     string             // guarded by mu: the tree that this process takes keys from
-	used    int64              // guarded by mu: how many
-	read    messageID          // guarded by mu: the last message that was read
-	broken  error              // guarded by mu: why it reads no more
+	feed    *feed             // guarded by mu
+	trees   map[string]*grown // guarded by mu: by id
+	own     string            // guarded by mu: the tree that this process takes keys from
+	used    int64             // guarded by mu: how many
+	read    messageID         // guarded by mu: the last message that was read
+	broken  error             // guarded by mu: why it reads no more
 	changed bell
 
 	following sync.WaitGroup
@@ -40,7 +40,7 @@ func (k *keyring) open(ctx context.Context) error {
 
 // listen reads what keys there are, and follows them.
 func (k *keyring) listen(ctx context.Context) error {
-	k.trees, k.read = map[string]keyTree{}, messageID{-1, -1}
+	k.trees, k.read = map[string]*grown{}, messageID{-1, -1}
 	f, err := k.log.newFeed(ctx, pulsar.ReaderOptions{
 		Topic: k.place.name, StartMessageID: pulsar.EarliestMessageID(), ReadCompacted: true, SubscriptionRolePrefix: "deed",
 	})
@@ -119,7 +119,7 @@ func (k *keyring) follow(f *feed) {
 			if known {
 				t = before.common(t)
 			}
-			k.trees[t.ID] = t
+			k.trees[t.ID] = grow(t)
 		} else {
 			k.log.strange(k.place, m, err)
 		}
@@ -132,9 +132,7 @@ func (k *keyring) follow(f *feed) {
 // publish stores a tree that is made while nobody else can publish in this domain and
 // everything published before is known. It returns when the tree is known.
 func (k *keyring) publish(ctx context.Context, tree func() (keyTree, error)) error {
-	producer, err := k.log.newProducer(ctx, pulsar.ProducerOptions{
-		Topic: k.place.name, DisableBatching: true, SendTimeout: -1, ProducerAccessMode: pulsar.ProducerAccessModeWaitForExclusive,
-	})
+	producer, err := k.log.newProducer(ctx, inTurn(k.place.name))
 	if err != nil {
 		return err
 	}
@@ -150,7 +148,9 @@ func (k *keyring) publish(ctx context.Context, tree func() (keyTree, error)) err
 	if err != nil {
 		return err
 	}
-	if _, err := producer.Send(ctx, &pulsar.ProducerMessage{Key: t.ID, Payload: text}); err != nil {
+	sending, cancel := context.WithTimeout(ctx, operationTimeout) // its turn may be over
+	defer cancel()
+	if _, err := producer.Send(sending, &pulsar.ProducerMessage{Key: t.ID, Payload: text}); err != nil {
 		return fmt.Errorf("write to %s: %w", k.place.name, uncertain(err))
 	}
 	return k.catchUp(ctx)
@@ -193,7 +193,7 @@ func (k *keyring) erase(ctx context.Context, heads ...payloadHead) error {
 		err := k.publish(ctx, func() (keyTree, error) {
 			k.mu.RLock()
 			defer k.mu.RUnlock()
-			t := k.trees[id]
+			t := k.trees[id].keyTree
 			for _, leaf := range gone {
 				t = t.without(leaf)
 			}

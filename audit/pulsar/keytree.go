@@ -61,16 +61,25 @@ func leafPath(n int64) string { return fmt.Sprintf("%0*b", keyDepth, n) }
 
 // key returns the key of the payload at a leaf, or [audit.ErrErased].
 func (t keyTree) key(path string) ([]byte, error) {
+	n, some := t.above(path)
+	if !some {
+		return nil, audit.ErrErased
+	}
+	secret := n.Secret
+	for i := len(n.Path); i < len(path); i++ {
+		secret = child(secret, path[i])
+	}
+	return secret, nil
+}
+
+// above is the node from which a key can be made.
+func (t keyTree) above(path string) (keyNode, bool) {
 	for _, n := range t.Nodes {
-		if rest, below := strings.CutPrefix(path, n.Path); below {
-			secret := n.Secret
-			for i := range len(rest) {
-				secret = child(secret, rest[i])
-			}
-			return secret, nil
+		if strings.HasPrefix(path, n.Path) {
+			return n, true
 		}
 	}
-	return nil, audit.ErrErased
+	return keyNode{}, false
 }
 
 func child(secret []byte, bit byte) []byte {

@@ -50,8 +50,19 @@ var errNotLeading = fmt.Errorf("%w: another replica seals", audit.ErrFenced)
 // newLeader is the writer of checkpoints, which Lead opens.
 func newLeader(p *partition, name string, l *lease) *writer {
 	w := newWriter(p, name, l)
-	w.access, w.cause = pulsar.ProducerAccessModeWaitForExclusive, errNotLeading
+	w.takesTurns, w.cause = true, errNotLeading
 	return w
+}
+
+// inTurn are the options of a producer beside which nobody else writes. Once its connection
+// is lost it is another's turn. Pulsar would let it wait for the next one of its own, and
+// the client then send again, after what others have written since, what was under way
+// when its turn ended. So it does not come back: what is under way is given up with it.
+func inTurn(topic string) pulsar.ProducerOptions {
+	return pulsar.ProducerOptions{
+		Topic: topic, DisableBatching: true, SendTimeout: -1,
+		ProducerAccessMode: pulsar.ProducerAccessModeWaitForExclusive, MaxReconnectToBroker: new(uint),
+	}
 }
 
 // Seed implements [seal.Seeded].

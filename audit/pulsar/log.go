@@ -281,7 +281,7 @@ func (l *Log) Health() error {
 			continue // only the replica that seals writes there
 		}
 		since, cause := p.writer.trouble()
-		if cause != nil && p.writer.access != pulsar.ProducerAccessModeWaitForExclusive { // that is another's turn
+		if cause != nil && !p.writer.takesTurns { // that is another's turn
 
 			return fmt.Errorf("write to %s: %w", p.place.name, cause)
 		}
@@ -302,6 +302,15 @@ func (l *Log) Sizes(context.Context) (map[string]int64, error) {
 		}
 	}
 	return sizes, nil
+}
+
+// AtHand is how many of the newest records of each log are in memory at least.
+func (l *Log) AtHand() int64 {
+	least := int64(ringRecords)
+	for _, p := range l.logs {
+		least = min(least, p.ring.room())
+	}
+	return least
 }
 
 // Hashes reads the hashes of a log's tree. Those of records that retention had removed

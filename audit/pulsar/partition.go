@@ -21,6 +21,8 @@ type partition struct {
 	log        *Log
 	tree       *tree
 	ring       ring
+	noted      notes // of what the tail read last
+	again      notes // of what others read last, who are further behind
 	writer     *writer
 
 	mu     sync.Mutex
@@ -162,6 +164,9 @@ func (p *partition) take(check *checker, batch []received) error {
 			w.met(m.Properties()[propertyRun], event.ID, e.id, e.index)
 		}
 		p.heard(e)
+		if e.payloads && err == nil {
+			p.noted.add(e.index, p.noteOf(e, event))
+		}
 		entries = append(entries, e)
 	}
 	p.ring.add(entries)

@@ -169,4 +169,7 @@ func (s *stream) take(m received) {
 	}
 	e, err := audit.PeekEvent(m.Payload())
 	s.head = m.entry(s.check.check(m, e, err))
+	if s.head.payloads && err == nil {
+		s.partition.again.add(m.index, s.partition.noteOf(s.head, e))
+	}
 }

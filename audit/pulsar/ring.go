@@ -1,6 +1,7 @@
 package pulsar
 
 import (
+	"math"
 	"sort"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type ring struct {
 	mu      sync.RWMutex
 	entries []*entry // guarded by mu
 	bytes   int      // guarded by mu: of their bodies
+	full    bool     // guarded by mu: it has dropped some
 }
 
 func (r *ring) add(batch []*entry) {
@@ -49,6 +51,7 @@ func (r *ring) add(batch []*entry) {
 		r.bytes -= len(r.entries[drop].body)
 		drop++
 	}
+	r.full = true
 	r.entries = append(make([]*entry, 0, 2*ringRecords), r.entries[drop:]...)
 }
 
@@ -62,6 +65,16 @@ func (r *ring) after(index int64, n int, reuse []*entry) (found []*entry, covere
 	}
 	from := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].index > index })
 	return append(reuse, r.entries[from:min(len(r.entries), from+n)]...), true
+}
+
+// room is how many records stay in the ring: unlimited as long as it has dropped none.
+func (r *ring) room() int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.full {
+		return math.MaxInt64
+	}
+	return min(ringRecords, int64(len(r.entries)))
 }
 
 // get is the record with an index, if it is there.

@@ -68,9 +68,17 @@ func TestSharedSuite(t *testing.T) {
 	for _, g := range all {
 		g.Serve(strings.TrimPrefix(own.URL(), "pulsar://"))
 	}
-	audittest.RunShared(t, func(t *testing.T) audittest.Sharing {
+	open := func(t *testing.T) *table {
 		t.Helper()
 		tenant := pulsartest.In(t, own.URL(), own.Admin(), own.Keys, pulsartest.Layout{Domains: []string{"payments"}, Partitions: 2})
 		return &table{tenant: tenant, dir: t.TempDir(), free: free, gates: all, way: map[audittest.Member]*pulsartest.Gate{}}
+	}
+	audittest.RunShared(t, func(t *testing.T) audittest.Sharing {
+		t.Helper()
+		return open(t)
+	})
+	t.Run("a turn that is over", func(t *testing.T) {
+		t.Parallel()
+		open(t).aTurnIsOver(t)
 	})
 }

@@ -112,6 +112,8 @@ func (v *vault) keep(ctx context.Context, e audit.Event, done func()) (*keeping,
 	settle := func(err error) {
 		if k.err = err; err != nil {
 			v.drop(i, p)
+		} else {
+			v.finder[i].found.add(e.ID, body)
 		}
 		close(k.acked)
 		done()
@@ -180,54 +182,50 @@ func (l *Log) Payload(ctx context.Context, at audit.Position, name string) (audi
 }
 
 func (l *Log) payload(ctx context.Context, at audit.Position, name string) (audit.Payload, error) {
-	s, event, err := l.sealed(ctx, at, name)
+	s, of, err := l.sealed(ctx, at, name)
 	if err != nil {
 		return audit.Payload{}, err
 	}
-	key, err := l.vaults[event.Domain].keys.key(s.head)
+	key, err := l.vaults[of.domain].keys.key(s.head)
 	if err != nil {
 		return audit.Payload{}, err
 	}
-	return s.open(event.ID, key)
+	return s.open(of.event, key)
 }
 
-// sealed finds an encrypted payload and its event.
-func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (sealedPayload, audit.Event, error) {
-	all, event, err := l.sealedOf(ctx, at)
+// sealed finds an encrypted payload and the note of its record.
+func (l *Log) sealed(ctx context.Context, at audit.Position, name string) (sealedPayload, note, error) {
+	all, of, err := l.sealedOf(ctx, at)
 	if err != nil {
-		return sealedPayload{}, audit.Event{}, err
+		return sealedPayload{}, note{}, err
 	}
 	for _, s := range all {
 		if s.head.Name == name {
-			return s, event, nil
+			return s, of, nil
 		}
 	}
-	return sealedPayload{}, audit.Event{}, audit.ErrNotFound
+	return sealedPayload{}, note{}, audit.ErrNotFound
 }
 
-// sealedOf finds the encrypted payloads of a record, and its event.
-func (l *Log) sealedOf(ctx context.Context, at audit.Position) ([]sealedPayload, audit.Event, error) {
-	record, p, err := l.entryAt(ctx, at)
+// sealedOf finds the encrypted payloads of a record, and its note.
+func (l *Log) sealedOf(ctx context.Context, at audit.Position) ([]sealedPayload, note, error) {
+	of, p, err := l.noteAt(ctx, at)
 	if err != nil {
-		return nil, audit.Event{}, err
+		return nil, note{}, err
 	}
-	if !record.payloads {
-		return nil, audit.Event{}, audit.ErrNotFound
+	if !of.payloads {
+		return nil, note{}, audit.ErrNotFound
 	}
-	event, err := audit.PeekEvent(record.body)
-	if err != nil {
-		return nil, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, err)
-	}
-	v := l.vaults[event.Domain]
+	v := l.vaults[of.domain]
 	if v == nil {
-		return nil, audit.Event{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
+		return nil, note{}, fmt.Errorf("%w: %w", audit.ErrNotFound, errNotServed)
 	}
-	finder := v.finder[route(keyOf(event), len(v.places))]
-	all, err := finder.find(ctx, event.ID, record.at, func() bool { return p.diedAfter(record) })
+	finder := v.finder[route(of.key, len(v.places))]
+	all, err := finder.find(ctx, of.event, of.at, func() bool { return p.diedAfter(of) })
 	if errors.Is(err, audit.ErrNotFound) {
-		err = finder.absent(ctx, p, record)
+		err = finder.absent(ctx, p, of)
 	}
-	return all, event, err
+	return all, of, err
 }
 
 // strange notes a message that no honest broker has written.

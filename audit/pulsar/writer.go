@@ -20,7 +20,9 @@ type writer struct {
 	partition *partition
 	name      string // of its producers: the source of the replica in whose name it writes
 	lease     *lease // lost when another process has taken that name
-	access    pulsar.ProducerAccessMode
+	// takesTurns says that others write the partition before and after it, and it alone
+	// meanwhile: see inTurn.
+	takesTurns bool
 
 	mu      sync.Mutex
 	runs    map[string]bool     // guarded by mu: its lives, by their runs
@@ -48,6 +50,7 @@ type life struct {
 // sending is an event on its way.
 type sending struct {
 	event string
+	by    *life
 	since time.Time
 	acked chan struct{} // closed when Pulsar has answered
 	id    messageID     // where it stands; set before acked is closed, as is err
@@ -71,11 +74,14 @@ func newWriter(p *partition, name string, l *lease) *writer {
 // open makes a producer. Its name is free once Pulsar has noticed that whoever had it
 // before is gone.
 func (w *writer) open(ctx context.Context) error {
-	producer, err := w.partition.log.newProducer(ctx, pulsar.ProducerOptions{
-		Topic: w.partition.place.name, Name: w.name, ProducerAccessMode: w.access,
-		DisableBatching: true, SendTimeout: -1, MaxPendingMessages: maxPending, DisableMultiSchema: true,
-		BackOffPolicyFunc: soon,
-	})
+	o := pulsar.ProducerOptions{
+		Topic: w.partition.place.name, DisableBatching: true, SendTimeout: -1, BackOffPolicyFunc: soon,
+	}
+	if w.takesTurns {
+		o = inTurn(w.partition.place.name)
+	}
+	o.Name, o.MaxPendingMessages, o.DisableMultiSchema = w.name, maxPending, true
+	producer, err := w.partition.log.newProducer(ctx, o)
 	var since *messageID
 	if err == nil {
 		if since, err = w.look(ctx); err != nil {
@@ -115,7 +121,7 @@ func (w *writer) send(ctx context.Context, e audit.Event, body []byte, done func
 		return nil, err
 	}
 	l := w.life
-	s.first = l.number == 0
+	s.by, s.first = l, l.number == 0
 	numbered(m.Properties, l.run, l.number)
 	m.SequenceID = new(l.base + l.number)
 	l.number++
@@ -175,9 +181,13 @@ func (w *writer) usable() error {
 		return err
 	}
 	w.settleQueue()
-	if len(w.queue) > 0 {
-		if waits := time.Since(w.queue[0].since); waits > w.partition.log.options.Patience {
-			return fmt.Errorf("%w: Pulsar has not acknowledged for %v", audit.ErrUnavailable, waits.Round(time.Second))
+	if s := w.oldest(); s != nil {
+		if waits := time.Since(s.since); waits > w.partition.log.options.Patience {
+			err := fmt.Errorf("%w: Pulsar has not acknowledged for %v", audit.ErrUnavailable, waits.Round(time.Second))
+			if !w.takesTurns || w.life == nil {
+				return err
+			}
+			w.retire(err)
 		}
 	}
 	if w.life != nil {
@@ -187,7 +197,7 @@ func (w *writer) usable() error {
 		}
 		w.retire(*failed)
 	}
-	if w.access == pulsar.ProducerAccessModeWaitForExclusive { // its turn is over
+	if w.takesTurns { // its turn is over
 		return fmt.Errorf("%w: %w", audit.ErrFenced, w.cause)
 	}
 	w.reopen()
@@ -195,6 +205,17 @@ func (w *writer) usable() error {
 		return w.cause
 	}
 	return errReopening
+}
+
+// oldest is what Pulsar has not answered for the longest. What was sent in a turn that is
+// over does not count. Call it with mu held.
+func (w *writer) oldest() *sending {
+	for _, s := range w.queue {
+		if !w.takesTurns || s.by == w.life {
+			return s
+		}
+	}
+	return nil
 }
 
 // errReopening passes soon.
