@@ -17,7 +17,7 @@ const buryWait = 2 * time.Minute
 
 // mourn looks for replicas that died with calls running, and closes these.
 func (b *Broker) mourn(ctx context.Context) error {
-	if b.cfg.Fencer == nil {
+	if !b.shared() {
 		return nil // nobody else writes this log
 	}
 	tick := time.NewTicker(b.cfg.Silence / 3)

@@ -29,7 +29,7 @@ func (b *Broker) follow(ctx context.Context) error {
 		case domain == audit.OwnDomain && topic == audit.TopicControl:
 			b.observeControl(ctx, rec)
 		}
-		if b.cfg.Fencer != nil {
+		if b.shared() {
 			b.others.passed(rec)
 		}
 	}
@@ -47,7 +47,7 @@ func (b *Broker) observe(ctx context.Context, rec audit.Record) {
 		b.strange(ctx, rec, err)
 		return
 	}
-	if b.cfg.Fencer != nil && head.Source != b.source {
+	if b.another(head.Source) {
 		b.others.hear(head.Source)
 	}
 	b.count(ctx, rec, head)
@@ -92,7 +92,7 @@ func (b *Broker) strange(ctx context.Context, rec audit.Record, err error) {
 func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.Head) {
 	if head.Source != b.source {
 		held := bytes.Contains(rec.Stored, holdMark) && b.keep(ctx, rec, nil, callKey{}, false)
-		if !held && b.cfg.Fencer != nil {
+		if !held && b.shared() {
 			b.others.begin(&opened{intent: rec, head: head, plain: true})
 		}
 		return
@@ -116,7 +116,7 @@ func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.He
 // meetEnd notes that a call which was not held is over. One of this replica's that
 // another closes was closed in its place.
 func (b *Broker) meetEnd(head audit.Head) {
-	if b.cfg.Fencer == nil {
+	if !b.shared() {
 		return
 	}
 	if head.Source != b.source && head.Type == audit.CallUnknown && b.flights.flying(head.Subject) {
@@ -151,14 +151,14 @@ func (b *Broker) react(ctx context.Context, h *hold, e audit.Event) {
 		b.countReleased(ctx, h, e)
 	}
 	switch {
-	case (e.Type == audit.CallApproval || e.Type == audit.CallEdited) && b.cfg.Fencer != nil && e.Source != b.source:
+	case (e.Type == audit.CallApproval || e.Type == audit.CallEdited) && b.another(e.Source):
 		b.holds.lookAgain(h, time.Now().Add(courtesy)) // the replica that took the vote acts on it
 	case e.Type == audit.CallApproval, e.Type == audit.CallEdited:
 		b.consider(h)
 	case e.Type == audit.CallReleased && e.Source == b.source:
 		b.work.Go(func() { b.runReleased(b.live, h) })
 	case e.Type.Closes():
-		if c, _ := h.snapshot(); b.cfg.Fencer != nil && e.Type == audit.CallUnknown && e.Source != b.source && c.Releasing.Source == b.source {
+		if c, _ := h.snapshot(); e.Type == audit.CallUnknown && b.another(e.Source) && c.Releasing.Source == b.source {
 			b.halt() // it was closed in the place of this replica
 		}
 		b.ended(ctx, h)

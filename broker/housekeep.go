@@ -56,7 +56,7 @@ func (b *Broker) expireDue(ctx context.Context, now time.Time) {
 		if c.State != calls.Held {
 			continue
 		}
-		if late := c.Deadline().Add(courtesy); b.cfg.Fencer != nil && c.Opening.Source != b.source && now.Before(late) {
+		if late := c.Deadline().Add(courtesy); b.another(c.Opening.Source) && now.Before(late) {
 			b.holds.postpone(h, late)
 			continue
 		}

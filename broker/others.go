@@ -22,6 +22,13 @@ type others struct {
 	moved  chan struct{}        // guarded by mu: closed when another record was followed; nil if nobody waits
 }
 
+// shared reports whether other replicas write the log too.
+func (b *Broker) shared() bool { return b.cfg.Fencer != nil }
+
+// another reports whether a source is another replica of those that share the log. Of a log
+// that one replica writes there is none, under whichever names it did so before.
+func (b *Broker) another(source string) bool { return b.shared() && source != b.source }
+
 func newOthers() *others {
 	return &others{open: map[string]*opened{}, heard: map[string]time.Time{}, places: map[string]int64{}}
 }

@@ -11,7 +11,7 @@ import (
 // and to which c gives way: c is closed then, and has not run. Of a log that one replica
 // writes there is none. See the package's comment for why at most one of them runs.
 func (b *Broker) givesWay(ctx context.Context, c *call, f *flight) (*hold, error) {
-	if b.cfg.Fencer == nil || f.held || c.intent.IdempotencyKey == "" {
+	if !b.shared() || f.held || c.intent.IdempotencyKey == "" {
 		return nil, nil
 	}
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)

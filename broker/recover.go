@@ -35,7 +35,7 @@ func (b *Broker) recover(ctx context.Context) error {
 		return fmt.Errorf("%w: its last event says that it goes on in %s; start the broker there", ErrMoved, h.movedTo)
 	}
 	b.unfinished = b.keeping.left()
-	if b.cfg.Fencer != nil && h.key != "" && h.key != b.cfg.Key {
+	if b.shared() && h.key != "" && h.key != b.cfg.Key {
 		return &KeyError{InForce: h.key, Own: b.cfg.Key}
 	}
 	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
@@ -74,7 +74,7 @@ func (b *Broker) recover(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.cfg.Fencer != nil {
+	if b.shared() {
 		b.others.start(b.cursor, h.running(b.source))
 	}
 	return nil
@@ -93,7 +93,7 @@ func (b *Broker) resume(ctx context.Context, c *calls.Call) error {
 	if kept := c.Intent.IdempotencyKey != "" || !c.Intent.TaskUntil.IsZero() || b.within(c.Intent.Tool) > 0; kept {
 		b.restoreRepeat(c)
 	}
-	if c.State == calls.Held || b.cfg.Fencer != nil && runner(c) != b.source {
+	if c.State == calls.Held || b.another(runner(c)) {
 		return nil
 	}
 	if err := b.write(ctx, audit.CallUnknown, b.aboutCall(*c), outcomeCrash()); err != nil {
