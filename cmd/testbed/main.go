@@ -3,6 +3,7 @@
 //	go run ./cmd/testbed test [-- go test arguments]   install what is missing, then go test -race ./...
 //	go run ./cmd/testbed env                           install what is missing, print the environment for eval
 //	go run ./cmd/testbed up                            the same; servers that tests start then stay up
+//	go run ./cmd/testbed up -cluster                   a Pulsar of six nodes, for work by hand
 //	go run ./cmd/testbed down                          stop them
 //	go run ./cmd/testbed bench [flags]                 compare Deed with mcp-go alone and with a bare proxy
 //	go run ./cmd/testbed clean                         remove everything that was installed
@@ -29,7 +30,7 @@ import (
 	"github.com/deedbroker/deed/cmd/testbed/provision"
 )
 
-const usage = "usage: testbed test [-- go test arguments] | up | env | down | bench [flags] | clean"
+const usage = "usage: testbed test [-- go test arguments] | up [-cluster] | env | down | bench [flags] | clean"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,6 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return bench.Run(ctx, args, stdout, stderr)
 	case (verb == "up" || verb == "env") && len(args) == 0:
 		return printEnv(ctx, stdout, stderr)
+	case verb == "up" && len(args) == 1 && args[0] == "-cluster":
+		return cluster(ctx, stdout, stderr)
 	case verb == "down" && len(args) == 0:
 		return down(ctx)
 	case verb == "clean" && len(args) == 0:
