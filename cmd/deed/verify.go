@@ -68,7 +68,7 @@ to check.`,
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
 	topics.flags(c)
 	archives.flags(c)
-	flags.TextVar(&retention, "retention", config.Duration{}, "for how `long` records are kept, as \"7y\": a log of --pulsar may have none left that are older")
+	flags.TextVar(&retention, "retention", config.Duration{}, "the `duration` for which records are kept, as \"7y\": a log of --pulsar may have none left that are older")
 	flags.StringVar(&options.Tenant, "tenant", "", "the `tenant` that all records must be of")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
