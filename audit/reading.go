@@ -10,9 +10,10 @@ const (
 	ReadSearch = "search" // calls were looked for by what was in them, or several shown with their arguments
 	// ReadDryRun: an upstream was asked what a held call would change. It is on record before
 	// that, each time.
-	ReadDryRun = "dry-run"
-	ReadTrial  = "trial"  // policies were asked about a call that nobody made
-	ReadReplay = "replay" // a draft of the policies was asked about the last calls
+	ReadDryRun   = "dry-run"
+	ReadEvidence = "evidence" // a pack of evidence was made
+	ReadTrial    = "trial"    // policies were asked about a call that nobody made
+	ReadReplay   = "replay"   // a draft of the policies was asked about the last calls
 )
 
 // Reading is one look. The same look again within a few minutes is not recorded again.

@@ -38,22 +38,22 @@ func spelled(ctx context.Context, db *sql.DB, prefix string) (words []string, er
 	}
 }
 
-// spell finds out what the beginnings of words in a search stand for.
-func (q *Query) spell(ctx context.Context, db *sql.DB) error {
-	q.spelled = map[string][]string{}
-	for _, t := range match(q.Text) {
+// spell finds out what the beginnings of words in a text stand for.
+func spell(ctx context.Context, db *sql.DB, text string) (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, t := range match(text) {
 		if !t.prefix {
 			continue
 		}
 		for _, mark := range []string{"", argumentMark} {
 			words, err := spelled(ctx, db, mark+t.word)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if words != nil {
-				q.spelled[mark+t.word] = words
+				all[mark+t.word] = words
 			}
 		}
 	}
-	return nil
+	return all, nil
 }

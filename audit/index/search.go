@@ -90,7 +90,7 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 	err = i.reading(func(db *sql.DB) error {
 		first, last, err := within(ctx, db, q.Since, q.Until)
 		if err == nil {
-			err = q.spell(ctx, db)
+			q.spelled, err = spell(ctx, db, q.Text)
 		}
 		if err != nil {
 			return err

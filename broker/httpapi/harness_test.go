@@ -125,7 +125,7 @@ func startWithin(t *testing.T, timeout time.Duration) *rig {
 	var err error
 	r.index, err = index.Open(t.Context(), filepath.Join(t.TempDir(), index.FileName), logger)
 	must(t, err)
-	r.key, err = seal.LoadOrCreateKey(filepath.Join(t.TempDir(), "keys", "key"), "acme")
+	r.key, err = seal.LoadOrCreateKey(filepath.Join(r.Dir, "keys", "seal.key"), "acme") // the broker's own
 	must(t, err)
 	r.sealer, err = seal.NewSealer(seal.Config{Log: r.Log, Trees: r.Log, Key: r.key, Tenant: "acme", Source: "deed://acme/one"})
 	must(t, err)

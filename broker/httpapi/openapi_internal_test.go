@@ -95,8 +95,18 @@ var operations = map[string]operation{
 	"POST /v1/policy/try":                {summary: "What the policies in force, or a draft of them, say of a call that nobody makes", body: Trial{}, answer: TrialVerdict{}},
 	"POST /v1/policy/replay":             {summary: "What a draft of the policies would have done to the last calls", body: ReplayRequest{}, answer: Replay{}},
 	"GET /v1/keys":                       {summary: "The key that signs checkpoints, and the rotations that led to it", answer: Keys{}},
-	"GET /v1/checkpoint":                 {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
-	"GET /v1/proof/inclusion":            {summary: "Proof that a record is in its log (RFC 6962)", query: []parameter{{"position", "string", "such as payments/calls@17"}}, answer: Inclusion{}},
+	"GET /v1/evidence": {
+		summary: "A pack of evidence (ZIP) that verifies anywhere, of the domains that the viewer may read as a whole; it is on record. One is made at a time, and what goes wrong breaks the connection off",
+		query: []parameter{
+			{"framework", "string", "with controls, figures, policies and access review for soc2, iso27001, eu-ai-act, nist-800-53 or owasp-agentic; of all domains"},
+			{"domains", "string", "names with commas between them; all unless given"},
+			{"since", "string", "RFC 3339"},
+			{"until", "string", "RFC 3339"},
+			{"tier", "string", "metadata, or results: with arguments and results, for those who may read all of them"},
+		}, media: mediaZIP,
+	},
+	"GET /v1/checkpoint":      {summary: "The last signed checkpoint of a log, or without one of all logs", query: []parameter{{"log", "string", "such as payments/calls"}}, answer: Checkpoint{}, list: List[Checkpoint]{}},
+	"GET /v1/proof/inclusion": {summary: "Proof that a record is in its log (RFC 6962)", query: []parameter{{"position", "string", "such as payments/calls@17"}}, answer: Inclusion{}},
 	"GET /v1/proof/consistency": {summary: "Proof that a log only grew (RFC 6962)", query: []parameter{
 		{"log", "string", "such as payments/calls"}, {"from", "integer", "the earlier size"}, {"to", "integer", "the later size; that of the last checkpoint unless given"},
 	}, answer: Consistency{}},

@@ -19,6 +19,7 @@ import (
 type api struct {
 	cfg       Config
 	replaying sync.Mutex
+	packing   sync.Mutex
 }
 
 // endpoint answers one authenticated request.
@@ -85,6 +86,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/policy/try", a.knownUpTo(maxDraft, a.tryPolicy)},
 		{http.MethodPost, "/v1/policy/replay", a.knownUpTo(maxDraft, a.replayPolicy)},
 		{http.MethodGet, "/v1/keys", a.known(a.showKeys)},
+		{http.MethodGet, "/v1/evidence", a.known(a.showEvidence)},
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},
 		{http.MethodGet, "/v1/proof/consistency", a.known(a.proveConsistency)},

@@ -102,7 +102,7 @@ func playDemo(t *testing.T, h home, end string) played {
 	verified := p.until(t, "VERIFIED")
 	p.until(t, "Stop it with ctrl-C")
 	t.Logf("the demo, until %s %s:\n%s", verify, verified, p.transcript())
-	review(t, h, held, url)
+	review(t, h, held, url, key)
 	if code, said := p.stop(t, os.Interrupt); code != 0 || said != "" {
 		t.Errorf("ctrl-C: exit code %d, and it says %q", code, said)
 	}
@@ -110,7 +110,7 @@ func playDemo(t *testing.T, h home, end string) played {
 }
 
 // review looks at the call with each of the reviewers' verbs.
-func review(t *testing.T, h home, held, url string) {
+func review(t *testing.T, h home, held, url, key string) {
 	t.Helper()
 	at := func(args ...string) []string { return append(args, "--url", url) }
 	h.must(t, at("history", "--as", "bob"), held, "payments.refund", "files.delete_file", "denied", "result")
@@ -119,6 +119,9 @@ func review(t *testing.T, h home, held, url string) {
 	h.must(t, at("agents", "--as", "bob"), "copilot", "files.delete_file", "alice")
 	h.must(t, at("export", "--as", "carol"), `"specversion":"1.0"`, held, `"type":"dev.deed.call.result.v1"`)
 	h.must(t, at("export", "--data", h.data()), held, `"type":"dev.deed.checkpoint.v1"`)
+	evidence := filepath.Join(t.TempDir(), "evidence.zip")
+	h.must(t, at("export", "--evidence", "soc2", "--payloads", "--as", "bob", "-o", evidence))
+	h.must(t, []string{"verify", evidence, "--key", key}, "verified: ")
 	h.must(t, at("call", "payments.balance", "--args", `{"account":"acc-ada"}`, "--as", "alice", "--agent", "copilot"), `"account":"acc-ada"`)
 }
 

@@ -2,12 +2,35 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/deedbroker/deed/audit/pack"
 	"github.com/deedbroker/deed/broker/evidence"
 	"github.com/deedbroker/deed/broker/hindsight"
+	"github.com/deedbroker/deed/broker/policy"
 )
+
+// evidenceFromBroker has a broker write an evidence pack.
+func (x *exporter) evidenceFromBroker(ctx context.Context, e *environment, f exportFlags) error {
+	a, err := e.api()
+	if err != nil {
+		return err
+	}
+	for name, value := range map[string]string{"framework": f.framework, "domains": strings.Join(f.domains, ",")} {
+		if value != "" {
+			x.query.Set(name, value)
+		}
+	}
+	if f.payloads {
+		x.query.Set("tier", string(policy.TierResults))
+	}
+	if err := a.Evidence(ctx, x.query, x.out); err != nil {
+		return err
+	}
+	e.say("hand it on with the broker's public key, by another way; `deed verify FILE --key KEY` checks it anywhere\n")
+	return nil
+}
 
 // evidence writes an evidence pack.
 func (x *exporter) evidence(ctx context.Context, e *environment, from source, f exportFlags, since, until time.Time) error {

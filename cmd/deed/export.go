@@ -56,11 +56,12 @@ evidence pack) or, as far as one may read it, through a broker:
   cef          Common Event Format, a line a call
   evidence     one file that proves the history anywhere, with a public key alone: records,
                proofs, checkpoints, keys, policies and, with --payloads, arguments and
-               results. It needs --data. deed verify FILE checks it, and a script inside does
+               results. deed verify FILE checks it, and a script inside does. A broker makes it of
+               the domains that one may read as a whole, and records that it did
 
 --since and --until are about when events were written, or else when calls were opened.`,
 		Example: `  deed export --format evidence --data /var/lib/deed --since 90d --payloads -o evidence.zip
-  deed export --evidence soc2 --data /var/lib/deed --since 90d -o soc2.zip
+  deed export --evidence soc2 --as carol --since 90d -o soc2.zip
   deed export --format ocsf --as carol --since 1d | jq .status_id
   deed export --format parquet --data /var/lib/deed -o calls.parquet
   deed export --data /var/lib/deed > events.ndjson && deed verify events.ndjson`,
@@ -93,8 +94,8 @@ func (e *environment) export(ctx context.Context, f exportFlags) error {
 		return withHint(usage("there is no format %s", plain(f.format)), "the formats are "+strings.Join(exportFormats(), ", "))
 	case binary && f.output == "":
 		return withHint(usage("%s is not for a terminal", f.format), "name a file by --output")
-	case f.format == formatEvidence && (f.data == "" || f.log != ""):
-		return withHint(usage("evidence is made of a data directory, of whole domains"), "name it by --data, and domains by --domain")
+	case f.format == formatEvidence && f.log != "":
+		return withHint(usage("evidence is of whole domains"), "name them by --domain")
 	case f.format != formatEvidence && (len(f.domains) > 0 || f.payloads):
 		return usage("--domain and --payloads are for evidence")
 	}
@@ -143,6 +144,9 @@ type exporter struct {
 }
 
 func (x *exporter) run(ctx context.Context, e *environment, f exportFlags) error {
+	if f.data == "" && f.format == formatEvidence {
+		return x.evidenceFromBroker(ctx, e, f)
+	}
 	if f.data == "" {
 		return x.fromBroker(ctx, e, f.format)
 	}

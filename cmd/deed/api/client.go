@@ -189,6 +189,28 @@ func (c *Client) Inclusion(ctx context.Context, position string) (httpapi.Inclus
 	return p, err
 }
 
+// Evidence writes a pack of evidence as the broker makes it, however long that takes.
+func (c *Client) Evidence(ctx context.Context, query url.Values, to io.Writer) error {
+	r, err := c.request(ctx, http.MethodGet, "/v1/evidence", query, nil)
+	if err != nil {
+		return err
+	}
+	slow := *c.http
+	slow.Timeout = 0
+	response, err := slow.Do(r)
+	if err != nil {
+		return client.Explain(err, client.Unreachable)
+	}
+	defer func() { _ = response.Body.Close() }() // it has been read
+	if response.StatusCode != http.StatusOK {
+		return client.ReadProblem(response)
+	}
+	if _, err := io.Copy(to, response.Body); err != nil {
+		return &client.Error{Kind: client.Unreachable, Message: "the evidence broke off before its end; the broker's log says why", Err: err}
+	}
+	return nil
+}
+
 func callPath(id string) string { return "/v1/calls/" + url.PathEscape(id) }
 
 // all follows a list to its end, or until there are limit items if that is not 0.
