@@ -1,5 +1,3 @@
-// Package secrets finds keys, tokens and passwords in JSON, by the rules of gitleaks, so that
-// none of them is put on record.
 package secrets
 
 import (
@@ -8,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/zricethezav/gitleaks/v8/detect"
+	ahocorasick "github.com/BobuSumisu/aho-corasick"
 )
 
 // Found is a secret in a text.
@@ -19,38 +17,72 @@ type Found struct {
 
 // Finder knows what secrets look like. It is safe for concurrent use.
 type Finder struct {
-	rules func() (*detect.Detector, error)
+	rules func() (*ruleSet, error)
 }
 
 // New returns a finder. Its rules are compiled once for all, when they are needed first.
 func New() *Finder { return &Finder{rules: compiled} }
 
-// compiled are the rules that gitleaks comes with; they take a tenth of a second and some megabytes.
-var compiled = sync.OnceValues(func() (*detect.Detector, error) { //nolint:gochecknoglobals // never written
-	d, err := detect.NewDetectorDefaultConfig()
+// ruleSet are rules with their words in one automaton: most texts have none of them, and
+// are not looked at again.
+type ruleSet struct {
+	rules  []rule
+	words  *ahocorasick.Trie
+	asking [][]int // of each word: the rules that it is of
+	always []int   // the rules without words
+}
+
+// compiled are the rules; they take a tenth of a second and some megabytes.
+var compiled = sync.OnceValues(func() (*ruleSet, error) { //nolint:gochecknoglobals // never written
+	rules, err := parseRules(published)
 	if err != nil {
 		return nil, fmt.Errorf("read rules of secrets: %w", err)
 	}
-	d.IgnoreGitleaksAllow = true // it is not for agents to say what is none
-	return d, nil
+	return newRuleSet(rules), nil
 })
+
+func newRuleSet(rules []rule) *ruleSet {
+	s := &ruleSet{rules: rules}
+	var words []string
+	for i, r := range rules {
+		if len(r.words) == 0 {
+			s.always = append(s.always, i)
+		}
+		for _, w := range r.words {
+			at := slices.Index(words, w)
+			if at < 0 {
+				at, words, s.asking = len(words), append(words, w), append(s.asking, nil)
+			}
+			s.asking[at] = append(s.asking[at], i)
+		}
+	}
+	s.words = ahocorasick.NewTrieBuilder().AddStrings(words).Build()
+	return s
+}
+
+// worth are the rules that a text may have secrets of, in order.
+func (s *ruleSet) worth(text string) []int {
+	rules := slices.Clone(s.always)
+	s.words.Walk([]byte(strings.ToLower(text)), func(_, _, word int64) bool {
+		rules = append(rules, s.asking[word]...)
+		return true
+	})
+	slices.Sort(rules)
+	return slices.Compact(rules)
+}
 
 // Find tells where secrets are, in order, none within another.
 func (f *Finder) Find(text string) ([]Found, error) {
-	d, err := f.rules()
+	s, err := f.rules()
 	if err != nil {
 		return nil, err
 	}
 	var all []Found
-	for _, finding := range d.DetectString(text) {
-		for from := 0; finding.Secret != ""; { // wherever it stands
-			at := strings.Index(text[from:], finding.Secret)
-			if at < 0 {
-				break
-			}
-			from += at + len(finding.Secret)
-			all = append(all, Found{finding.RuleID, from - len(finding.Secret), from})
-		}
+	for _, i := range s.worth(text) {
+		all = append(all, s.rules[i].in(text)...)
+	}
+	for _, f := range all[:len(all):len(all)] { // wherever it stands
+		all = append(all, again(text, f)...)
 	}
 	slices.SortFunc(all, func(a, b Found) int {
 		if a.From != b.From {
@@ -59,6 +91,19 @@ func (f *Finder) Find(text string) ([]Found, error) {
 		return b.To - a.To // the longest first
 	})
 	return apart(all), nil
+}
+
+// again finds other places of what was found.
+func again(text string, f Found) (more []Found) {
+	secret := text[f.From:f.To]
+	for from := 0; ; {
+		at := strings.Index(text[from:], secret)
+		if at < 0 {
+			return more
+		}
+		from += at + len(secret)
+		more = append(more, Found{f.Rule, from - len(secret), from})
+	}
 }
 
 // apart leaves out what is within, or overlaps with, one before it; what sticks out is added to that.

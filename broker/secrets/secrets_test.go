@@ -13,6 +13,11 @@ import (
 // token looks like one of GitHub's. It is put together here, so that nobody takes it for one.
 var token = "ghp" + "_" + "0a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R"
 
+const (
+	random = "8fK2xQ9vLm4Tz7Wc1Rb6Yp3N"
+	jwt    = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkFkYSJ9.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"
+)
+
 func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
 	t.Parallel()
 	key := "-----BEGIN " + `PRIVATE KEY-----\n` + strings.Repeat("MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSj", 3) + `\n-----END ` + "PRIVATE KEY-----"
@@ -25,7 +30,10 @@ func TestSecretsAreFoundWhereverTheyStand(t *testing.T) {
 		"a token":            {`{"note":"use ` + token + `"}`, []secrets.Found{{"github-pat", 13, 13 + len(token)}}},
 		"twice":              {token + " " + token, []secrets.Found{{"github-pat", 0, 40}, {"github-pat", 41, 81}}},
 		"said to be allowed": {token + " gitleaks:allow", []secrets.Found{{"github-pat", 0, 40}}},
-		"a key":              {`{"k":"` + key + `"}`, []secrets.Found{{"private-key", 6, 6 + len(key)}}},
+		"within a line that says that it is none": {`--mount=type=secret, api_key = "` + random + `"`, []secrets.Found{{"generic-api-key", 32, 32 + len(random)}}},
+		"too orderly for one":                     {`api_key = "aaaaabbbbbcccccddddd11111"`, nil},
+		"a JSON Web Token":                        {`{"note":"` + jwt + `"}`, []secrets.Found{{"jwt", 9, 9 + len(jwt)}}},
+		"a key":                                   {`{"k":"` + key + `"}`, []secrets.Found{{"private-key", 6, 6 + len(key)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
