@@ -51,7 +51,7 @@ func TestAViewerIsToldHowTheReplicaIs(t *testing.T) {
 	t.Parallel()
 	behind := atomic.Int64{}
 	r := start(t, func(c *live.Config) {
-		c.Limits.PingEvery = 20 * time.Millisecond
+		c.Limits.PingEvery = time.Second
 		c.Status = func(context.Context) live.Status {
 			return live.Status{Replica: "a", BehindRecords: behind.Add(1), LogAvailable: true}
 		}
@@ -228,7 +228,7 @@ func TestCloseCodes(t *testing.T) {
 	})
 	t.Run("revoked token", func(t *testing.T) {
 		t.Parallel()
-		r := start(t, func(c *live.Config) { c.Limits.PingEvery = 20 * time.Millisecond })
+		r := start(t, func(c *live.Config) { c.Limits.PingEvery = time.Second })
 		r.revoked["alice"] = agents.BadSignature
 		r.revoked["bob"] = agents.ProviderTrouble
 		c := r.watch(t, "alice", "")

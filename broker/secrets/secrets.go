@@ -81,7 +81,7 @@ func (f *Finder) Find(text string) ([]Found, error) {
 	for _, i := range s.worth(text) {
 		all = append(all, s.rules[i].in(text)...)
 	}
-	for _, f := range all[:len(all):len(all)] { // wherever it stands
+	for _, f := range slices.Clip(all) { // wherever it stands
 		all = append(all, again(text, f)...)
 	}
 	slices.SortFunc(all, func(a, b Found) int {
