@@ -46,6 +46,8 @@ func (f *Fixture) addContents() {
 			return &mcp.CallToolResult{Content: content}, nil
 		})
 	}
+	// The suite takes the first tool for some checks, and calls it without arguments.
+	f.tool("accept_anything", "Takes any arguments.", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) { return text("accepted"), nil })
 	f.tool("test_error_handling", "Always fails.", func(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		return mcp.NewToolResultError("This tool intentionally returns an error for testing"), nil
 	})
