@@ -165,3 +165,60 @@ func erasures(t *testing.T, file *embedded.Reader) []audit.Erasure {
 	}
 	return all
 }
+
+// TestAnErasureOnRecordIsFinished: a broker that died between the event and the erasing
+// erases when it starts; what another replica had recorded is that one's.
+func TestAnErasureOnRecordIsFinished(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	r := rig.start(t)
+	gone := r.made(t, "payments.refund", `{"payment":"pay-1001","amount":5,"reason":"kettle"}`)
+	kept := r.made(t, "payments.refund", `{"payment":"pay-1001","amount":5,"reason":"teapot"}`)
+	r.stop(t)
+	at := rig.openings(t)
+	log, err := embedded.Open(t.Context(), filepath.Join(rig.dir, "data"), embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := rig.config(t)
+	say := func(replica, call string) {
+		t.Helper()
+		e := audittest.NewEvent(audit.PayloadsErased, "", audit.Erasure{
+			Scope: &audit.Scope{Call: call}, Calls: []string{call}, Reason: "ticket 4711",
+			Records: []audit.Places{{Log: paymentsLog, Indexes: []int64{at[call], at[call] + 1}}},
+		})
+		e.Tenant, e.Source = cfg.Tenant, "deed://"+cfg.Tenant+"/"+replica
+		if _, err := log.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	say("main", gone)
+	say("another", kept)
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r = rig.start(t)
+	file := rig.reader(t)
+	patient, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for _, i := range []int64{at[gone], at[gone] + 1} {
+		name := map[int64]string{at[gone]: audit.PayloadArguments, at[gone] + 1: audit.PayloadOutput}[i]
+		for {
+			_, err := file.Payload(t.Context(), audit.Position{Log: paymentsLog, Index: i}, name)
+			if errors.Is(err, audit.ErrErased) {
+				break
+			}
+			select {
+			case <-patient:
+				t.Fatalf("%s of record %d: %v", name, i, err)
+			case <-tick.C:
+			}
+		}
+	}
+	if _, err := file.Payload(t.Context(), audit.Position{Log: paymentsLog, Index: at[kept]}, audit.PayloadArguments); err != nil {
+		t.Errorf("what another replica is to erase: %v", err)
+	}
+	if code, body := r.get(t, "/v1/calls?q=kettle", r.bob()); code != http.StatusOK || strings.Contains(body, `"call_id"`) {
+		t.Errorf("it is found by its arguments: HTTP %d: %s", code, body)
+	}
+}
