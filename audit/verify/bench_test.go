@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/audit/verify"
 )
 
@@ -64,20 +65,64 @@ func large(tb testing.TB, count int) indexed {
 	return big
 }
 
-// BenchmarkVerify is hashing, decoding and folding, without payloads and disk.
+// BenchmarkVerify is hashing, decoding and folding, without payloads and disk; with
+// statements it is also a signature a call, on all cores.
 func BenchmarkVerify(b *testing.B) {
-	source := large(b, 20_000)
-	records, bytes := 0, 0
-	for b.Loop() {
-		r := check(b, source, verify.Options{SkipPayloads: true, Closed: true})
-		if !r.OK() {
-			b.Fatal(r.Findings[:3])
+	plain := large(b, 20_000)
+	stated := large(b, 20_000)
+	stated.sign(b)
+	for name, tt := range map[string]struct {
+		indexed
+
+		sample int
+	}{"plain": {plain, 0}, "stated": {stated, 0}, "sampled": {stated, 20}} {
+		b.Run(name, func(b *testing.B) {
+			source := tt.indexed
+			records, bytes := 0, 0
+			for _, r := range source.records {
+				bytes += len(r.Stored)
+			}
+			before := cpuTime(b)
+			for b.Loop() {
+				r := check(b, source, verify.Options{SkipPayloads: true, Closed: true, SampleStatements: tt.sample})
+				if !r.OK() {
+					b.Fatal(r.Findings[:3])
+				}
+				records += len(source.records)
+			}
+			b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
+			b.ReportMetric(float64(records)/(cpuTime(b)-before).Seconds(), "records/cpu-s")
+			b.ReportMetric(float64(bytes)/float64(len(source.records)), "bytes/record")
+		})
+	}
+}
+
+// sign states every call.
+func (i indexed) sign(tb testing.TB) {
+	tb.Helper()
+	key := i.announce(tb, replica, i.key, start.Add(24*time.Hour))
+	control := i.records[len(i.records)-1]
+	i.at[control.Position] = len(i.records) - 1
+	i.sizes[control.Position.Log]++
+	said := ""
+	for n, r := range i.records {
+		e, err := r.Event()
+		if err != nil {
+			tb.Fatal(err)
 		}
-		records += len(source.records)
+		switch e.Type {
+		case audit.CallIntent:
+			in, err := audit.DataOf[audit.Intent](e)
+			if err == nil {
+				said, err = key.Sign(statement.Of(tenant, e.Subject, &in, e.Time))
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+		case audit.CallResult:
+		default:
+			continue
+		}
+		i.restate(tb, n, said)
 	}
-	for _, r := range source.records {
-		bytes += len(r.Stored)
-	}
-	b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
-	b.ReportMetric(float64(bytes)/float64(len(source.records)), "bytes/record")
 }

@@ -38,6 +38,9 @@ type Options struct {
 	// log that has none left, though some were sealed, is complete only if all of them were
 	// older than that; zero, which no record is, makes it a finding.
 	Retention time.Duration
+	// SampleStatements checks the signature of one statement in so many, at random. Zero
+	// and one mean all.
+	SampleStatements int
 	// MaxFindings bounds the findings that are listed. Zero means DefaultMaxFindings.
 	MaxFindings int
 	// Progress is called now and then with the records checked and those there are.
@@ -149,12 +152,13 @@ type Report struct {
 	Records     int64 `json:"records"`
 	Calls       int64 `json:"calls"`
 	OpenCalls   int64 `json:"open_calls"`
-	Payloads    int64 `json:"payloads"`   // that are what their events commit to
-	Erased      int64 `json:"erased"`     // payloads
-	Lost        int64 `json:"lost"`       // payloads whose writers died before the log acknowledged them
-	Unerased    int64 `json:"unerased"`   // payloads that are there, and erased on record
-	Statements  int64 `json:"statements"` // of who makes a call, that hold
-	Withheld    int64 `json:"withheld"`   // payloads
+	Payloads    int64 `json:"payloads"`            // that are what their events commit to
+	Erased      int64 `json:"erased"`              // payloads
+	Lost        int64 `json:"lost"`                // payloads whose writers died before the log acknowledged them
+	Unerased    int64 `json:"unerased"`            // payloads that are there, and erased on record
+	Statements  int64 `json:"statements"`          // of who makes a call, that hold
+	Unsampled   int64 `json:"unsampled,omitempty"` // statements that were left out of a sample
+	Withheld    int64 `json:"withheld"`            // payloads
 	Checkpoints int64 `json:"checkpoints"`
 
 	Findings []Finding     `json:"findings"`

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -74,6 +75,10 @@ func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call, co
 		want = statement.Edited(e.Tenant, e.Subject, &call.Intent, edit, e.Time)
 	default:
 		v.repeated(r, e, call, counted)
+		return
+	}
+	if n := v.options.SampleStatements; n > 1 && rand.IntN(n) > 0 { //nolint:gosec // it decides what is looked at, and nobody knows it beforehand
+		v.report.Unsampled++
 		return
 	}
 	v.workers.add(stated{at: r.Position, e: e, want: want})

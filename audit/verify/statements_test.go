@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -132,5 +133,24 @@ func TestStatementsAreCheckedAgainstTheirCalls(t *testing.T) {
 				t.Errorf("found %v, %d hold", r.Findings, r.Statements)
 			}
 		})
+	}
+}
+
+// A sample checks some of the statements, tells how many, and never takes a bad one that it
+// checks for a good one.
+func TestASampleOfStatementsIsChecked(t *testing.T) {
+	t.Parallel()
+	m := newMemory(t)
+	key := m.announce(t, replica, m.key, start.Add(time.Hour))
+	const calls = 40
+	for n := range calls {
+		m.stated(t, fmt.Sprint("call-", n), key, func(*statement.Claims) {}, func(s string) string { return s })
+	}
+	m.seal()
+	for _, sample := range []int{0, 1, 4, 1 << 40} {
+		r := check(t, m, verify.Options{Keys: []seal.Verifier{m.key.Verifier()}, SampleStatements: sample})
+		if !r.OK() || r.Statements+r.Unsampled != calls || (sample <= 1) != (r.Unsampled == 0) {
+			t.Errorf("one in %d: %d checked, %d not: %v", sample, r.Statements, r.Unsampled, r.Findings)
+		}
 	}
 }

@@ -127,6 +127,9 @@ func (v *verifier) run(ctx context.Context) error {
 	if v.report.Withheld > 0 {
 		v.note(fmt.Sprintf("%d payloads were left out; what was said about them stands", v.report.Withheld))
 	}
+	if v.report.Unsampled > 0 {
+		v.note(fmt.Sprintf("%d statements of who made a call were not checked, %d were, as a sample", v.report.Unsampled, v.report.Statements))
+	}
 	if len(v.sources) == 0 && v.report.Records > 0 {
 		v.note("no replica said that it started: who wrote the records was not checked")
 	}

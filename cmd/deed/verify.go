@@ -65,6 +65,7 @@ to check.`,
 	flags.BoolVar(&options.Closed, "closed", false, "no broker is running: a call left open is a finding")
 	flags.BoolVar(&options.SkipPayloads, "skip-payloads", false, "do not check arguments and results")
 	flags.BoolVar(&options.SkipStatements, "skip-statements", false, "do not check the signed statements of who makes each call")
+	flags.IntVar(&options.SampleStatements, "sample-statements", 0, "check the signature of one of them in so `many`, at random (default: all)")
 	flags.BoolVar(&options.SelfApproval, "self-approval", false, "people may approve what is done in their own name, if policy lets them")
 	topics.flags(c)
 	archives.flags(c)
@@ -73,6 +74,9 @@ to check.`,
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		var err error
 		options.Retention = retention.Duration
+		if options.SampleStatements < 0 || options.SampleStatements > 0 && options.SkipStatements {
+			return usage("--sample-statements is a number of 1 or more, and not for --skip-statements")
+		}
 		if options.Keys, err = parseKeys(keys); err != nil {
 			return err
 		}
