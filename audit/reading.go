@@ -12,6 +12,7 @@ const (
 	// that, each time.
 	ReadDryRun   = "dry-run"
 	ReadEvidence = "evidence" // a pack of evidence was made
+	ReadExport   = "export"   // calls were listed to be written out for another system, without their arguments
 	ReadTrial    = "trial"    // policies were asked about a call that nobody made
 	ReadReplay   = "replay"   // a draft of the policies was asked about the last calls
 )

@@ -10,7 +10,7 @@ import (
 // parseCalls reads the parameters of a search for calls.
 func parseCalls(raw string) *parameters {
 	return parse(raw, "state", "agent", "person", "tool", "domain", "outcome", "code", "policy", "approver",
-		"since", "until", "q", "trace", "session", "arg", "limit", "cursor")
+		"since", "until", "q", "trace", "session", "arg", "export", "limit", "cursor")
 }
 
 // calls is the search that the parameters mean, but for the domains in which it is made.

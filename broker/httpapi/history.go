@@ -21,7 +21,7 @@ const maxRounds = 8
 // listCalls serves GET /v1/calls.
 func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	p := parseCalls(r.URL.RawQuery)
-	q := p.calls()
+	q, export := p.calls(), p.word("export")
 	if p.err != nil {
 		return p.err
 	}
@@ -29,10 +29,8 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 		return a.listHeld(w, r, v, p)
 	}
 	a.narrow(v, &q, p.text("domain"))
-	if (q.Text != "" || len(q.Arguments) > 0) && q.After == "" { // it tells what calls were made with
-		if err := a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query())}); err != nil {
-			return err
-		}
+	if err := a.sought(r, v, q, export); err != nil {
+		return err
 	}
 	list, err := a.search(r, v, q)
 	if err != nil {
@@ -40,6 +38,21 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 	}
 	write(w, http.StatusOK, mediaJSON, list)
 	return nil
+}
+
+// sought records, before its first page, a search that tells what calls were made with, and
+// one whose calls go to another system.
+func (a *api) sought(r *http.Request, v *viewer, q index.Query, export string) error {
+	look := audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query())}
+	switch {
+	case q.After != "":
+		return nil
+	case export != "":
+		look.What = audit.ReadExport
+	case q.Text == "" && len(q.Arguments) == 0:
+		return nil
+	}
+	return a.cfg.Broker.Reading(r.Context(), v.id, look)
 }
 
 // soughtFor is a query as it is recorded: without what only places a page.

@@ -57,6 +57,7 @@ var (
 		{"trace", "string", "a trace id (W3C Trace Context)"},
 		{"session", "string", "a session at the identity provider"},
 		{"arg", "string", "arguments, name=value or /json/pointer=value, one a line"},
+		{"export", "string", "the format that the calls are written out in for another system; that they are goes on record"},
 	}, limitAndCursor...)
 )
 

@@ -92,6 +92,15 @@ func (p *parameters) one(name string, allowed ...string) string {
 	return s
 }
 
+// word is a short name.
+func (p *parameters) word(name string) string {
+	s := p.values.Get(name)
+	if len(s) > 32 || strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') }) {
+		p.fail(invalid("%s must be a word of at most 32 of a-z and 0-9", name))
+	}
+	return s
+}
+
 // maxArguments is how many arguments one search can name.
 const maxArguments = 8
 

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 
@@ -23,7 +24,9 @@ func TestReadingIsRecorded(t *testing.T) {
 	}
 	get[httpapi.CallDetail](r, "alice", "/v1/calls/"+id)
 	get[summaries](r, "carol", "/v1/calls?tool=desk.echo")
-	want := []audit.Reading{{What: audit.ReadCall, Call: id, Tier: "results"}, {What: audit.ReadSearch, For: "q=hello"}}
+	get[summaries](r, "carol", "/v1/calls?export=ocsf&limit=7")
+	answer[httpapi.Problem](r, r.request("carol", http.MethodGet, "/v1/calls?export=a+b", ""), http.StatusBadRequest)
+	want := []audit.Reading{{What: audit.ReadCall, Call: id, Tier: "results"}, {What: audit.ReadSearch, For: "q=hello"}, {What: audit.ReadExport, For: "export=ocsf"}}
 	if diff := cmp.Diff(want, r.readings("carol", "alice")); diff != "" {
 		t.Errorf("on record (-want +got):\n%s", diff)
 	}

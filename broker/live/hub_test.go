@@ -230,11 +230,15 @@ func TestCloseCodes(t *testing.T) {
 		t.Parallel()
 		r := start(t, func(c *live.Config) { c.Limits.PingEvery = time.Second })
 		r.revoked["alice"] = agents.BadSignature
-		r.revoked["bob"] = agents.ProviderTrouble
 		c := r.watch(t, "alice", "")
 		if code, _ := c.end(); code != live.CloseExpired {
 			t.Errorf("closed with %d", code)
 		}
+	})
+	t.Run("trouble of the provider", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, func(c *live.Config) { c.Limits.PingEvery = time.Second }) // bob has three times that to answer
+		r.revoked["bob"] = agents.ProviderTrouble
 		b := r.watch(t, "bob", "")
 		b.ready()
 		pinged := make(chan struct{}, 16)

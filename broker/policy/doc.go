@@ -108,6 +108,12 @@
 //	forbid (principal, action == Action::"payments.refund", resource)
 //	when { context.recent.spent + context.input.amount > 500 };
 //
+// One broker counts exactly, of calls at the same time and across restarts: what it has
+// permitted counts from that moment. Of what other replicas permit it counts what it has
+// read of them, which follows their writing by milliseconds as a rule. Replicas can so exceed
+// a bound together, by no more than the others permit in that time. Each decision is
+// recorded with the values that it was made by, and how far the log was read for them.
+//
 // @id names a policy (else it is file#n). @reason is for whoever the policy
 // stops. @approvers and @expires belong to policies that look at
 // context.approvals, be they forbid or permit. Anything else is refused.

@@ -225,6 +225,7 @@ func (x *exporter) fromBroker(ctx context.Context, e *environment, format string
 	if err != nil {
 		return err
 	}
+	x.query.Set("export", format) // so that it is on record
 	found, err := a.Calls(ctx, x.query, 0)
 	if err != nil {
 		return err
