@@ -118,8 +118,14 @@ func TestAPersonDecidesByTouchAlone(t *testing.T) {
 	s.hold(323, "one of two alike")
 	s.hold(324, "one of two alike")
 	for _, page := range []struct{ link, says string }{
-		{"#to-live", "payments.refund"}, {"#to-history", "calls, the newest first."}, {"#to-overview", "Waiting now"}, {"#to-grants", "in advance"},
-		{"#to-agents", "copilot"}, {"#to-tools", "payments.refund"}, {"#to-policy", "What they say"}, {"#to-inbox", "Decide on 2 alike"},
+		{"#to-live", "payments.refund"},
+		{"#to-history", "calls, the newest first."},
+		{"#to-overview", "Waiting now"},
+		{"#to-grants", "in advance"},
+		{"#to-agents", "copilot"},
+		{"#to-tools", "payments.refund"},
+		{"#to-policy", "What they say"},
+		{"#to-inbox", "Decide on 2 alike"},
 	} {
 		b.tap(page.link)
 		b.sees(page.says)
