@@ -176,7 +176,7 @@ func TestAPersonDecidesWithTheKeyboard(t *testing.T) {
 
 	first := s.hold(4310, "for the broken lamp")
 	b.sees("payments.refund")
-	for _, fact := range []string{"alice through copilot", "desk-copilot", "big-refunds", "Refunds over 100 need a lead.", `"amount": 4310`, "for the broken lamp", "14 min", "Waits for lead"} {
+	for _, fact := range []string{"alice through copilot", "desk-copilot", "big-refunds", "Refunds over 100 need a lead.", `"amount": 4310`, "for the broken lamp", "14 min", "Waits for somebody who is lead"} {
 		b.sees(fact)
 	}
 	h, err := s.rig.Held(t.Context(), bob(t, s), first)

@@ -60,7 +60,7 @@ func TestACardHasTheFacts(t *testing.T) {
 	b.look("facts")
 	b.do(chromedp.Click(`//a[text()="What else happened in this session"]`))
 	b.until("location.hash === '#/history?session=alice-monday'")
-	b.sees("1 calls, the newest first.")
+	b.sees("1 call, the newest first.")
 }
 
 // Calls alike are decided on in one table. Each has a vote of its own, on its own digest
@@ -151,7 +151,7 @@ func TestTheHistoryIsSearchedAndReplayed(t *testing.T) {
 	b.sees("policy no-secrets: Secrets stay here")
 	b.look("history")
 	b.do(chromedp.Navigate(s.url + "/#/history?outcome=denied"))
-	b.sees("1 calls, the newest first.")
+	b.sees("1 call, the newest first.")
 	b.do(chromedp.Navigate(s.url + "/#/history?tool=nothing.here"))
 	b.sees("No call that you may see fits.")
 }

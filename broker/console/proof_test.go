@@ -118,7 +118,7 @@ func TestTheBrowserFollowsARotation(t *testing.T) {
 	rotation, err := first.HandOver(s.sealer.Verifier())
 	must(t, err)
 	b.do(chromedp.Click("#to-history"))
-	b.sees("1 calls")
+	b.sees("1 call")
 	ask[bool](b, `localStorage.setItem('deed.log-key', JSON.stringify({ key: '`+first.Verifier().String()+`', since: '2026-01-01T00:00:00Z', how: 'given' })), true`)
 	m.change(func(path string, body []byte) []byte {
 		if !strings.HasSuffix(path, "/v1/keys") {

@@ -27,7 +27,7 @@ forbid (principal in Role::"auditor", action == Action::"read", resource) unless
 	auditor.login(s, "carol")
 	for _, each := range []*browser{lead, auditor} {
 		each.do(chromedp.Click("#to-history"))
-		each.sees("1 calls, the newest first.")
+		each.sees("1 call, the newest first.")
 		each.do(chromedp.Click(`.feed a.tool`))
 		each.sees("Exact arguments")
 	}

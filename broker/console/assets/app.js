@@ -255,6 +255,7 @@ function route() {
   const shown = kind ? { link: '', view: () => ABOUT[kind](decoded(id)) } : Object.hasOwn(PAGES, path) ? PAGES[path] : INBOX;
   open(shown.view(query));
   for (const { link } of [INBOX, ...Object.values(PAGES)]) setAttribute($(link), 'aria-current', link === shown.link ? 'page' : false);
+  if (shown.link) $('pages').scrollLeft = $(shown.link).offsetLeft - 40; // on a phone not all of them fit
 }
 
 /** @param {string} text of the address, where anything can stand */
@@ -288,6 +289,7 @@ function draw() {
   announce(waiting, mine);
   $('who').replaceChildren(foreign(state.viewer.principal), state.viewer.roles.length > 0 ? h('small', {}, foreign(state.viewer.roles.join(', '))) : '');
   show($('me'), true);
+  show($('pages'), true);
   drawLink();
 }
 
@@ -342,6 +344,7 @@ function showLogin() {
   state = initial();
   view = null;
   show($('me'), false);
+  show($('pages'), false);
   show($('banner'), false);
   setText($('link-text'), 'logged out');
   setAttribute($('link'), 'data-status', 'logged out');

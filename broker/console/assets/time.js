@@ -32,7 +32,9 @@ export function span(ms) {
  * @param {number} now
  */
 export function ago(time, now) {
-  return time ? `${span(now - Date.parse(time))} ago` : '';
+  if (!time) return '';
+  const since = now - Date.parse(time);
+  return since < 1000 ? 'just now' : `${span(since)} ago`;
 }
 
 /** @param {number|undefined} ms */

@@ -4,6 +4,7 @@ import { ApiError, api, now } from '../api.js';
 import { foreign, h, setForeign, setText, show } from '../render.js';
 import { ago } from '../time.js';
 import { row } from './live.js';
+import { counted } from './words.js';
 
 /**
  * @typedef {import('../types.js').Agent} Agent
@@ -50,12 +51,10 @@ export function agentsView() {
   function agentItem(a, inForce) {
     const isStopped = inForce.some((r) => r.kind === 'agent' && r.value === a.agent);
     return h('li', { class: 'card', 'data-agent': a.agent },
-      h('header', {}, h('h2', {}, foreign(a.agent)), isStopped ? h('span', { class: 'chip bad' }, 'stopped') : null, h('span', { class: 'deadline' }, `last ${ago(a.last, now())}`)),
-      h('p', {}, a.principals.length > 0 ? 'For ' : 'On its own', ...listed(a.principals)),
-      h('p', { class: 'muted' }, 'Calls ', ...listed(a.tools)),
-      h('p', {}, `${a.calls} calls, ${a.denied} denied, ${a.held} waiting now. `, h('a', { href: `#/history?agent=${encodeURIComponent(a.agent)}` }, 'Step by step')),
+      h('header', {}, h('h2', {}, foreign(a.agent)), isStopped ? h('span', { class: 'chip bad' }, 'stopped') : null, h('span', { class: 'deadline' }, a.calls > 0 ? `last call ${ago(a.last, now())}` : 'has not called yet')),
+      ...a.calls > 0 ? did(a) : [],
       a.owner ? h('p', { class: 'muted' }, 'Answered for by ', foreign(a.owner), a.purpose ? ': ' : '', foreign(a.purpose ?? '')) : null,
-      lastCalls(a.agent),
+      a.calls > 0 ? lastCalls(a.agent) : null,
       isStopped ? null : asking('Stop this agent…', `Stop ${a.agent} for everybody, at once? Its calls are refused, those that wait are closed, those that run are cancelled.`,
         'Stop it', 'danger', (reason) => api.revoke('agent', a.agent, reason)));
   }
@@ -106,6 +105,16 @@ export function agentsView() {
       }
     }
   }
+}
+
+/**
+ * What an agent did, in numbers.
+ * @param {Agent} a
+ */
+function did(a) {
+  return [h('p', {}, a.principals.length > 0 ? 'For ' : 'On its own', ...listed(a.principals)),
+    h('p', { class: 'muted' }, 'Calls ', ...listed(a.tools)),
+    h('p', {}, `${counted(a.calls, 'call')}, ${a.denied} denied, ${a.held} waiting now. `, h('a', { href: `#/history?agent=${encodeURIComponent(a.agent)}` }, 'Step by step'))];
 }
 
 /**

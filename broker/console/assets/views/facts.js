@@ -49,8 +49,8 @@ export function precedents(call) {
 export function quorum(call) {
   const voters = call.votes.map((v) => v.by).join(', ');
   const needed = call.quorum?.needed ?? 0;
-  const roles = call.approvers.length > 0 ? call.approvers.join(' or ') : 'approval';
-  const waits = needed > 1 ? `Waits for ${needed} approvals${call.approvers.length > 0 ? ` by ${roles}` : ''}, has ${call.votes.length}.` : `Waits for ${roles}.`;
+  const roles = call.approvers.length > 0 ? `somebody who is ${call.approvers.join(' or ')}` : 'approval';
+  const waits = needed > 1 ? `Waits for ${needed} approvals${call.approvers.length > 0 ? ` by those who are ${call.approvers.join(' or ')}` : ''}, has ${call.votes.length}.` : `Waits for ${roles}.`;
   return voters ? `${waits} Approved so far by ${voters}.` : call.may_vote ? `${waits} You may decide.` : waits;
 }
 

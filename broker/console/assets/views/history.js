@@ -5,6 +5,7 @@ import { foreign, h, setForeign, setText, show } from '../render.js';
 import { clockTime, fullTime, span } from '../time.js';
 import { row } from './live.js';
 import { chip, parties } from './parts.js';
+import { counted } from './words.js';
 
 /** @typedef {import('../types.js').Call} Call */
 
@@ -12,6 +13,8 @@ const FIELDS = /** @type {[string, string, string][]} */ ([
   ['q', 'Words', 'in names, arguments and answers'], ['tool', 'Tool', 'payments.refund, payments. or pay*'], ['agent', 'Agent', ''], ['person', 'Person', ''],
   ['policy', 'Policy', ''], ['session', 'Session', ''],
 ]);
+/** How many of them are always there. */
+const FEW = 2;
 const OUTCOMES = ['', 'result', 'failed', 'denied', 'expired', 'cancelled', 'unknown'];
 
 /** @param {string} query of the address */
@@ -25,17 +28,28 @@ export function historyView(query) {
   const outcome = h('select', { id: 'by-outcome' }, ...OUTCOMES.map((o) => h('option', {}, o || 'any')));
   outcome.selectedIndex = Math.max(0, OUTCOMES.indexOf(where.outcome ?? ''));
   const form = h('form', { class: 'search', role: 'search', 'aria-label': 'calls', onsubmit: (/** @type {Event} */ e) => submit(e) },
-    ...FIELDS.map(([name, label]) => h('div', {}, h('label', { for: `by-${name}` }, label), fields.get(name))),
-    h('div', {}, h('label', { for: 'by-outcome' }, 'Outcome'), outcome), h('div', {}, h('button', { type: 'submit', class: 'primary' }, 'Search')));
+    ...FIELDS.slice(0, FEW).map(field), more(), h('div', {}, h('button', { type: 'submit', class: 'primary' }, 'Search')));
   const error = h('p', { class: 'error', role: 'alert' });
   const told = h('p', { class: 'muted', role: 'status' }, 'Looking…');
-  const list = h('ol', { class: 'feed' });
-  const more = h('button', { type: 'button', onclick: () => void load() }, 'Earlier calls');
+  const list = h('ol', { class: 'feed dated' });
+  const earlier = h('button', { type: 'button', onclick: () => void load() }, 'Earlier calls');
   const steps = new Replay((call) => mark(call));
-  const element = h('section', { 'aria-labelledby': 'history-title' }, h('h1', { id: 'history-title' }, 'History'), form, error, told, steps.element, list, more);
-  show(more, false);
+  const element = h('section', { 'aria-labelledby': 'history-title' }, h('h1', { id: 'history-title' }, 'History'), form, error, told, steps.element, list, earlier);
+  show(earlier, false);
   void load();
   return { element, update() {}, tick() {}, command: () => false, title: 'History' };
+
+  /** @param {[string, string, string]} of */
+  function field([name, label]) {
+    return h('div', {}, h('label', { for: `by-${name}` }, label), fields.get(name));
+  }
+
+  /** The other fields, which on a phone are there for who wants them. */
+  function more() {
+    const wide = matchMedia('(min-width: 641px)').matches || FIELDS.slice(FEW).some(([name]) => where[name]) || Boolean(where.outcome);
+    return h('details', { class: 'more-fields', open: wide }, h('summary', {}, 'More to search by'),
+      h('div', { class: 'search' }, ...FIELDS.slice(FEW).map(field), h('div', {}, h('label', { for: 'by-outcome' }, 'Outcome'), outcome)));
+  }
 
   /** @param {Event} e */
   function submit(e) {
@@ -46,7 +60,7 @@ export function historyView(query) {
   }
 
   async function load() {
-    more.disabled = true;
+    earlier.disabled = true;
     try {
       const page = await api.history(where, { cursor: next });
       found = [...found, ...page.items];
@@ -60,9 +74,9 @@ export function historyView(query) {
     } catch (e) {
       setForeign(error, e instanceof ApiError ? e.message : 'The page failed to show them. Load it again.');
     }
-    more.disabled = false;
-    show(more, next !== '');
-    setText(told, found.length === 0 ? 'No call that you may see fits.' : `${found.length}${next ? ' latest' : ''} calls, the newest first.`);
+    earlier.disabled = false;
+    show(earlier, next !== '');
+    setText(told, found.length === 0 ? 'No call that you may see fits.' : next ? `The latest ${counted(found.length, 'call')}, the newest first.` : `${counted(found.length, 'call')}, the newest first.`);
     steps.update(where.session || where.agent ? [...found].reverse() : []);
   }
 

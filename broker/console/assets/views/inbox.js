@@ -31,7 +31,7 @@ export function inboxView(page, notices) {
     onpointerdown: () => { touched = performance.now(); },
   });
   const empty = h('div', { class: 'empty' }, h('p', {}, 'Nothing waits for you.'),
-    h('p', { class: 'muted' }, 'Calls that a policy holds appear here as they are made. ', h('a', { href: '#/live' }, 'See what agents do now')));
+    h('p', { class: 'muted' }, 'Calls that a policy holds appear here as they are made. ', h('a', { href: '#/live' }, 'See what agents do now'), ', or ', h('a', { href: '#/history' }, 'what they did'), '.'));
   const more = h('button', { type: 'button', class: 'more-cards', onclick: () => extend(true) });
   const element = h('section', { 'aria-labelledby': 'inbox-title' }, h('div', { class: 'heading' }, h('h1', { id: 'inbox-title' }, 'Waiting for people'), notices), list, more, empty);
   new IntersectionObserver((seen) => seen.some((s) => s.isIntersecting) && extend(false), { rootMargin: '600px' }).observe(more);

@@ -64,7 +64,7 @@ export function overviewView(query) {
     for (const t of tiles) t.fill(o);
     const { decided: n, p50_ms: half, p95_ms: most } = o.decisions;
     setText(decided, n > 0 ? long(half) : 'none');
-    setText(decidedMore, n > 0 ? `half of ${n.toLocaleString()} decisions were faster; 95 of 100 took less than ${long(most)}` : 'no held call was decided');
+    setText(decidedMore, n === 1 ? 'of one decision' : n > 0 ? `half of ${n.toLocaleString()} decisions were faster; 95 of 100 took less than ${long(most)}` : 'no held call was decided');
     setText(open, String(o.open.held));
     setText(openMore, o.open.next ? `the first expires in ${span(Date.parse(o.open.next) - now())}; ${o.open.running} approved and running` : `${o.open.running} approved and running`);
     log.replaceChildren(...health(o.log));

@@ -47,7 +47,7 @@ export function reasonList(reasons) {
   return h('ul', { class: 'reasons' }, ...[...about.values()].map((r) => h('li', {},
     h('code', { class: 'policy' }, foreign(r.policy || 'no policy permits it')),
     r.reason ? foreign(r.reason, { class: 'foreign reason' }) : null,
-    r.links.size > 0 ? h('small', {}, 'asked about ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(nameOf(link))])) : null)));
+    r.links.size > 0 ? h('small', {}, 'applies to ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(nameOf(link))])) : null)));
 }
 
 /**

@@ -33,6 +33,13 @@ const ENDINGS = {
 };
 
 /**
+ * So many of something.
+ * @param {number} n
+ * @param {string} one
+ */
+export const counted = (n, one) => `${n.toLocaleString()} ${one}${n === 1 ? '' : 's'}`;
+
+/**
  * The broker's words, which begin and end as part of something.
  * @param {string} text
  */
