@@ -113,8 +113,9 @@ type Tool struct {
 	Finding     string         `json:"finding"` // why it is quarantined; empty if it can be called
 	Annotations Annotations    `json:"annotations"`
 	InputSchema jsontext.Value `json:"input_schema,omitempty"`
-	Health      string         `json:"health"`  // why its upstream cannot take calls now; empty if it can
-	Visible     bool           `json:"visible"` // this viewer could call it with some arguments
+	Health      string         `json:"health"`   // why its upstream cannot take calls now; empty if it can
+	Visible     bool           `json:"visible"`  // this viewer could call it with some arguments
+	Policies    []string       `json:"policies"` // for those who may read the policies: the ids of those that can have a say in its calls
 }
 
 // Annotations are an upstream's hints about a tool, unverified.
@@ -137,10 +138,14 @@ func (a *api) listTools(w http.ResponseWriter, r *http.Request, v *viewer) error
 	for _, t := range a.cfg.Broker.Visible(r.Context(), v.id) {
 		visible[t.Name()] = true
 	}
-	items := []Tool{}
+	items, set := []Tool{}, a.cfg.Policies.Set()
 	for _, t := range a.cfg.Catalogue.Tools() {
 		if visible[t.Name()] || v.mayReadDomain(t.Domain) {
-			items = append(items, toolOf(t, visible[t.Name()]))
+			item := toolOf(t, visible[t.Name()])
+			if v.mayReadDomain(audit.OwnDomain) {
+				item.Policies = append(item.Policies, set.About(t.Name())...)
+			}
+			items = append(items, item)
 		}
 	}
 	a.addHealth(items)
@@ -169,7 +174,7 @@ func toolOf(t *tools.Tool, visible bool) Tool {
 	return Tool{
 		Name: t.Name(), WireName: t.WireName(), Upstream: t.Upstream, Domain: t.Domain, Title: t.Title, Description: t.Description,
 		Digest: t.Digest, Finding: t.Finding, InputSchema: jsontext.Value(t.InputSchema), Visible: visible,
-		Annotations: annotationsOf(t.Annotations),
+		Annotations: annotationsOf(t.Annotations), Policies: []string{},
 	}
 }
 

@@ -43,6 +43,7 @@ type PolicyInfo struct {
 	Reason    string   `json:"reason,omitempty"`
 	Approvers []string `json:"approvers"`
 	Expires   float64  `json:"expires_s,omitempty"` // of holds that it makes
+	Text      string   `json:"text"`                // in Cedar's canonical form
 }
 
 // PolicyFinding is one thing that is odd about policies, or between them and the tools.
@@ -106,7 +107,7 @@ func (a *api) showPolicy(w http.ResponseWriter, r *http.Request, v *viewer) erro
 		}
 		for _, i := range set.Policies() {
 			p.Policies = append(p.Policies, PolicyInfo{
-				ID: i.ID, Effect: i.Effect, File: i.File, Line: i.Line, Reason: i.Reason, Approvers: append([]string{}, i.Approvers...), Expires: i.Expires.Seconds(),
+				ID: i.ID, Effect: i.Effect, File: i.File, Line: i.Line, Reason: i.Reason, Approvers: append([]string{}, i.Approvers...), Expires: i.Expires.Seconds(), Text: i.Text,
 			})
 		}
 		p.Findings = findingsOf(a.cfg.Policies.Findings())

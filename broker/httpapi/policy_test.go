@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,25 @@ func TestThePolicyIsShownToThoseWhoMayReadIt(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"ask-a-lead", "two-leads"}, held); diff != "" {
 		t.Errorf("policies that hold (-want +got):\n%s", diff)
+	}
+}
+
+func TestAToolNamesThePoliciesThatHaveASay(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	about := func(who string) map[string][]string {
+		all := map[string][]string{}
+		for _, tool := range get[httpapi.List[httpapi.Tool]](r, who, "/v1/tools").Items {
+			all[tool.Name] = tool.Policies
+		}
+		return all
+	}
+	got := about("bob")
+	if !slices.Contains(got["desk.wipe"], "two-leads") || !slices.Contains(got["desk.wipe"], "support-calls") || slices.Contains(got["desk.wipe"], "ask-a-lead") || !slices.Contains(got["desk.echo"], "ask-a-lead") {
+		t.Errorf("who reads the policies is told %v", got)
+	}
+	if got := about("carol"); len(got["desk.wipe"]) != 0 {
+		t.Errorf("who does not is told %v", got)
 	}
 }
 

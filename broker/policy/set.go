@@ -181,6 +181,20 @@ func (s *Set) Policies() []Info {
 	return list
 }
 
+// About are the ids of the policies that can have a say in calls of a tool, by their scopes.
+func (s *Set) About(tool string) []string {
+	p, known := s.tools[tool]
+	if !known {
+		return nil
+	}
+	ids := make([]string, len(p.rules))
+	for i, r := range p.rules {
+		ids[i] = r.id
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 func effectName(r *rule) string {
 	if r.policy.Effect() == cedar.Permit {
 		return effectPermit

@@ -59,7 +59,7 @@
  * @typedef {{since: string, alike: number, covered: number, calls: Call[]}} GrantPreview
  *
  * @typedef {{name: string, upstream: string, domain: string, title: string, description: string, digest: string, finding: string,
- *   annotations: Annotations, input_schema?: Exact, visible: boolean}} Tool
+ *   annotations: Annotations, input_schema?: Exact, visible: boolean, policies: string[]}} Tool
  * @typedef {{upstream: string, domain: string, breaker: 'closed'|'half-open'|'open', health: string, since: string, restarts: number,
  *   stopped?: string, stopped_at?: string, tools: number, quarantined: number, notes?: string[]}} Upstream
  * @typedef {{tool: string, digest: string, finding?: string, definition: Exact, reviewed?: Exact, previous?: string}} Definition
@@ -79,7 +79,7 @@
  *
  * @typedef {{severity: string, file?: string, line?: number, policy?: string, message: string, hint?: string, tools: string[]}} Finding
  * @typedef {{policy_set: string, files: {name: string, text: string}[], findings: Finding[],
- *   policies: {id: string, effect: string, file: string, line: number, reason?: string, approvers: string[], expires_s?: number}[]}} Policy
+ *   policies: {id: string, effect: string, file: string, line: number, reason?: string, approvers: string[], expires_s?: number, text: string}[]}} Policy
  * @typedef {{effect?: string, text?: string, reasons: Reason[], errors: string[], approvers: string[], needed?: number, findings: Finding[]}} Verdict
  * @typedef {{name: string, calls: number}} Tally
  * @typedef {{ok: boolean, findings: Finding[], since?: string, until?: string, calls: number, same: number, skipped: Tally[],

@@ -45,9 +45,17 @@ export function reasonList(reasons) {
     about.set(key, known);
   }
   return h('ul', { class: 'reasons' }, ...[...about.values()].map((r) => h('li', {},
-    h('code', { class: 'policy' }, foreign(r.policy || 'no policy permits it')),
+    r.policy ? policyLink(r.policy) : h('code', { class: 'policy' }, 'no policy permits it'),
     r.reason ? foreign(r.reason, { class: 'foreign reason' }) : null,
     r.links.size > 0 ? h('small', {}, 'applies to ', ...[...r.links].flatMap((link, i) => [i > 0 ? ' and ' : '', foreign(nameOf(link))])) : null)));
+}
+
+/**
+ * A policy by its id, which leads to what it says.
+ * @param {string} id
+ */
+export function policyLink(id) {
+  return h('a', { class: 'policy', href: `#/policy?id=${encodeURIComponent(id)}` }, foreign(id));
 }
 
 /**

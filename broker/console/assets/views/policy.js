@@ -8,7 +8,9 @@ import { reasonList } from './parts.js';
 
 /** @typedef {import('../types.js').Policy} Policy */
 
-export function policyView() {
+/** @param {string} query of the address: which policy somebody came to see */
+export function policyView(query) {
+  const wanted = new URLSearchParams(query).get('id') ?? '';
   const error = h('p', { class: 'error', role: 'alert' });
   const body = h('div', { class: 'policies' });
   const element = h('section', { 'aria-labelledby': 'policy-title' }, h('h1', { id: 'policy-title' }, 'Policy'), error, body);
@@ -22,6 +24,9 @@ export function policyView() {
         h('p', { class: 'digest-line' }, 'In force: ', h('code', { class: 'digest' }, p.policy_set)),
         ...(p.files.length > 0 ? [findingsView(p.findings), listing(p), files(p), trial(), draft(p)]
           : [h('p', { class: 'muted' }, 'The text of the policies is for those who may read the broker\'s own domain, deed.')]));
+      const row = [...body.querySelectorAll('tr')].find((r) => wanted && r.dataset.policy === wanted);
+      row?.classList.add('current');
+      row?.scrollIntoView({ block: 'center' });
     } catch (e) {
       setForeign(error, messageOf(e));
     }
@@ -45,7 +50,7 @@ function findingsView(found) {
 function listing(p) {
   return h('div', {}, h('h2', {}, 'What they say'), h('div', { class: 'table', tabindex: 0, role: 'group', 'aria-label': 'policies' }, h('table', {},
     h('thead', {}, h('tr', {}, ...['Policy', 'Effect', 'Lifted by', 'Within', 'Why', 'Calls'].map((n) => h('th', { scope: 'col' }, n)))),
-    h('tbody', {}, ...p.policies.map((i) => h('tr', {}, h('td', {}, h('code', { class: 'policy' }, foreign(i.id))), h('td', {}, foreign(i.effect)), h('td', {}, foreign(i.approvers.join(', '))),
+    h('tbody', {}, ...p.policies.map((i) => h('tr', { 'data-policy': i.id }, h('td', {}, h('code', { class: 'policy' }, foreign(i.id))), h('td', {}, foreign(i.effect)), h('td', {}, foreign(i.approvers.join(', '))),
       h('td', {}, i.expires_s ? span(i.expires_s * 1000) : ''), h('td', {}, foreign(i.reason ?? '')), h('td', {}, h('a', { href: `#/history?policy=${encodeURIComponent(i.id)}` }, 'see'))))))));
 }
 

@@ -93,7 +93,7 @@ export class Proof {
     const size = Math.max(0, ...good.map((f) => f.size ?? 0));
     const what = good.length === found.length ? (found.length === 1 ? 'Its one event is' : `All ${found.length} events are`) : `${good.length} of ${found.length} events ${good.length === 1 ? 'is' : 'are'}`;
     const by = good.length > 0 ? `, by the checkpoint at ${size.toLocaleString()} records that ${name} signed` : '';
-    setForeign(this.told, `${what} in the log as shown here${by}. This browser has checked it.${open > 0 ? ` ${open} not sealed yet.` : ''}`);
+    setForeign(this.told, open === found.length ? 'Not sealed yet, or not to be had: the log is signed about once a second, and this page looks again.' : `${what} in the log as shown here${by}. This browser has checked it.${open > 0 ? ` ${open} not sealed yet.` : ''}`);
     setText(this.wrong, bad > 0 ? `${bad} of ${found.length} events ${bad === 1 ? 'is' : 'are'} not what the log was signed with. See the timeline.` : '');
     setAttribute(this.element, 'data-proof', bad > 0 ? 'bad' : open > 0 ? 'open' : 'proved');
   }

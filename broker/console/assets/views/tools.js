@@ -8,6 +8,7 @@ import { diffView } from './edit.js';
 import { hints } from './facts.js';
 import { jsonView } from './json.js';
 import { upstreamsPanel } from './upstreams.js';
+import { policyLink } from './parts.js';
 import { stateOf } from './words.js';
 
 /** @typedef {import('../types.js').Tool} Tool */
@@ -62,6 +63,7 @@ export function toolsView() {
       t.finding ? h('div', { class: 'actions' }, h('button', { type: 'button', onclick: (/** @type {Event} */ e) => void look(t, review, /** @type {HTMLElement} */ (e.target)) }, 'See what has changed')) : null,
       review,
       opened('Its last calls', () => use(t)),
+      t.policies.length > 0 ? opened('Who can call it, and what is held', () => coverage(t)) : null,
       opened('What it takes', async () => [t.input_schema ? jsonView(t.input_schema.text, `input schema of ${t.name}`).element : h('p', { class: 'muted' }, 'It gives no schema.'),
         h('p', { class: 'digest-line' }, 'Digest of its definition ', h('code', { class: 'digest' }, t.digest))]));
   }
@@ -84,6 +86,21 @@ export function toolsView() {
         inside.replaceChildren(h('p', { class: 'error' }, foreign(e instanceof ApiError ? e.message : 'The page failed to show it.')));
       }
     } }, h('summary', {}, title), inside);
+  }
+
+  /**
+   * The policies that can have a say in its calls: those that permit, then those that forbid or hold.
+   * @param {Tool} t
+   */
+  async function coverage(t) {
+    const { policies } = await api.policy();
+    const about = policies.filter((p) => t.policies.includes(p.id)).sort((a, b) => b.effect.localeCompare(a.effect));
+    if (!about.some((p) => p.effect === 'permit')) return [h('p', {}, 'Nobody can call it: no policy permits it.')];
+    return [h('ul', { class: 'coverage' }, ...about.map((p) => {
+      const [word, tone] = p.approvers.length > 0 ? [`held for ${p.approvers.join(' or ')}`, 'held'] : p.effect === 'permit' ? ['permits', 'good'] : ['forbids', 'bad'];
+      return h('li', {}, h('p', {}, h('span', { class: `chip ${tone}` }, foreign(word)), ' ', policyLink(p.id), p.reason ? ' ' : '', p.reason ? foreign(p.reason) : null),
+        h('pre', { class: 'json', tabindex: 0, role: 'group', 'aria-label': `policy ${p.id}` }, foreign(p.text, { multiline: true })));
+    }))];
   }
 
   /** @param {Tool} t */
