@@ -3,17 +3,11 @@ package sink_test
 import (
 	"bufio"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/deedbroker/deed/audit/sink"
 	"github.com/deedbroker/deed/cmd/testbed/need"
@@ -87,50 +81,4 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close() //nolint:errcheck // nobody has connected
 	return l.Addr().String()
-}
-
-// rsyslog takes the messages over TCP, and finds in each what we put there.
-func TestRsyslogTakesCalls(t *testing.T) {
-	t.Parallel()
-	binary, dir := need.Env(t, need.Rsyslog), t.TempDir()
-	l, address := newLog(t), freeAddress(t)
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, out := filepath.Join(dir, "conf"), filepath.Join(dir, "out")
-	text := fmt.Sprintf(`module(load="imtcp")
-global(workDirectory="%[1]s" maxMessageSize="64k")
-template(name="t" type="string" string="%%app-name%% %%msgid%% %%syslogfacility-text%%.%%syslogseverity-text%% %%structured-data%% %%msg%%\n")
-ruleset(name="r") { action(type="omfile" file="%[2]s" template="t") }
-input(type="imtcp" port="%[3]s" address="127.0.0.1" ruleset="r")
-`, dir, out, port)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), binary, "-n", "-f", config, "-i", filepath.Join(dir, "pid"))
-	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // it was killed
-	want := called(t, l, "payments", 50)
-	running(t, l, filepath.Join(dir, "place"), &sink.Syslog{Address: address, Hostname: "here", Version: "1"})
-	var lines []string
-	for deadline := time.Now().Add(patience); len(lines) < len(want); {
-		if time.Now().After(deadline) {
-			t.Fatalf("it has %d of %d", len(lines), len(want))
-		}
-		b, err := os.ReadFile(out)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-		lines = strings.SplitAfter(strings.TrimSpace(string(b)), "\n")
-	}
-	for i, id := range want {
-		head, document, ok := strings.Cut(lines[i], " {")
-		if !ok || !strings.HasPrefix(head, "deed call audit.notice [deed@32473 ") || !strings.Contains(head, `call="`+id+`"`) || !json.Valid([]byte("{"+document)) {
-			t.Fatalf("line %d is %q", i, lines[i])
-		}
-	}
 }
