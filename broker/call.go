@@ -271,7 +271,7 @@ func refusalOfLookup(err error) *refusal {
 
 // refuse records a call that never became an intent, and says so to its caller.
 func (b *Broker) refuse(ctx context.Context, c *call, r *refusal) error {
-	out := audit.Outcome{Code: r.code, Reason: clip(r.public, maxReason), Decision: r.decision, Request: &c.intent}
+	out := audit.Outcome{Code: r.code, Reason: clip(b.sayable(c.domain, r.public), maxReason), Decision: r.decision, Request: &c.intent}
 	c.intent.Statement = b.state(c.id, &c.intent)
 	fail := &Error{Kind: r.kind, Op: "call " + c.intent.Tool, Public: r.public, Err: r.err, CallID: c.id, Decision: r.decision, Retry: r.retry}
 	if err := b.write(ctx, audit.CallDenied, b.callOf(c.id, c.domain, &c.intent, c.trace), out, c.stored...); err != nil {

@@ -54,6 +54,23 @@ func (b *Broker) record(c *call) error {
 	return nil
 }
 
+// sayable is what is put on record of why a call was refused: that can name arguments.
+func (b *Broker) sayable(domain, reason string) string {
+	text, err := jsontext.AppendQuote(nil, reason)
+	if err != nil {
+		return "it cannot be written down"
+	}
+	r, err := b.rules(domain).Arguments(text)
+	if err == nil && r.Redacted != nil {
+		text, err = jsontext.AppendUnquote(nil, r.Body)
+		reason = string(text)
+	}
+	if err != nil {
+		return "it cannot be written down"
+	}
+	return reason
+}
+
 // recordAnswer prepares what is put on record of an answer.
 func (b *Broker) recordAnswer(of running, said []byte, out *audit.Outcome) (audit.Payload, error) {
 	r, err := b.rules(of.domain).Answer(said)

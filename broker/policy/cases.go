@@ -198,7 +198,7 @@ func jsonNumbers(v any) any {
 func (c Case) compare(d audit.Decision) string {
 	var problems []string
 	if d.Effect != c.Expect {
-		problems = append(problems, fmt.Sprintf("decided %s, expected %s", d.Effect, c.Expect))
+		problems = append(problems, fmt.Sprintf("decided %s, expected %s", d.Effect, c.Expect)+by(d.Reasons))
 	}
 	for _, id := range c.Policies {
 		if !slices.ContainsFunc(d.Reasons, func(r audit.Reason) bool { return r.Policy == id }) {
@@ -209,4 +209,23 @@ func (c Case) compare(d audit.Decision) string {
 		return ""
 	}
 	return strings.Join(append(problems, d.Errors...), "; ")
+}
+
+// by says what a decision comes from, so that one sees why a case fails.
+func by(reasons []audit.Reason) string {
+	var said []string
+	for _, r := range reasons {
+		one := r.Effect + " " + r.Policy
+		if r.Effect == "none" {
+			one = "nothing permits it"
+		}
+		if r.Link != "" {
+			one += " for " + r.Link
+		}
+		said = append(said, one)
+	}
+	if len(said) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(said, ", ") + ")"
 }

@@ -61,11 +61,13 @@ func TestCaseThatFailsSaysHow(t *testing.T) {
 	t.Parallel()
 	set := compile(t, designPolicies)
 	for text, want := range map[string]string{
-		"{as: alice, roles: [support], tool: payments.refund, input: {amount: 101}, expect: allow}":             "decided hold, expected allow",
-		"{as: alice, tool: payments.refund, input: {amount: 1}, expect: deny, policies: [four-eyes]}":           "policy four-eyes did not determine it",
-		"{as: alice, tool: none.such, expect: allow}":                                                           `decided deny, expected allow; tool "none.such" is not in the policy set`,
-		"{as: alice, roles: [support], tool: payments.refund, input: {amount: .inf}, expect: allow}":            "decided deny, expected allow; input of the case: json: invalid number literal \"+Inf\"",
-		"{as: alice, roles: [support], tool: payments.refund, input: {amount: 1000000000000.5}, expect: allow}": "decided deny, expected allow; argument /amount is read by a policy as an integer of 64 bits, and does not fit",
+		"{as: alice, roles: [support], tool: payments.refund, input: {amount: 101}, expect: allow}":                                  `decided hold, expected allow (forbid big-refunds-need-two for User::"alice")`,
+		"{as: alice, tool: payments.refund, input: {amount: 1}, expect: allow}":                                                      `decided deny, expected allow (nothing permits it for User::"alice")`,
+		"{as: carol, roles: [auditor], action: read, tier: results, call: {tool: payments.refund, domain: payments}, expect: allow}": `decided deny, expected allow (nothing permits it for User::"carol")`,
+		"{as: alice, tool: payments.refund, input: {amount: 1}, expect: deny, policies: [four-eyes]}":                                "policy four-eyes did not determine it",
+		"{as: alice, tool: none.such, expect: allow}":                                                                                `decided deny, expected allow; tool "none.such" is not in the policy set`,
+		"{as: alice, roles: [support], tool: payments.refund, input: {amount: .inf}, expect: allow}":                                 "decided deny, expected allow; input of the case: json: invalid number literal \"+Inf\"",
+		"{as: alice, roles: [support], tool: payments.refund, input: {amount: 1000000000000.5}, expect: allow}":                      "decided deny, expected allow; argument /amount is read by a policy as an integer of 64 bits, and does not fit",
 	} {
 		cases, err := policy.ParseCases([]byte("cases: [" + text + "]"))
 		if err != nil {
@@ -81,14 +83,16 @@ func TestCaseThatFailsSaysHow(t *testing.T) {
 func TestCasesThatCannotBeMeant(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"cases: [{tool: a.b, expect: maybe}]":                      `expect is "maybe"`,
-		"cases: [{expect: allow}]":                                 "want either tool or action",
-		"cases: [{tool: a.b, action: read, expect: allow}]":        "want either tool or action",
-		"cases: [{action: read, expect: hold, call: {tool: a.b}}]": "an action is a person's",
-		"cases: [{action: read, expect: allow}]":                   "an action is a person's",
-		"cases: [{tool: a.b, expects: allow}]":                     "expects",
-		"cases: []\n---\ncases: []":                                "second document",
-		"cases: [":                                                 "parse cases",
+		"cases: [{tool: a.b, expect: maybe}]":                                       `expect is "maybe"`,
+		"cases: [{expect: allow}]":                                                  "want either tool or action",
+		"cases: [{tool: a.b, action: read, expect: allow}]":                         "want either tool or action",
+		"cases: [{action: read, expect: hold, call: {tool: a.b}}]":                  "an action is a person's",
+		"cases: [{action: read, expect: allow}]":                                    "an action is a person's",
+		"cases: [{action: read, tier: all, expect: allow, call: {tool: a.b}}]":      `tier is "all"`,
+		"cases: [{action: erase, tier: results, expect: allow, call: {tool: a.b}}]": `tier is "results"`,
+		"cases: [{tool: a.b, expects: allow}]":                                      "expects",
+		"cases: []\n---\ncases: []":                                                 "second document",
+		"cases: [":                                                                  "parse cases",
 	} {
 		if _, err := policy.ParseCases([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)

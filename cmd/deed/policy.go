@@ -175,7 +175,14 @@ func newPolicyTestCommand(env *environment) *cobra.Command {
       agents: [{ id: copilot }]
       tool: payments.refund
       input: { amount: 500 }
-      expect: hold`,
+      expect: hold
+    - name: auditors read no results of payments
+      as: carol
+      roles: [auditor]
+      action: read
+      tier: results
+      call: { tool: payments.refund, domain: payments, principal: alice }
+      expect: deny`,
 		Args: cobra.MinimumNArgs(1),
 	}
 	policyFlags(c, &path, &globs)
