@@ -35,6 +35,10 @@
 // Payloads of several events travel in one message where they come faster than Pulsar
 // acknowledges them (see packer).
 //
+// Checkpoints, and keys, are written by one replica at a time, which has the only producer
+// of their topic. Its turn ends with its connection: what was under way then is given up,
+// and not sent when its turn comes again, after what others have written (see inTurn).
+//
 // [Log.Store] sends event and payloads at the same time and returns when both are
 // acknowledged; [Log.Append] also waits until the event was read back, which tells its
 // index. Neither waits longer than its context: then the error is

@@ -16,6 +16,9 @@
 // checkpoint that is not older proves what comes after it. Between the two there may be
 // records that are there and not proved, and calls that are cut; the report says so.
 //
+// A log that retention has emptied says nothing of who did: the reviewer has to say how long
+// records are kept (Options.Retention), or it is a finding.
+//
 // The embedded log keeps the hashes of what retention removes, and an event that says so
 // ([audit.RecordsRemoved]): there every checkpoint is still compared, and what is missing
 // beyond the event is a finding. Package archive joins archives of it to what is left.
