@@ -199,6 +199,9 @@ func (b *Broker) readBar(ctx context.Context, n *bar) error {
 		ran, err = b.committed(ctx, commitment, at)
 	}
 	switch {
+	case errors.Is(err, audit.ErrLost): // it was never acknowledged, so that nothing ran
+		b.bars.lift(n.call.ID)
+		return nil
 	case errors.Is(err, audit.ErrErased): // then every call of the tool may be the same
 		b.bars.printed(n, nil)
 		return nil

@@ -97,6 +97,31 @@ func TestAnUnknownOutcomeBarsTheSameEffect(t *testing.T) {
 	}
 }
 
+// lostPayloads never came to be stored.
+type lostPayloads struct{}
+
+func (lostPayloads) Payload(context.Context, audit.Position, string) (audit.Payload, error) {
+	return audit.Payload{}, audit.ErrLost
+}
+
+// A call whose arguments never came to be stored was not acknowledged, and so did not run.
+func TestWhatWasNotAcknowledgedBarsNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	rig, _ := dies(t, dir, 1, "")
+	_, err := rig.Call(t.Context(), call(copilot, "desk.pay", `{"amount":1}`))
+	wantKind(t, err, broker.OutcomeUnknown)
+	rig.Stop()
+	fake := toolstest.NewFake()
+	fake.Handle(toolstest.Define("pay", `{"amount":{"type":"integer"}}`), func(context.Context, tools.Call) (tools.Answer, error) {
+		return toolstest.Text("paid"), nil
+	})
+	rig = brokertest.Start(t, brokertest.Options{
+		Dir: dir, Policies: policies, Upstreams: map[string]tools.Upstream{"desk": fake}, Payloads: lostPayloads{},
+	})
+	done(t, rig, call(copilot, "desk.pay", `{"amount":1}`))
+}
+
 func TestToolsThatRepeatSafelyAreNotBarred(t *testing.T) {
 	t.Parallel()
 	for _, hint := range []string{`{"idempotentHint":true}`, `{"readOnlyHint":true}`} {

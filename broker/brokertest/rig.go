@@ -39,6 +39,7 @@ type Options struct {
 	Limit     float64 // calls a second for one agent; 10,000 if 0
 	Limits    broker.Limits
 	Wrap      func(audit.Log) audit.Log // puts faults between broker and log
+	Payloads  audit.Payloads            // instead of the log's own
 
 	MaxHoldsPerCaller int
 	Grace             time.Duration // that Stop gives running calls; a second if 0
@@ -106,7 +107,7 @@ func Start(tb testing.TB, o Options) *Rig {
 		}
 	}
 	cfg := broker.Config{
-		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: log, Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
+		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once, DryRuns: o.DryRuns,
 		Redact: func(string) *redact.Rules { return o.Redact },
 	}

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,6 +43,18 @@ func (l *load) answers() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.told)
+}
+
+// lastUnsure is what agents were told in some of the newest attempts without an outcome.
+func (l *load) lastUnsure() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	newest := slices.SortedFunc(maps.Keys(l.unsure), func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(b, a)) })
+	var why []string
+	for _, token := range newest[:min(len(newest), 5)] {
+		why = append(why, token+": "+l.unsure[token])
+	}
+	return why
 }
 
 const (

@@ -266,6 +266,9 @@ func (f *fleet) until(t *testing.T, what string, is func() error) {
 // lastWords ends the replicas, and shows what each said last.
 func (f *fleet) lastWords(t *testing.T) {
 	t.Helper()
+	if f.load != nil {
+		t.Logf("agents were told, among others: %q", f.load.lastUnsure())
+	}
 	for _, r := range f.replicas {
 		if p := r.process(); p != nil {
 			p.kill(t)
