@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -24,11 +25,12 @@ const upstreamName = "bench"
 
 // deedConfig is what a broker for the benchmark is made of.
 type deedConfig struct {
-	dir     string   // for binary, configuration and data
-	echo    []string // starts the stdio server
-	profile string   // where the broker writes its CPU profile; empty: nowhere
-	tenant  string   // empty: the default one
-	log     any      // as deed.yaml has it; nil: the embedded one
+	dir     string         // for binary, configuration and data
+	echo    []string       // starts the stdio server
+	more    map[string]any // upstreams beside it, as deed.yaml has them
+	profile string         // where the broker writes its CPU profile; empty: nowhere
+	tenant  string         // empty: the default one
+	log     any            // as deed.yaml has it; nil: the embedded one
 }
 
 // startDeed builds the broker and starts it with an issuer, one policy and the
@@ -73,13 +75,15 @@ func startDeed(ctx context.Context, c deedConfig) (_ *subject, err error) {
 
 // write writes deed.yaml and the policy beside it.
 func (c deedConfig) write(address, issuerURL string) error {
+	upstreams := map[string]any{upstreamName: map[string]any{"domain": "bench", "command": c.echo}}
+	maps.Copy(upstreams, c.more)
 	settings := map[string]any{
 		"listen":    address,
 		"data":      filepath.Join(c.dir, "data"),
 		"issuers":   []any{map[string]any{"url": issuerURL, "people_clients": []string{peopleClient}}},
 		"policies":  []string{"*.cedar"},
 		"domains":   map[string]any{"bench": map[string]any{"retention": "1d", "partitions": 1}},
-		"upstreams": map[string]any{upstreamName: map[string]any{"domain": "bench", "command": c.echo}},
+		"upstreams": upstreams,
 		"limits":    map[string]any{"calls_per_agent": "1000000/s", "token_lifetime": "2d", "viewers": maxWatchers},
 	}
 	if c.log != nil {

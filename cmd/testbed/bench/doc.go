@@ -17,6 +17,10 @@
 // rate at which Pulsar alone takes messages one by one, with Pulsar's journal synced and
 // not. A call is two durable records: half that rate is what there is to reach.
 //
+// With -kinds it calls an upstream of each kind directly and through Deed, in turns: a process over
+// stdio, servers over Streamable HTTP and the HTTP with server-sent events before it, a plain HTTP service with
+// an OpenAPI document, and a tool that is built in, beside mcp-go serving the same file.
+//
 // With -viewers it has so many people watch the live stream from another process while
 // calls come at a fixed rate, and compares what a call costs with that without them, in turns.
 //

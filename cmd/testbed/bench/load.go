@@ -51,32 +51,54 @@ func (t *total) measure(ctx context.Context, s *subject, l load) (err error) {
 		}
 		wires = append(wires, w)
 	}
-	if _, err := drive(ctx, wires, l.connections*warmUp, 0); err != nil {
+	return measured(ctx, t, s, wires, l)
+}
+
+// caller makes one call after the other.
+type caller interface {
+	call() error
+	close() error
+}
+
+// measured adds what callers find of a subject, whose process is looked at, or if it is nil of others.
+func measured[C caller](ctx context.Context, t *total, s *subject, callers []C, l load) (err error) {
+	if _, err := drive(ctx, callers, l.connections*warmUp, 0); err != nil {
 		return err
+	}
+	if s == nil {
+		return timed(ctx, t, callers, l)
 	}
 	if t.calls == 0 {
 		if t.rssStart, err = residentBytes(s.pid); err != nil {
 			return err
 		}
 	}
-	if err := t.timed(ctx, s, wires, l); err != nil {
+	if err := charged(ctx, t, s, callers, l); err != nil {
 		return err
 	}
 	t.rssEnd, err = residentBytes(s.pid)
 	return err
 }
 
-func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) error {
+// timed adds how long calls take.
+func timed[C caller](ctx context.Context, t *total, callers []C, l load) error {
+	start := time.Now()
+	latencies, err := drive(ctx, callers, l.calls, l.time)
+	t.elapsed += time.Since(start)
+	t.calls += len(latencies)
+	t.latencies = append(t.latencies, latencies...)
+	return err
+}
+
+// charged adds that, and the CPU time of a process.
+func charged[C caller](ctx context.Context, t *total, s *subject, callers []C, l load) error {
 	before, err := cpuTime(s.pid)
 	if err != nil {
 		return err
 	}
-	start := time.Now()
-	latencies, err := drive(ctx, wires, l.calls, l.time)
-	if err != nil {
+	if err := timed(ctx, t, callers, l); err != nil {
 		return err
 	}
-	t.elapsed += time.Since(start)
 	during, err := cpuTime(s.pid)
 	if err != nil {
 		return err
@@ -87,8 +109,6 @@ func (t *total) timed(ctx context.Context, s *subject, wires []*wire, l load) er
 	}
 	t.cpu += after - before
 	t.later += after - during
-	t.calls += len(latencies)
-	t.latencies = append(t.latencies, latencies...)
 	return nil
 }
 
@@ -151,9 +171,9 @@ func (s *subject) left(ctx context.Context) (float64, error) {
 	return 0, fmt.Errorf("ask what is left to do: %s has no %s", s.metrics, behindMetric)
 }
 
-// drive makes so many calls over all wires together, or, if calls is 0, as many as
+// drive makes so many calls by all callers together, or, if calls is 0, as many as
 // time allows, and returns how long each took.
-func drive(ctx context.Context, wires []*wire, calls int, limit time.Duration) ([]time.Duration, error) {
+func drive[C caller](ctx context.Context, callers []C, calls int, limit time.Duration) ([]time.Duration, error) {
 	var taken atomic.Int64
 	deadline := time.Now().Add(limit)
 	more := func() bool {
@@ -162,25 +182,25 @@ func drive(ctx context.Context, wires []*wire, calls int, limit time.Duration) (
 		}
 		return time.Now().Before(deadline)
 	}
-	perWire := make([][]time.Duration, len(wires))
+	each := make([][]time.Duration, len(callers))
 	group, ctx := errgroup.WithContext(ctx)
-	for i, w := range wires {
+	for i, c := range callers {
 		group.Go(func() error {
 			for more() {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
 				start := time.Now()
-				if err := w.call(); err != nil {
+				if err := c.call(); err != nil {
 					return err
 				}
-				perWire[i] = append(perWire[i], time.Since(start))
+				each[i] = append(each[i], time.Since(start))
 			}
 			return nil
 		})
 	}
 	err := group.Wait()
-	return slices.Concat(perWire...), err
+	return slices.Concat(each...), err
 }
 
 // percentile of latencies that are sorted.

@@ -26,6 +26,7 @@ type options struct {
 	profile     string        // for Deed's CPU profile
 	pulsar      bool          // compare logs instead
 	journals    []bool        // whether Pulsar syncs its journal, each in turn
+	kinds       bool          // compare upstreams of each kind, direct and through Deed, instead
 	viewers     int           // of the stream: compare calls with and without them instead
 	rate        int           // of calls a second, beside viewers
 	json        bool
@@ -52,6 +53,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o.child = []string{exe, "bench", "subject"}
 	if o.pulsar {
 		if err := o.onPulsar(ctx, stdout, stderr); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return nil
+	}
+	if o.kinds {
+		if err := o.ofKinds(ctx, stdout, stderr); err != nil {
 			return fmt.Errorf("bench: %w", err)
 		}
 		return nil
@@ -83,6 +90,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.profile, "profile", "", "write a CPU profile of Deed to this file, for go tool pprof")
 	f.BoolVar(&o.pulsar, "pulsar", false, "compare the log on Pulsar with the embedded one, and with Pulsar alone, instead")
 	journals := f.String("journal-sync", "true,false", "beside -pulsar, whether it syncs its journal")
+	f.BoolVar(&o.kinds, "kinds", false, "compare upstreams of each kind, called directly and through Deed, instead")
 	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
 	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
 	f.BoolVar(&o.json, "json", false, "print JSON")

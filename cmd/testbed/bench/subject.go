@@ -21,11 +21,18 @@ const (
 	subjectDeed   = "deed"
 	subjectEcho   = "echo"  // the stdio server behind proxy and deed; not measured itself
 	subjectWatch  = "watch" // the viewers of the stream; likewise
+	subjectKinds  = "kinds" // servers of each kind that Deed has upstreams of
 
 	baseline = subjectProxy
 )
 
 func subjectNames() []string { return []string{subjectDirect, subjectProxy, subjectDeed} }
+
+// fixed is a call that is always the same.
+type fixed struct {
+	arguments string // JSON
+	says      string // part of the answer
+}
 
 // stopGrace is how long a subject may take to end.
 const stopGrace = 15 * time.Second
@@ -35,6 +42,7 @@ type subject struct {
 	name  string
 	url   string // of its MCP endpoint
 	tool  string // the name that the endpoint gives to echo
+	fixed *fixed // what is called instead of echo with a text of its own each time; nil
 	token string // bearer; may be empty
 	// person gives the token of somebody who may read everything; nil where nobody can.
 	person func(name string) (string, error)
@@ -98,6 +106,8 @@ func runSubject(ctx context.Context, name string, stdin io.Reader, stdout io.Wri
 		return serveProxy(ctx, stdin, stdout)
 	case subjectWatch:
 		return watch(ctx, stdin, stdout)
+	case subjectKinds:
+		return serveKinds(ctx, stdin, stdout)
 	case subjectEcho:
 		return serveStdio(ctx, stdin, stdout)
 	default:

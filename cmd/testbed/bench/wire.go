@@ -113,9 +113,12 @@ func (w *wire) close() error {
 // call makes one call and checks that its own text came back as a result.
 func (w *wire) call() error {
 	w.last++
-	text := "call-" + strconv.Itoa(w.last) + "-" + padding
-	a, err := w.exchange(`{"jsonrpc":"2.0","id":` + strconv.Itoa(w.last) + `,"method":"tools/call","params":{"name":"` + w.subject.tool +
-		`","arguments":{"text":"` + text + `"}` + w.meta + `}}`)
+	text := textOf(w.last)
+	arguments := `{"text":"` + text + `"}`
+	if f := w.subject.fixed; f != nil {
+		text, arguments = f.says, f.arguments
+	}
+	a, err := w.exchange(callOf(w.last, w.subject.tool, arguments, w.meta))
 	if err != nil {
 		return err
 	}
@@ -123,6 +126,14 @@ func (w *wire) call() error {
 		return fmt.Errorf("call was answered with %d: %s", a.status, a.body)
 	}
 	return nil
+}
+
+// textOf is what the n-th call of a connection is to be answered with.
+func textOf(n int) string { return "call-" + strconv.Itoa(n) + "-" + padding }
+
+// callOf is a request for a call; meta is of its params, with a comma before it.
+func callOf(id int, tool, arguments, meta string) string {
+	return `{"jsonrpc":"2.0","id":` + strconv.Itoa(id) + `,"method":"tools/call","params":{"name":"` + tool + `","arguments":` + arguments + meta + `}}`
 }
 
 // isError looks closer only at answers that may be one: parsing costs.
