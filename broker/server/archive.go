@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -30,7 +31,14 @@ func (r removing) archive(ctx context.Context, first int64, before time.Time) (s
 		return "", 0, errors.New("this log cannot be archived")
 	}
 	_, topic, _ := audit.SplitLog(r.name)
-	at := place.Under(to.To, fmt.Sprintf("%s-%s-from-%d", r.domain, topic, first))
+	under := to.To
+	if !s3.IsURL(under) { // it goes on record
+		var err error
+		if under, err = filepath.Abs(under); err != nil {
+			return "", 0, err
+		}
+	}
+	at := place.Under(under, fmt.Sprintf("%s-%s-from-%d", r.domain, topic, first))
 	store, err := place.Open(at, s3.Options{Endpoint: firstOf(to.Endpoint, os.Getenv("AWS_ENDPOINT_URL")), Region: firstOf(to.Region, os.Getenv("AWS_REGION"))})
 	if err != nil {
 		return "", 0, err

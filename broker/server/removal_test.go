@@ -174,6 +174,7 @@ func TestRecordsGoWhenTheirRetentionIsOver(t *testing.T) {
 	r = rig.start(t)
 	rig.awaitOldest(t, report.Logs[indexOf(report, paymentsLog)].Size)
 	r.stop(t)
+	rig.domain = ""
 	r = rig.start(t)
 	if again := r.made(t, "payments.accounts", `{}`); again == "" {
 		t.Error("no call")
