@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/brokertest"
 	"github.com/deedbroker/deed/broker/redact"
@@ -128,4 +129,42 @@ func TestAHeldCallWithRedactedArgumentsDoesNotOutliveARestart(t *testing.T) {
 	if n := len(fake.Calls()); n != 0 {
 		t.Errorf("the tool ran %d times", n)
 	}
+}
+
+// A vote at any replica counts; the one that took the call releases it, since it alone knows what
+// was redacted. Where that is gone nobody runs it.
+func TestAHeldCallWithRedactedArgumentsIsReleasedWhereItWasMade(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	o := brokertest.Options{Redact: redacting()}
+	a, b := c.join(t, "a", o), c.join(t, "b", o)
+	reply, err := a.Call(t.Context(), echo("ask "+secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := b.waitHeld(t, reply.CallID)
+	if got := string(h.Arguments); got != `{"text":"ask [secret: github-pat]"}` {
+		t.Errorf("at the other replica bob sees %s", got)
+	}
+	approve(t, b.Rig, bob, h)
+	for _, m := range []*member{a, b} {
+		if _, err := outcome(t, m.Rig, h.ID); err != nil {
+			t.Errorf("the outcome is %v", err)
+		}
+	}
+	if state := fold(t, a.Rig, h.ID); state.Releasing.Source != "deed://acme/a" {
+		t.Errorf("released by %s", state.Releasing.Source)
+	}
+	left, err := a.Call(t.Context(), echo("ask more of "+secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.waitHeld(t, left.CallID)
+	a.kill(t)
+	approve(t, b.Rig, bob, b.waitHeld(t, left.CallID))
+	if state := fold(t, b.Rig, left.CallID); state.State != calls.Held || c.ran.of(left.CallID) != 0 {
+		t.Errorf("with its replica gone it is %s, and ran %d times", state.State, c.ran.of(left.CallID))
+	}
+	neverWritten(t, b.Rig)
+	verified(t, c.log, "at the end")
 }
