@@ -26,7 +26,7 @@ func (v *validation) archive(a *Archive, pulsar *Pulsar) {
 		return
 	}
 	if pulsar != nil {
-		v.fail("archive", "is for the embedded log: on Pulsar retention is a policy of the topics, and nothing is put elsewhere before; leave it out, and make archives by deed archive create")
+		v.fail("archive", "is for the embedded log: on Pulsar retention is a policy of the topics, and nothing can be put elsewhere before; leave it out")
 	}
 	u, err := url.Parse(a.To)
 	switch bucket := strings.HasPrefix(a.To, bucketScheme); {
