@@ -3,6 +3,7 @@ package console_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -24,21 +25,39 @@ func (b *browser) finger() {
 	must(b.t, err)
 }
 
-// tap touches the middle of what a selector finds first among what can be seen.
-func (b *browser) tap(selector string) {
+// visible finds the first element of a selector that can be seen.
+const visible = `[...document.querySelectorAll(%q)].find((e) => e.checkVisibility())`
+
+// tap touches the middle of what a selector finds first among what can be seen, until what
+// that is for is so: a card that is not armed yet, or that moved just then, is touched again.
+func (b *browser) tap(selector, until string) {
 	b.t.Helper()
-	const visible = `[...document.querySelectorAll(%q)].find((e) => e.checkVisibility())`
-	b.until(fmt.Sprintf(visible, selector))
+	find := fmt.Sprintf(visible, selector)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		b.until(fmt.Sprintf("(%s) || %s", until, find))
+		if ask[bool](b, "Boolean("+until+")") {
+			return
+		}
+		b.touch(find)
+		ask[bool](b, "window.touched = performance.now(), true")
+		b.until(fmt.Sprintf("(%s) || performance.now() - window.touched > 3000", until))
+	}
+	b.t.Fatalf("%s was touched again and again, and %s is not so\n%s", selector, until, b.text())
+}
+
+// touch touches the middle of an element, if nothing is before it.
+func (b *browser) touch(find string) {
+	b.t.Helper()
 	at := ask[[]float64](b, fmt.Sprintf(`(() => {
-		const e = `+visible+`;
-		e.scrollIntoView({ block: 'center', behavior: 'instant' });
-		const r = e.getBoundingClientRect();
+		const e = %s;
+		e?.scrollIntoView({ block: 'center', behavior: 'instant' });
+		const r = e?.getBoundingClientRect() ?? new DOMRect();
 		const [x, y] = [r.x + r.width / 2, r.y + r.height / 2];
 		const top = document.elementFromPoint(x, y);
-		return e === top || e.contains(top) ? [x, y] : [-1, -1];
-	})()`, selector))
-	if at[0] < 0 {
-		b.t.Fatalf("%s cannot be touched: something is before it\n%s", selector, b.text())
+		return e && (e === top || e.contains(top)) ? [x, y] : [];
+	})()`, find))
+	if len(at) == 0 {
+		return
 	}
 	for _, touch := range []input.DispatchTouchEventParams{
 		{Type: input.DispatchTouchEventTypeTouchStart, TouchPoints: []*input.TouchPoint{{X: at[0], Y: at[1]}}},
@@ -84,28 +103,24 @@ func TestAPersonDecidesByTouchAlone(t *testing.T) {
 	first, second := s.hold(321, "approve me"), s.hold(322, "deny me")
 	card := func(id string) string { return fmt.Sprintf(`[data-call="%s"] `, id) }
 	b.until("document.querySelectorAll('.card').length === 2")
-	b.rest()
 	b.large("two calls wait")
-	for _, question := range []string{".approve", ".deny", ".actions > .quiet:nth-of-type(3)", ".actions > .quiet:nth-of-type(4)"} {
-		b.tap(card(first) + question)
-		b.until(`document.querySelector('.question:not([hidden])') !== null`)
-		b.large(question)
-		b.rest()
-		b.tap(card(first) + ".question:not([hidden]) .quiet:last-of-type")
-		b.until(`[...document.querySelectorAll('.question')].every((q) => q.hidden)`)
-		b.rest()
+	const none = `[...document.querySelectorAll('.question')].every((q) => q.hidden)`
+	asked := func(id string) string {
+		return fmt.Sprintf("document.querySelector(%q)", card(id)+".question:not([hidden])")
 	}
-	b.tap(card(first) + ".approve")
-	b.rest()
-	b.tap(card(first) + ".question .primary")
-	b.sees("Approved by bob")
-	b.tap(card(second) + ".deny")
-	b.rest()
-	b.tap(card(second) + ".question textarea")
+	for _, question := range []string{".approve", ".deny", ".actions > .quiet:nth-of-type(3)", ".actions > .quiet:nth-of-type(4)"} {
+		b.tap(card(first)+question, asked(first))
+		b.large(question)
+		b.tap(card(first)+".question:not([hidden]) .quiet:last-of-type", none)
+	}
+	says := func(text string) string { return fmt.Sprintf("document.body.innerText.includes(%q)", text) }
+	b.tap(card(first)+".approve", asked(first))
+	b.tap(card(first)+".question:not([hidden]) .primary", says("Approved by bob"))
+	b.tap(card(second)+".deny", asked(second))
+	b.tap(card(second)+".question:not([hidden]) textarea", "document.activeElement.localName === 'textarea'")
 	_, err := chromedp.Call(b.ctx, input.InsertText, input.InsertTextParams{Text: "Not today."})
 	must(t, err)
-	b.tap(card(second) + ".question [type=submit]")
-	b.sees("Denied by bob")
+	b.tap(card(second)+".question:not([hidden]) [type=submit]", says("Denied by bob"))
 	s.decided(first)
 	s.decided(second)
 	for id, want := range map[string]audit.Type{first: audit.CallResult, second: audit.CallDenied} {
@@ -127,22 +142,18 @@ func TestAPersonDecidesByTouchAlone(t *testing.T) {
 		{"#to-policy", "What they say"},
 		{"#to-inbox", "Decide on 2 alike"},
 	} {
-		b.tap(page.link)
-		b.sees(page.says)
+		b.tap(page.link, fmt.Sprintf("document.querySelector(%q).hasAttribute('aria-current') && %s", page.link, says(page.says)))
 		b.large(page.link)
 	}
-	b.tap(".more a:not([hidden]):last-of-type")
-	b.until("document.querySelectorAll('tbody tr').length === 2")
+	b.tap(".more a:not([hidden]):last-of-type", "document.querySelectorAll('tbody tr').length === 2")
 	b.large("calls alike")
-	b.tap("tbody label")
-	b.until("document.querySelectorAll('tbody input:checked').length === 1")
+	b.tap("tbody label", "document.querySelectorAll('tbody input:checked').length === 1")
 	b.do(chromedp.Navigate(s.url + "/#/calls/" + first))
 	b.until("document.querySelector('.proof')?.dataset.proof === 'proved'")
-	b.tap(".proof summary")
+	b.tap(".proof summary", "document.querySelector('.proof details').open")
 	b.sees("Compare, and trust that one")
 	b.large("a call's page")
-	b.tap("#help-button")
-	b.until("document.querySelector('#help').open")
+	b.tap("#help-button", "document.querySelector('#help').open")
 	b.large("the help")
 	_, err = chromedp.Call(b.ctx, emulation.ClearDeviceMetricsOverride, cdp.Empty{})
 	must(t, err)
