@@ -452,3 +452,20 @@ func TestReviewComesBeforeAToolIsVisible(t *testing.T) {
 		}
 	})
 }
+
+func TestAnUpstreamThatIsWellSaysSinceWhen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := tools.NewRegistry(tools.RegistryOptions{})
+		if err := r.Add("up", "work", toolstest.NewFake(), tools.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		run(t, r) // nobody has looked at it before it is well
+		if err := r.WaitReady(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.Status()[0]; s.Err != nil || s.Since.IsZero() {
+			t.Errorf("status: %+v", s)
+		}
+	})
+}

@@ -82,7 +82,7 @@ func (e *entry) observe() {
 		return
 	}
 	at := time.Now()
-	if turned := e.breaker.turnedAt(); !turned.Before(e.since) && (well || errors.Is(trouble, errTripped)) {
+	if turned := e.breaker.turnedAt(); !turned.IsZero() && !turned.Before(e.since) && (well || errors.Is(trouble, errTripped)) {
 		at = turned // nobody looked when it did
 	}
 	e.well, e.since = well, at
