@@ -93,6 +93,7 @@ func TestAPersonSeesWhatACallWouldChange(t *testing.T) {
 	b.until(`document.querySelector('[data-call="` + written + `"] .foresee').textContent === 'Find out again'`)
 	b.rest()
 	b.press("a")
+	b.sees("with exactly the arguments above?")
 	b.rest()
 	b.press("y")
 	s.decided(written)

@@ -37,6 +37,7 @@ unless { context.token has acr && context.token.acr == "gold" };
 	b.rest()
 	b.do(chromedp.Focus(strings.TrimSpace(card)))
 	b.press("a")
+	b.sees("with exactly the arguments above?")
 	b.rest()
 	b.press("y")
 	b.sees("Approved by bob.")

@@ -7,7 +7,7 @@ import { fullTime } from '../time.js';
 import { OtherKey, pinned, trust, trusted } from '../trust.js';
 
 /** How often, and how soon, what is not sealed yet is looked at again. */
-const TRIES = 8;
+const TRIES = 40;
 const AGAIN = 1500;
 
 /** @typedef {{position: string, event: import('../types.js').Exact, mark: HTMLElement}} Shown an event on the page, and where its proof is told */
