@@ -190,8 +190,11 @@ func barredBy(callID string, in audit.Intent) *refusal {
 	}
 }
 
-// readBar finds out with which arguments a call had been made, and ran.
+// readBar finds out with which arguments a call had been made, and ran. Whoever calls does
+// not wait for that longer than for an acknowledgement.
 func (b *Broker) readBar(ctx context.Context, n *bar) error {
+	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
+	defer cancel()
 	asked, err := b.made(ctx, n.call)
 	ran := asked
 	if err == nil && len(n.call.Edits) > 0 {

@@ -97,16 +97,20 @@ func TestAnUnknownOutcomeBarsTheSameEffect(t *testing.T) {
 	}
 }
 
-// lostPayloads never came to be stored.
-type lostPayloads struct{}
+// payloads are arguments that are read by a function; there are no others.
+type payloads func(context.Context) (audit.Payload, error)
 
-func (lostPayloads) Payload(context.Context, audit.Position, string) (audit.Payload, error) {
-	return audit.Payload{}, audit.ErrLost
+func (p payloads) Payload(ctx context.Context, _ audit.Position, name string) (audit.Payload, error) {
+	if name != audit.PayloadArguments {
+		return audit.Payload{}, audit.ErrErased
+	}
+	return p(ctx)
 }
 
-// A call whose arguments never came to be stored was not acknowledged, and so did not run.
-func TestWhatWasNotAcknowledgedBarsNothing(t *testing.T) {
-	t.Parallel()
+// diesThen has a call's outcome become unknown, and starts the broker anew with a log whose
+// payloads are read otherwise.
+func diesThen(t *testing.T, read payloads) *brokertest.Rig {
+	t.Helper()
 	dir := t.TempDir()
 	rig, _ := dies(t, dir, 1, "")
 	_, err := rig.Call(t.Context(), call(copilot, "desk.pay", `{"amount":1}`))
@@ -116,10 +120,28 @@ func TestWhatWasNotAcknowledgedBarsNothing(t *testing.T) {
 	fake.Handle(toolstest.Define("pay", `{"amount":{"type":"integer"}}`), func(context.Context, tools.Call) (tools.Answer, error) {
 		return toolstest.Text("paid"), nil
 	})
-	rig = brokertest.Start(t, brokertest.Options{
-		Dir: dir, Policies: policies, Upstreams: map[string]tools.Upstream{"desk": fake}, Payloads: lostPayloads{},
+	return brokertest.Start(t, brokertest.Options{
+		Dir: dir, Policies: policies, Upstreams: map[string]tools.Upstream{"desk": fake}, Payloads: read, AckWait: time.Second,
 	})
+}
+
+// A call whose arguments never came to be stored was not acknowledged, and so did not run.
+func TestWhatWasNotAcknowledgedBarsNothing(t *testing.T) {
+	t.Parallel()
+	rig := diesThen(t, func(context.Context) (audit.Payload, error) { return audit.Payload{}, audit.ErrLost })
 	done(t, rig, call(copilot, "desk.pay", `{"amount":1}`))
+}
+
+// While the log does not answer with what an earlier call had been made with, a call is
+// refused, and does not wait for ever.
+func TestWhatCannotBeReadIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	rig := diesThen(t, func(ctx context.Context) (audit.Payload, error) {
+		<-ctx.Done()
+		return audit.Payload{}, ctx.Err()
+	})
+	_, err := rig.Call(t.Context(), call(copilot, "desk.pay", `{"amount":1}`))
+	wantKind(t, err, broker.LogUnavailable)
 }
 
 func TestToolsThatRepeatSafelyAreNotBarred(t *testing.T) {

@@ -190,7 +190,9 @@ func (l *Log) readAt(ctx context.Context, p place, id messageID) (_ received, er
 	if !some || last.before(id) {
 		return received{}, fmt.Errorf("%w: message %s of %s", audit.ErrNotFound, id, p.name)
 	}
-	m, err := r.Next(ctx)
+	waiting, cancel := context.WithTimeout(ctx, operationTimeout) // it may hear nothing: see feed
+	defer cancel()
+	m, err := r.Next(waiting)
 	if err != nil {
 		return received{}, fmt.Errorf("read %s: %w", p.name, meaning(err))
 	}
