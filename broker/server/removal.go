@@ -30,16 +30,11 @@ type remover interface {
 	Remove(ctx context.Context, log string, to int64) error
 }
 
-// removeOutlived removes the records that have outlived their domain's retention. What
-// fails is told, and tried again the next time.
-func (s *Server) removeOutlived(ctx context.Context) error {
+// removeOutlived removes the records that have outlived their domain's retention at a moment.
+func (s *Server) removeOutlived(ctx context.Context, now time.Time) error {
 	log, ok := s.log.(remover)
 	if !ok {
 		return nil
-	}
-	now := time.Now().UTC()
-	if err := s.awaitKnown(ctx, now.Add(-s.shortest())); err != nil {
-		return err
 	}
 	begun, err := s.removals(ctx, log)
 	if err != nil {
@@ -55,18 +50,18 @@ func (s *Server) removeOutlived(ctx context.Context) error {
 		for _, topic := range topics {
 			r := removing{Server: s, log: log, name: name + "/" + topic, domain: name, retention: domain.Retention}
 			if err := r.run(ctx, begun[r.name], now.Add(-domain.Retention.Duration)); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
+				errs = append(errs, fmt.Errorf("remove records of %s: %w", r.name, err))
 			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// shortest is the shortest retention of a domain.
+// shortest is the shortest retention of a domain, of its payloads or its records.
 func (s *Server) shortest() time.Duration {
-	least := config.DefaultRetention
+	least := time.Duration(config.DefaultPayloadRetention)
 	for _, d := range s.cfg.Domains {
-		least = min(least, d.Retention.Duration)
+		least = min(least, d.PayloadRetention.Duration, d.Retention.Duration)
 	}
 	return least
 }
@@ -159,6 +154,9 @@ func (r removing) run(ctx context.Context, begun audit.Removal, before time.Time
 		return err
 	}
 	if begun.To > first {
+		if err := r.awaitKnown(ctx, begun.Before); err != nil {
+			return err
+		}
 		if err := r.carryOut(ctx, first, begun); err != nil {
 			return err
 		}

@@ -35,14 +35,8 @@ func (s *Server) retain(ctx context.Context) error {
 	tick := time.NewTicker(retainEvery)
 	defer tick.Stop()
 	for {
-		for name, domain := range s.cfg.Domains {
-			before := time.Now().Add(-domain.PayloadRetention.Duration).UTC()
-			if err := s.eraseOutlived(ctx, log, name+"/"+audit.TopicCalls, before); err != nil && ctx.Err() == nil {
-				s.opt.Logger.LogAttrs(ctx, slog.LevelError, "payloads not erased", slog.String("domain", name), slog.Any("error", err))
-			}
-		}
-		if err := s.removeOutlived(ctx); err != nil && ctx.Err() == nil {
-			s.opt.Logger.LogAttrs(ctx, slog.LevelError, "records not removed", slog.Any("error", err))
+		if err := s.retainOnce(ctx, log, time.Now().UTC()); err != nil && ctx.Err() == nil {
+			s.opt.Logger.LogAttrs(ctx, slog.LevelError, "retention not carried out", slog.Any("error", err))
 		}
 		select {
 		case <-ctx.Done():
@@ -50,6 +44,21 @@ func (s *Server) retain(ctx context.Context) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// retainOnce does what is due at a moment, once the history knows of all of it.
+func (s *Server) retainOnce(ctx context.Context, log eraser, now time.Time) error {
+	if err := s.awaitKnown(ctx, now.Add(-s.shortest())); err != nil {
+		return err
+	}
+	var errs []error
+	for name, domain := range s.cfg.Domains {
+		before := now.Add(-domain.PayloadRetention.Duration)
+		if err := s.eraseOutlived(ctx, log, name+"/"+audit.TopicCalls, before); err != nil {
+			errs = append(errs, fmt.Errorf("erase payloads of %s: %w", name, err))
+		}
+	}
+	return errors.Join(append(errs, s.removeOutlived(ctx, now))...)
 }
 
 // eraseOutlived erases a log's payloads that are older than a moment: on record first,
