@@ -59,7 +59,7 @@ func (s *Server) removeOutlived(ctx context.Context, now time.Time) error {
 
 // shortest is the shortest retention of a domain, of its payloads or its records.
 func (s *Server) shortest() time.Duration {
-	least := time.Duration(config.DefaultPayloadRetention)
+	least := config.DefaultPayloadRetention
 	for _, d := range s.cfg.Domains {
 		least = min(least, d.PayloadRetention.Duration, d.Retention.Duration)
 	}
