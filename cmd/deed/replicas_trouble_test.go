@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -78,13 +79,31 @@ func (f *fleet) awaitBuried(t *testing.T, dead *replicaProcess, at time.Time) {
 	if other == dead {
 		other = f.replicas[1]
 	}
+	began := time.Now()
 	for _, state := range []string{"running", "released"} {
 		f.until(t, dead.name+" is buried", func() error {
 			left, err := other.bob.Calls(t.Context(), url.Values{"state": {state}, "until": {at.UTC().Format(time.RFC3339Nano)}}, 1)
 			if err == nil && len(left) > 0 {
 				err = fmt.Errorf("call %s is %s", left[0].CallID, left[0].State)
 			}
+			if err != nil && len(left) > 0 && time.Since(began) > patience {
+				err = fmt.Errorf("%w%s", err, f.told(t, left[0].CallID))
+			}
 			return err
 		})
 	}
+}
+
+// told is what each replica that runs tells of a call.
+func (f *fleet) told(t *testing.T, id string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, r := range f.replicas {
+		c, err := r.bob.Metadata(t.Context(), id)
+		fmt.Fprintf(&b, "\n%s: %s (%v)", r.name, c.State, err)
+		for _, e := range c.Events {
+			fmt.Fprintf(&b, "\n\t%s %.700s", e.Position, e.Event)
+		}
+	}
+	return b.String()
 }
