@@ -146,6 +146,7 @@ func setDefault[T comparable](v *T, def T) {
 type Broker struct {
 	cfg    Config
 	source string // of its events
+	opened time.Time
 
 	reload sync.Mutex // one activation or pinning at a time
 
@@ -219,6 +220,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 	}
 	// Executions outlive the requests that started them; Run ends them.
 	b.live, b.stop = context.WithCancel(context.WithoutCancel(ctx))
+	b.opened = time.Now()
 	if err := b.recover(ctx); err != nil {
 		b.stop()
 		return nil, fmt.Errorf("open broker: %w", err)

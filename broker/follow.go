@@ -100,6 +100,7 @@ func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.He
 	f, abandoned := b.flights.meet(head.Subject)
 	switch {
 	case f == nil:
+		b.meetFormer(ctx, rec)
 		return
 	case abandoned:
 		b.owe(audit.CallCancelled, f.where, outcomeUnacknowledged())
@@ -111,6 +112,28 @@ func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.He
 	if !b.keep(ctx, rec, f.args, f.key, true) {
 		b.holds.free(f.caller)
 	}
+}
+
+// meetFormer takes up a call whose intent was on its way when this replica died, and came to
+// stand in the log only after the log was read anew. It is held, or nobody runs it.
+func (b *Broker) meetFormer(ctx context.Context, rec audit.Record) {
+	if !b.shared() {
+		return // what one process wrote is there when the next one opens the log
+	}
+	head, err := audit.PeekEvent(rec.Stored)
+	if err != nil || !head.Time.Before(b.opened) || b.keep(ctx, rec, nil, callKey{}, false) {
+		return
+	}
+	e, err := rec.Event()
+	var c calls.Call
+	if err == nil {
+		_, err = c.Apply(e, rec.Position)
+	}
+	if err != nil {
+		b.strange(ctx, rec, err)
+		return
+	}
+	b.owe(audit.CallUnknown, b.aboutCall(c), outcomeCrash())
 }
 
 // meetEnd notes that a call which was not held is over. One of this replica's that

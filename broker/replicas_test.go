@@ -241,6 +241,59 @@ func TestAReplicaThatComesBackClosesItsOwnCallsAtOnce(t *testing.T) {
 	verified(t, c.log, "at the end")
 }
 
+// TestAnIntentThatComesLateIsClosedByItsReplica: it was on its way when the replica was
+// killed, and was stored only after it had come back and read the log.
+func TestAnIntentThatComesLateIsClosedByItsReplica(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	a, b := c.join(t, "a", brokertest.Options{}), c.join(t, "b", brokertest.Options{})
+	reply, err := a.Call(t.Context(), echo("plain"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := a.Call(t.Context(), echo("ask me"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := a.waitHeld(t, held.CallID)
+	late := make([]string, 2)
+	for i, like := range []string{reply.CallID, h.ID} {
+		e := opening(t, c, like)
+		e.ID, e.Subject, e.Time = audittest.NewID(), audittest.NewID(), e.Time.Add(-time.Minute)
+		late[i] = e.Subject
+		if _, err := c.log.Append(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "it is closed", func() bool { return !new(fold(t, b.Rig, late[0])).Open() })
+	wantEnd(t, b.Rig, late[0], audit.CallUnknown)
+	a.waitHeld(t, late[1])
+}
+
+// opening is the intent of a call, with what it was made with.
+func opening(t *testing.T, c *cluster, id string) audit.Event {
+	t.Helper()
+	for rec, err := range c.log.Read(t.Context(), "") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := rec.Event()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == audit.CallIntent && e.Subject == id {
+			p, err := c.log.Payload(t.Context(), rec.Position, audit.PayloadArguments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Payloads = []audit.Payload{p}
+			return e
+		}
+	}
+	t.Fatalf("call %s has no intent", id)
+	return audit.Event{}
+}
+
 func TestAReplicaThatWakesUpFencedStops(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
