@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/calls"
@@ -32,7 +33,13 @@ type bar struct {
 	call   calls.Call
 	prints []fingerprint // guarded by bars.mu: of what was asked for and of what ran; nil until they are known
 	erased bool          // guarded by bars.mu: they never will be
+	failed error         // guarded by bars.mu: why they could not be read, the last time
+	again  time.Time     // guarded by bars.mu: when that is tried once more
 }
+
+// barReadAgain is how long it is not tried again to read what an unknown call was made with:
+// to look for what is not there takes long, and all that is barred asks for it.
+const barReadAgain = 5 * time.Second
 
 func newBars() *bars {
 	return &bars{running: map[string]*opened{}, byID: map[string]*bar{}, of: map[string][]*bar{}, changed: make(chan struct{})}
@@ -135,6 +142,22 @@ func (b *bars) match(of string, wanted fingerprint) (match *bar, unread *bar, n 
 	return nil, unread, len(b.of[of])
 }
 
+// unreadable is why the arguments of a bar could not be read just now; nil if that is to be tried.
+func (b *bars) unreadable(n *bar) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if time.Now().Before(n.again) {
+		return n.failed
+	}
+	return nil
+}
+
+func (b *bars) fail(n *bar, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n.failed, n.again = err, time.Now().Add(barReadAgain)
+}
+
 func (b *bars) printed(n *bar, prints []fingerprint) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,13 +216,16 @@ func barredBy(callID string, in audit.Intent) *refusal {
 // readBar finds out with which arguments a call had been made, and ran. Whoever calls does
 // not wait for that longer than for an acknowledgement.
 func (b *Broker) readBar(ctx context.Context, n *bar) error {
-	ctx, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
+	if err := b.bars.unreadable(n); err != nil {
+		return err
+	}
+	reading, cancel := context.WithTimeout(ctx, b.cfg.AckWait)
 	defer cancel()
-	asked, err := b.made(ctx, n.call)
+	asked, err := b.made(reading, n.call)
 	ran := asked
 	if err == nil && len(n.call.Edits) > 0 {
 		commitment, at := n.call.Arguments()
-		ran, err = b.committed(ctx, commitment, at)
+		ran, err = b.committed(reading, commitment, at)
 	}
 	switch {
 	case errors.Is(err, audit.ErrLost): // it was never acknowledged, so that nothing ran
@@ -208,6 +234,9 @@ func (b *Broker) readBar(ctx context.Context, n *bar) error {
 	case errors.Is(err, audit.ErrErased): // then every call of the tool may be the same
 		b.bars.printed(n, nil)
 		return nil
+	case err != nil && ctx.Err() == nil: // nobody has given up waiting
+		b.bars.fail(n, err)
+		return err
 	case err != nil:
 		return err
 	}

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -136,12 +137,20 @@ func TestWhatWasNotAcknowledgedBarsNothing(t *testing.T) {
 // refused, and does not wait for ever.
 func TestWhatCannotBeReadIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
+	var asked atomic.Int64
 	rig := diesThen(t, func(ctx context.Context) (audit.Payload, error) {
+		asked.Add(1)
 		<-ctx.Done()
 		return audit.Payload{}, ctx.Err()
 	})
-	_, err := rig.Call(t.Context(), call(copilot, "desk.pay", `{"amount":1}`))
-	wantKind(t, err, broker.LogUnavailable)
+	before := asked.Load()
+	for range 3 { // and the log is not asked for each
+		_, err := rig.Call(t.Context(), call(copilot, "desk.pay", `{"amount":1}`))
+		wantKind(t, err, broker.LogUnavailable)
+	}
+	if n := asked.Load() - before; n >= 3 {
+		t.Errorf("the log was asked %d times, want once in seconds", n)
+	}
 }
 
 func TestToolsThatRepeatSafelyAreNotBarred(t *testing.T) {

@@ -19,6 +19,10 @@ import (
 // acknowledged, may have been stored.
 const onTheirWay = 15 * time.Second
 
+// asleep is how much longer a run may go on than a message whose payloads it never sent to
+// the end: a process can be stopped in between, and go on until it notices that it is fenced.
+const asleep = 5 * time.Minute
+
 // absent says why the topic does not have the payloads of a record of the partition.
 func (f *finder) absent(ctx context.Context, p *partition, of note) error {
 	f.mu.Lock()
@@ -40,7 +44,7 @@ func (f *finder) absent(ctx context.Context, p *partition, of note) error {
 // diedAfter reports whether a run ended soon after one of its messages, some time ago.
 func (p *partition) diedAfter(of note) bool {
 	end, known := p.endOf(of.run)
-	return known && end.Sub(of.at) < onTheirWay && time.Since(end) > onTheirWay
+	return known && end.Sub(of.at) < asleep && time.Since(end) > onTheirWay
 }
 
 // maxEnds bounds the runs of one partition whose ends are remembered.

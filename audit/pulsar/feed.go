@@ -92,6 +92,16 @@ func (f *feed) hear(ctx context.Context, r pulsar.Reader, wait time.Duration) (r
 	}
 }
 
+// again takes another reader, which begins with the message at a place; before everything
+// is where the feed began.
+func (f *feed) again(ctx context.Context, from messageID) error {
+	f.mu.Lock()
+	f.last = from
+	old := f.reader
+	f.mu.Unlock()
+	return f.renew(ctx, old)
+}
+
 // renew takes another reader in the place of one that hears nothing.
 func (f *feed) renew(ctx context.Context, old pulsar.Reader) error {
 	o := f.options

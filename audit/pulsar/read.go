@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -100,9 +101,10 @@ type stream struct {
 	partition *partition
 	feed      *feed
 	check     *checker
-	after     int64     // index of the last message that was read before
+	after     mark      // the last message that was read
 	end       messageID // the last one to read
 	done      bool
+	doubted   bool   // another reader is asked for what seems to be missing
 	head      *entry // the next record
 }
 
@@ -114,11 +116,11 @@ func (l *Log) openStreams(ctx context.Context, at marks, ends map[string]message
 		if !some || started && !last.id.before(end) {
 			continue
 		}
-		s := &stream{partition: p, end: end, after: -1}
+		s := &stream{partition: p, end: end, after: mark{messageID{-1, -1}, -1}}
 		if started {
-			s.after = last.index
+			s.after = last
 		}
-		s.check = newChecker(p.place, p.partitions, s.after)
+		s.check = newChecker(p.place, p.partitions, s.after.index)
 		streams = append(streams, s)
 	}
 	g, open := errgroup.WithContext(ctx)
@@ -141,13 +143,18 @@ func (l *Log) openStreams(ctx context.Context, at marks, ends map[string]message
 }
 
 // advance reads the next record, unless there is one already or the end is reached.
-// When nothing is left that is unread, retention has removed what was the end.
+// Records that are not there were removed by retention, if another reader misses them too:
+// one alone may have lost them with its connection.
 func (s *stream) advance(ctx context.Context) error {
 	for s.head == nil && !s.done {
 		m, some, err := s.feed.next(ctx)
 		switch {
 		case err != nil:
 			return err
+		case !s.doubted && (!some || m.index > max(s.after.index+1, s.partition.tree.first())):
+			if err := s.doubt(ctx, m, some); err != nil {
+				return err
+			}
 		case !some:
 			s.done = true
 		default:
@@ -157,6 +164,18 @@ func (s *stream) advance(ctx context.Context) error {
 	return nil
 }
 
+// doubt begins again, with another reader, after what was read last.
+func (s *stream) doubt(ctx context.Context, m received, some bool) error {
+	s.doubted = true
+	next := "none"
+	if some {
+		next = m.id.String()
+	}
+	s.partition.log.options.Logger.LogAttrs(ctx, slog.LevelWarn, "records seem to be missing: another reader is asked",
+		slog.String("log", s.partition.place.log), slog.Int64("after", s.after.index), slog.String("next", next), slog.String("end", s.end.String()))
+	return s.feed.again(ctx, s.after.id)
+}
+
 // take makes a message the head, unless it was read before or is beyond the end.
 func (s *stream) take(m received) {
 	if s.end.before(m.id) {
@@ -164,11 +183,12 @@ func (s *stream) take(m received) {
 		return
 	}
 	s.done = !m.batch && m.id == s.end
-	if m.index <= s.after {
+	if m.index <= s.after.index {
 		return
 	}
 	e, err := audit.PeekEvent(m.Payload())
 	s.head = m.entry(s.check.check(m, e, err))
+	s.after, s.doubted = mark{m.id, m.index}, false
 	if s.head.payloads && err == nil {
 		s.partition.again.add(m.index, s.partition.noteOf(s.head, e))
 	}
