@@ -62,9 +62,9 @@ func (d *denied) add(e audit.Event, now time.Time) (denylist.Entry, bool, error)
 	if r.By != nil {
 		n.by = r.By.Principal
 	}
-	d.mu.Lock()
+	d.mu.Lock() // whoever sees the note sees the entry in force
+	defer d.mu.Unlock()
 	d.notes[e.ID] = n
-	d.mu.Unlock()
 	return entry, d.list.Add(entry), nil
 }
 
