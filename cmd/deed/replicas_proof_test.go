@@ -137,6 +137,7 @@ func (f *fleet) equalHistories(t *testing.T) {
 type account struct {
 	calls.Call
 	token string
+	lost  bool // what it was made with never came to be stored: it was not acknowledged, and must not have run
 }
 
 // compare holds what the topics say against what agents were told and what the tool did.
@@ -149,6 +150,9 @@ func (l *load) compare(t *testing.T) {
 		ends[s.Closing.Type]++
 		if s.State != calls.Closed {
 			t.Errorf("call %s is %s", id, s.State)
+		}
+		if s.lost && s.Closing.Type == audit.CallResult {
+			t.Errorf("call %s ran, and what it was made with is lost", id)
 		}
 		if s.token == "" {
 			continue // refused before it was an intent
@@ -226,6 +230,9 @@ func (l *load) read(t *testing.T) map[string]*account {
 			continue
 		}
 		p, err := r.Payload(t.Context(), rec.Position, audit.PayloadArguments)
+		if s.lost = errors.Is(err, audit.ErrLost); s.lost {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
