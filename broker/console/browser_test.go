@@ -87,7 +87,14 @@ func (b *browser) do(steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 2*patience)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
+	for {
+		err := chromedp.Do(ctx, steps...)
+		if err == nil {
+			return
+		}
+		if len(steps) == 1 && ctx.Err() == nil && strings.Contains(err.Error(), "Could not find node with given id") {
+			continue // the page has drawn it anew between looking for it and touching it
+		}
 		b.t.Fatalf("browser: %v\n%s", err, b.text())
 	}
 }
