@@ -60,15 +60,19 @@ func newRuleSet(rules []rule) *ruleSet {
 	return s
 }
 
-// worth are the rules that a text may have secrets of, in order.
-func (s *ruleSet) worth(text string) []int {
-	rules := slices.Clone(s.always)
+// worth tells of each rule whether a text may have secrets of it.
+func (s *ruleSet) worth(text string) []bool {
+	worth := make([]bool, len(s.rules))
+	for _, i := range s.always {
+		worth[i] = true
+	}
 	s.words.Walk([]byte(strings.ToLower(text)), func(_, _, word int64) bool {
-		rules = append(rules, s.asking[word]...)
+		for _, i := range s.asking[word] {
+			worth[i] = true
+		}
 		return true
 	})
-	slices.Sort(rules)
-	return slices.Compact(rules)
+	return worth
 }
 
 // Find tells where secrets are, in order, none within another.
@@ -78,11 +82,17 @@ func (f *Finder) Find(text string) ([]Found, error) {
 		return nil, err
 	}
 	var all []Found
-	for _, i := range s.worth(text) {
-		all = append(all, s.rules[i].in(text)...)
+	for i, worth := range s.worth(text) {
+		if worth {
+			all = append(all, s.rules[i].in(text)...)
+		}
 	}
-	for _, f := range slices.Clip(all) { // wherever it stands
-		all = append(all, again(text, f)...)
+	sought := map[string]bool{}
+	for _, f := range slices.Clip(all) { // wherever it stands, looked for once
+		if secret := f.Rule + "\x00" + text[f.From:f.To]; !sought[secret] {
+			sought[secret] = true
+			all = append(all, again(text, f)...)
+		}
 	}
 	slices.SortFunc(all, func(a, b Found) int {
 		if a.From != b.From {
