@@ -234,10 +234,10 @@ func (b *Broker) readBar(ctx context.Context, n *bar) error {
 	case errors.Is(err, audit.ErrErased): // then every call of the tool may be the same
 		b.bars.printed(n, nil)
 		return nil
-	case err != nil && ctx.Err() == nil: // nobody has given up waiting
-		b.bars.fail(n, err)
-		return err
 	case err != nil:
+		if ctx.Err() == nil { // else it is the caller who has given up
+			b.bars.fail(n, err)
+		}
 		return err
 	}
 	b.bars.printed(n, []fingerprint{sha256.Sum256(asked), sha256.Sum256(ran)})

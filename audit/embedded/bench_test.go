@@ -38,7 +38,7 @@ func appendAtOnce(b *testing.B, l *embedded.Log, writers int) {
 	var left atomic.Int64
 	left.Store(int64(b.N))
 	var wg sync.WaitGroup
-	cpu := cpuTime(b)
+	cpu := audittest.CPUTime(b)
 	b.ResetTimer()
 	b.ReportAllocs()
 	for range writers {
@@ -52,7 +52,7 @@ func appendAtOnce(b *testing.B, l *embedded.Log, writers int) {
 		})
 	}
 	wg.Wait()
-	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/event")
+	b.ReportMetric(float64(audittest.CPUTime(b)-cpu)/float64(b.N), "cpu-ns/event")
 }
 
 // BenchmarkFollow is the cost of handing a new record to one of many followers.

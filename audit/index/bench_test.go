@@ -48,7 +48,7 @@ func manyCalls(b *testing.B) *history {
 // BenchmarkFold is how fast an index is built from a log.
 func BenchmarkFold(b *testing.B) {
 	h := manyCalls(b)
-	cpu := cpuTime(b)
+	cpu := audittest.CPUTime(b)
 	for b.Loop() {
 		i, err := index.Open(b.Context(), filepath.Join(b.TempDir(), index.FileName), slog.New(slog.DiscardHandler))
 		if err != nil {
@@ -60,7 +60,7 @@ func BenchmarkFold(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N*2*benchCalls)/b.Elapsed().Seconds(), "records/s")
-	b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N*benchCalls), "cpu-ns/call")
+	b.ReportMetric(float64(audittest.CPUTime(b)-cpu)/float64(b.N*benchCalls), "cpu-ns/call")
 }
 
 // BenchmarkSearch is a page of 50 among many calls.

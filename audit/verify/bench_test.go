@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/audittest"
 	"github.com/deedbroker/deed/audit/statement"
 	"github.com/deedbroker/deed/audit/verify"
 )
@@ -82,7 +83,7 @@ func BenchmarkVerify(b *testing.B) {
 			for _, r := range source.records {
 				bytes += len(r.Stored)
 			}
-			before := cpuTime(b)
+			before := audittest.CPUTime(b)
 			for b.Loop() {
 				r := check(b, source, verify.Options{SkipPayloads: true, Closed: true, SampleStatements: tt.sample})
 				if !r.OK() {
@@ -91,7 +92,7 @@ func BenchmarkVerify(b *testing.B) {
 				records += len(source.records)
 			}
 			b.ReportMetric(float64(records)/b.Elapsed().Seconds(), "records/s")
-			b.ReportMetric(float64(records)/(cpuTime(b)-before).Seconds(), "records/cpu-s")
+			b.ReportMetric(float64(records)/(audittest.CPUTime(b)-before).Seconds(), "records/cpu-s")
 			b.ReportMetric(float64(bytes)/float64(len(source.records)), "bytes/record")
 		})
 	}

@@ -3,13 +3,10 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -50,18 +47,7 @@ func serveKinds(ctx context.Context, stdin io.Reader, stdout io.Writer) error {
 		}
 		says(w, answer)
 	})
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	served := make(chan error, 1)
-	go func() { served <- web.Serve(listener) }()
-	if _, err := fmt.Fprintf(stdout, "http://%s/mcp\n", listener.Addr()); err != nil {
-		return errors.Join(err, web.Close())
-	}
-	_, err = io.Copy(io.Discard, stdin)
-	err = errors.Join(err, web.Close())
-	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
+	return serveUntilTold(listener, mux, stdin, stdout)
 }
 
 func says(w http.ResponseWriter, body []byte) {

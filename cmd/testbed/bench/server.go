@@ -44,13 +44,18 @@ func serveHTTP(ctx context.Context, s *server.MCPServer, stdin io.Reader, stdout
 		server.WithStateful(true),
 		server.WithSessionIdleTTL(10*time.Minute),
 		server.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler))))
-	web := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	return serveUntilTold(listener, mux, stdin, stdout)
+}
+
+// serveUntilTold serves on a listener, says where, and ends with its input.
+func serveUntilTold(listener net.Listener, handler http.Handler, stdin io.Reader, stdout io.Writer) error {
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	served := make(chan error, 1)
 	go func() { served <- web.Serve(listener) }()
 	if _, err := fmt.Fprintf(stdout, "http://%s/mcp\n", listener.Addr()); err != nil {
 		return errors.Join(err, web.Close())
 	}
-	_, err = io.Copy(io.Discard, stdin)
+	_, err := io.Copy(io.Discard, stdin)
 	err = errors.Join(err, web.Close())
 	if served := <-served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package embedded_test
+package audittest
 
 import (
 	"syscall"
@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// cpuTime is what the process has used so far.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
+// CPUTime is what the process has used so far, in user and system mode.
+func CPUTime(tb testing.TB) time.Duration {
+	tb.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
