@@ -74,6 +74,13 @@ func (b *bars) over(head audit.Head) *opened {
 	return o
 }
 
+// drop takes a call that something else tracks out of those that run.
+func (b *bars) drop(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.running, id)
+}
+
 // add bars the effect of a call from being had again. The arguments may be at hand.
 func (b *bars) add(c calls.Call, args []byte) {
 	b.mu.Lock()
@@ -190,7 +197,7 @@ func (b *Broker) unreconciled(ctx context.Context, in audit.Intent, t *tools.Too
 		match, unread, n := b.bars.match(of, wanted)
 		switch {
 		case match != nil:
-			return barredBy(match.call.ID, in)
+			return barredBy(match.call, in)
 		case n >= maxBars:
 			return &refusal{
 				kind: Conflict, code: audit.CodeUnreconciled,
@@ -205,7 +212,15 @@ func (b *Broker) unreconciled(ctx context.Context, in audit.Intent, t *tools.Too
 	}
 }
 
-func barredBy(callID string, in audit.Intent) *refusal {
+func barredBy(c calls.Call, in audit.Intent) *refusal {
+	callID := c.ID
+	if c.Open() {
+		return &refusal{
+			kind: Conflict, code: audit.CodeUnreconciled,
+			public: "an earlier call of " + in.Tool + " with the same arguments, " + callID + ", goes on in its upstream since before the broker was restarted. " +
+				"Nothing was done now, so that nothing happens twice. The outcome is given by deed__await with that call id; call again once it has ended",
+		}
+	}
 	return &refusal{
 		kind: Conflict, code: audit.CodeUnreconciled,
 		public: "an earlier call of " + in.Tool + " with the same arguments, " + callID + ", may have acted: its outcome is not known. Nothing was done now, " +

@@ -59,6 +59,7 @@ type Config struct {
 	Log       audit.Log
 	Fencer    audit.Fencer // of the same log; nil: no other replica writes it
 	Payloads  audit.Payloads
+	Tasks     Tasks // keeps what is needed to follow upstreams' tasks after a restart; nil: their calls are unknown then
 	Spool     Spool // takes outcomes while the log is away; nil: they are kept in memory, and their callers told that they are unknown
 	Catalogue Catalogue
 	Policies  *Policies
@@ -172,6 +173,7 @@ type Broker struct {
 	answers    answers       // that are not, as they were
 	dryRuns    chan struct{} // those under way
 
+	left    []taskLeft    // that an earlier run was waiting for; set by Open
 	spooled chan struct{} // there is something to write
 
 	cursor audit.Cursor    // where following starts; set by Open
@@ -184,7 +186,7 @@ type Broker struct {
 }
 
 // Open reads the log: calls that a crash of this replica left open are closed as
-// unknown, held calls are pending again, the tools that it remembers are known to the catalogue,
+// unknown, unless their upstreams work on them as tasks, which Run asks about, held calls are pending again, the tools that it remembers are known to the catalogue,
 // and the policies in force are recorded if they are not those of last time. It
 // fails if the log cannot be read or written.
 func Open(ctx context.Context, cfg Config) (*Broker, error) {
@@ -230,7 +232,7 @@ func Open(ctx context.Context, cfg Config) (*Broker, error) {
 
 // Run follows the log, releases and expires held calls until ctx is done. It then
 // waits up to grace for the calls that are running; those that are not done by
-// then are recorded as unknown. Held calls stay held, and whoever waits for one is
+// then are recorded as unknown, unless the next broker can follow them as tasks of their upstream. Held calls stay held, and whoever waits for one is
 // told so at once. If the log cannot be read any more Run ends likewise, with an error.
 // If another replica takes this one's place nothing is waited for, and the error is
 // [audit.ErrFenced].
@@ -244,6 +246,9 @@ func (b *Broker) Run(ctx context.Context, grace time.Duration) error {
 	g.Go(func() error { b.finishErasures(following, b.unfinished); return nil })
 	for _, h := range b.holds.voted() {
 		b.consider(h)
+	}
+	for _, l := range b.left {
+		b.work.Go(func() { b.followTask(b.live, l) })
 	}
 	select {
 	case <-ctx.Done():

@@ -72,6 +72,15 @@
 // are read-only or idempotent are not concerned. If the arguments of the unknown call have
 // been erased, any of the tool might be the same, and is refused.
 //
+// # Tasks of upstreams
+//
+// A call that its upstream works on as a task is followed over a restart, where the upstream keeps its tasks: how it is
+// found stands in [Config].Tasks before anything else is asked about it. A broker that stops leaves the task alone,
+// and the call open; the next one, after a crash too, asks what came of it and records that. It never sends the call again.
+// Until it ends the same effect is barred, and the call can be awaited by its id. If the upstream does not know the
+// task any more the outcome is unknown. Among replicas another one closes the call after [Config].Silence, as unknown; only a
+// replica that is back before that follows it.
+//
 // # What is not on record
 //
 // Fields that a domain redacts, and secrets that are found, are replaced by marks before a

@@ -25,15 +25,29 @@ type running struct {
 	domain string
 	intent *audit.Intent
 	trace  string
+	args   []byte    // that it runs with, if they are at hand
+	since  time.Time // when the upstream made a task of it, where that is followed after a restart
 }
 
 // execute runs the tool once and records what came of it. The tool runs to its end
 // even if ctx is done, unless its caller has cancelled the call: the caller may have
 // gone, the record is still owed.
 func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.Call) (*Reply, *Error) {
+	r.args = c.Arguments
+	return b.run(ctx, r, t, func(ctx context.Context, told tools.Call) (tools.Answer, error) {
+		c.Used, c.Began = told.Used, told.Began
+		return t.Call(ctx, c)
+	})
+}
+
+// run has a call's tool act, or waits for what it does already, and records what came of it. The
+// members of the call that act is given are those by which the broker is told of its progress.
+func (b *Broker) run(ctx context.Context, r running, t *tools.Tool, act func(context.Context, tools.Call) (tools.Answer, error)) (*Reply, *Error) {
+	var kept atomic.Bool // it is a task that can be followed after a restart
+	kept.Store(!r.since.IsZero())
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
-	defer context.AfterFunc(b.live, func() { cancel(nil) })() //nolint:contextcheck // the end of the broker ends it, not that of the request
+	defer context.AfterFunc(b.live, func() { cancel(b.outlived(&kept)) })() //nolint:contextcheck // the end of the broker ends it, not that of the request
 	defer context.AfterFunc(ctx, func() {
 		if cause := context.Cause(ctx); ends(cause) {
 			cancel(cause)
@@ -41,16 +55,27 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	})()
 
 	defer b.executions.start(r, cancel)()
-	if e, stop := b.revoked(r.intent.Identity); stop { // looked at once more, now that a revocation would find it here
+	switch e, stop := b.revoked(r.intent.Identity); { // looked at once more, now that a revocation would find it here
+	case stop && r.since.IsZero():
 		return nil, b.notRun(run, r, e)
+	case stop:
+		cancel(errRevoked)
 	}
 	run, span := b.cfg.Tracer.Start(run, "execute", trace.WithAttributes(attribute.String("deed.tool", r.intent.Tool)))
 	start := time.Now()
+	if !r.since.IsZero() {
+		start = r.since
+	}
 	var shown atomic.Pointer[credentials.Reference] // an upstream that is given up may still be asking for one
-	c.Used = func(r credentials.Reference) { shown.Store(&r) }
-	answer, err := t.Call(run, c)
+	answer, err := act(run, tools.Call{
+		Used:  func(r credentials.Reference) { shown.Store(&r) },
+		Began: func(task json.RawMessage) { b.keepTask(run, r.id, task, &kept) },
+	})
 	took := time.Since(start)
 	span.End()
+	if err != nil && leftAlone(run, err) {
+		return goesOn(r, start), nil
+	}
 	if err != nil && errors.Is(context.Cause(run), errRevoked) {
 		err = fmt.Errorf("%w: %w", err, errRevoked)
 	}
@@ -61,9 +86,12 @@ func (b *Broker) execute(ctx context.Context, r running, t *tools.Tool, c tools.
 	if typ == audit.CallUnknown { // from now on, not only once it is read back
 		b.bar(calls.Call{
 			ID: r.id, Domain: r.domain, State: calls.Closed, Intent: *r.intent, Closing: calls.Mark{Type: typ, Source: b.source},
-		}, c.Arguments)
+		}, r.args)
 	}
 	spooled, unrecorded := b.recordOutcome(run, r, typ, out, output(answer, err))
+	if kept.Load() && unrecorded == nil {
+		b.forgetTask(run, r.id)
+	}
 	switch {
 	case unrecorded != nil:
 		return nil, unrecorded
@@ -229,4 +257,6 @@ func isTripped(err error, fail *Error) bool {
 
 // readsOnly reports whether a tool says that it changes nothing: there is then
 // nothing to find out about a run that was broken off.
-func readsOnly(t *tools.Tool) bool { return t.Annotations.ReadOnly != nil && *t.Annotations.ReadOnly }
+func readsOnly(t *tools.Tool) bool {
+	return t != nil && t.Annotations.ReadOnly != nil && *t.Annotations.ReadOnly
+}

@@ -193,6 +193,8 @@ func (b *Broker) ended(ctx context.Context, h *hold) {
 	c, _ := h.snapshot()
 	if c.Closing.Type == audit.CallUnknown {
 		b.bar(c, nil)
+	} else { // a task that was followed is over
+		b.bars.lift(c.ID)
 	}
 	b.repeats.end(c)
 	if c.Intent.Decision.Effect == audit.Hold {

@@ -69,10 +69,19 @@ func (b *Broker) recover(ctx context.Context) error {
 			b.bars.begin(o)
 		}
 	}
+	tasks := b.recoverTasks(ctx)
 	for _, c := range h.left() {
+		if t, ok := tasks[c.ID]; ok && c.State != calls.Held && !b.another(runner(c)) {
+			b.takeUp(ctx, c, t)
+			delete(tasks, c.ID)
+			continue
+		}
 		if err := b.resume(ctx, c); err != nil {
 			return err
 		}
+	}
+	for id := range tasks { // whose calls are closed, or another's
+		b.forgetTask(ctx, id)
 	}
 	if b.shared() {
 		b.others.start(b.cursor, h.running(b.source))

@@ -65,6 +65,11 @@ func (e *entry) occupy(ctx context.Context, tool string) (leave func(), err erro
 
 func take(ctx context.Context, slots chan struct{}) error {
 	select {
+	case slots <- struct{}{}: // even if ctx has ended: whoever follows a task then has something to say about it
+		return nil
+	default:
+	}
+	select {
 	case slots <- struct{}{}:
 		return nil
 	case <-ctx.Done():

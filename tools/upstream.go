@@ -66,6 +66,9 @@ type Call struct {
 	Notify func(method string, params json.RawMessage)
 	// LogLevel is the least level of log messages that the caller wants; empty for none.
 	LogLevel string
+	// Began is told that the upstream works on the call as a task that it can be asked about later,
+	// with what [Follower] needs for that; may be nil. It returns before the upstream is asked anything more.
+	Began func(task json.RawMessage)
 	// Subject is the caller, for upstreams that are shown a credential of theirs. Its
 	// token itself never travels upstream.
 	Subject credentials.Subject

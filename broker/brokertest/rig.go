@@ -53,6 +53,7 @@ type Options struct {
 	Silence time.Duration
 
 	Spool broker.Spool
+	Tasks broker.Tasks
 	Once  map[string]broker.Once
 
 	DryRuns map[string]broker.DryRun
@@ -108,7 +109,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	cfg := broker.Config{
 		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
-		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Once: o.Once, DryRuns: o.DryRuns,
+		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Tasks: o.Tasks, Once: o.Once, DryRuns: o.DryRuns,
 		Redact: func(string) *redact.Rules { return o.Redact },
 	}
 	cfg.Erase = func(ctx context.Context, e audit.Erasure) error { return log.EraseRecords(ctx, e.Records...) }

@@ -31,6 +31,7 @@ import (
 	"github.com/deedbroker/deed/broker/mcpapi"
 	"github.com/deedbroker/deed/broker/notify"
 	"github.com/deedbroker/deed/broker/notify/push"
+	"github.com/deedbroker/deed/broker/ongoing"
 	"github.com/deedbroker/deed/broker/policy"
 	"github.com/deedbroker/deed/tools"
 )
@@ -42,6 +43,7 @@ const Grace = 20 * time.Second
 const (
 	PulsarDir   = "pulsar" // what a log on Pulsar keeps here; it can be deleted
 	SpoolDir    = "spool"  // outcomes that the log could not take yet
+	TasksDir    = "tasks"  // how upstreams' tasks are found after a restart
 	KeyFile     = "keys/checkpoints.key"
 	KnownPubKey = "keys/checkpoints.pub" // the verifier key, for whoever copies it to where the operator cannot change it
 )
@@ -188,9 +190,13 @@ func (s *Server) openBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	tasks, err := ongoing.Open(filepath.Join(s.cfg.Data, TasksDir))
+	if err != nil {
+		return err
+	}
 	s.broker, err = broker.Open(ctx, broker.Config{
 		Redact: redacted,
-		Fencer: fencer, Spool: kept,
+		Fencer: fencer, Spool: kept, Tasks: tasks,
 		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
 		Sentences: sentences(s.cfg), DryRuns: dryRuns(s.cfg), Once: once(s.cfg),

@@ -10,7 +10,9 @@
 //
 // A tool that can, or must, be called as a task is (MCP 2025-11-25), and a server of 2026-07-28 may make a
 // task of any call (extension io.modelcontextprotocol/tasks): the broker waits for its end, puts its questions
-// to the caller, and cancels it when the call ends sooner. The connection may break meanwhile; the session may not.
+// to the caller, and cancels it when the call ends sooner. The connection may break meanwhile. Over HTTP the server may be away
+// for a while too, and the broker be started anew ([tools.Follower]): it asks on in the session that the task was made in, and in
+// a new one if the server has ended that. A server over stdio dies with its tasks.
 //
 // Definitions, arguments and results are forwarded raw; what a server sends is never
 // decoded and encoded again. Of a caller nothing is forwarded but the arguments and the

@@ -59,6 +59,10 @@ func NewHTTP(c HTTPConfig) (*Server, error) {
 	}
 	c.Headers = maps.Clone(c.Headers)
 	s := newServer(c.Refresh)
+	if !c.SSE { // whose revision knows no tasks
+		s.place = placeOf(u.String())
+		s.reenter = func(ctx context.Context, h handle) (*session, error) { return reenterHTTP(ctx, c, u, h) }
+	}
 	s.connect = func(ctx context.Context, changed func()) (*session, error) {
 		if c.SSE {
 			return connectSSE(ctx, c, u, changed)
@@ -88,15 +92,14 @@ func connectHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func()) 
 	return s, nil
 }
 
-// openHTTP shakes hands, and listens for changes if the server tells of them. With
-// stream it speaks the old revisions and listens on their stream.
-func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, bool, error) {
+// dial is a session that has not shaken hands yet. What it stands on ends with its release.
+func (c HTTPConfig) dial(u *url.URL, more ...transport.StreamableHTTPCOption) (*session, *transport.StreamableHTTP, error) {
 	base := c.Transport
 	if base == nil {
 		base = web.Transport()
 	}
 	s := newSession()
-	s.http = true
+	s.http, s.place = true, placeOf(u.String())
 	s.keyHeaders = c.KeyHeaders
 	httpClient := &http.Client{
 		Transport:     &limitedTransport{base: c.authorized(base), most: c.MaxAnswer, s: s},
@@ -107,21 +110,37 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 		transport.WithHTTPHeaders(c.Headers),
 		transport.WithHTTPLogger(slog.New(slog.DiscardHandler)), // it logs what the server sends
 	}
+	t, err := transport.NewStreamableHTTP(u.String(), append(options, more...)...)
+	if err != nil {
+		return nil, nil, errors.New("connect: the URL is not valid")
+	}
+	s.link = postLink(httpClient, u.String(), c.Headers, t, func() string { return s.version })
+	s.id = t.GetSessionId
+	s.release = func() {
+		_ = t.Close() // tells a server that may be gone that the session has ended
+		base.CloseIdleConnections()
+	}
+	return s, t, nil
+}
+
+// openHTTP shakes hands, and listens for changes if the server tells of them. With
+// stream it speaks the old revisions and listens on their stream.
+func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, bool, error) {
+	var options []transport.StreamableHTTPCOption
 	if stream {
 		options = append(options, transport.WithContinuousListening()) //nolint:staticcheck // the only way for the old revisions
 	}
-	t, err := transport.NewStreamableHTTP(u.String(), options...)
+	s, t, err := c.dial(u, options...)
 	if err != nil {
-		return nil, false, errors.New("connect: the URL is not valid")
+		return nil, false, err
 	}
-	s.link = postLink(httpClient, u.String(), c.Headers, t, func() string { return s.version })
 	ctx, end := context.WithCancel(ctx)
 	var listening sync.WaitGroup
+	closing := s.release
 	s.release = func() {
 		end()
-		_ = t.Close() // tells a server that may be gone that the session has ended
+		closing()
 		listening.Wait()
-		base.CloseIdleConnections()
 	}
 	tells, err := s.shake(ctx, t, httpStart, stream, changed)
 	if err != nil {

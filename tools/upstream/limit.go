@@ -18,6 +18,9 @@ type limitedTransport struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t *limitedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Method == http.MethodDelete && t.s.stays.Load() {
+		return &http.Response{StatusCode: http.StatusNoContent, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+	}
 	response, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, err

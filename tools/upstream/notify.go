@@ -28,10 +28,13 @@ type note struct {
 type flight struct {
 	token  string
 	task   string    // the server's, that the call has become; guarded by the session's mu
+	made   string    // when its server says that it made that
 	notes  chan note // nil if none are wanted
 	asking tools.Asking
 	flying context.Context //nolint:containedctx // ends with the call
 	down   func()
+
+	elsewhere bool // the task was made in another session, and it has not been asked yet whether it is still there
 }
 
 // flightKey is where the context of a request has the flight that it belongs to.

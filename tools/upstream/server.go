@@ -27,19 +27,22 @@ var errStarting = errors.New("not connected yet")
 // returned can be followed by another.
 type Server struct {
 	connect func(ctx context.Context, changed func()) (*session, error)
-	refresh time.Duration // 0: never
+	refresh time.Duration                                         // 0: never
+	place   string                                                // the digest of its URL, where its tasks can outlive a session
+	reenter func(ctx context.Context, h handle) (*session, error) // goes on in the session that a task was made in; set with place
 
-	mu      sync.Mutex
-	current *session           // guarded by mu; nil while there is none
-	trouble error              // guarded by mu; why there is none
-	watched map[string]bool    // guarded by mu; resources that somebody is subscribed to
-	notice  func(tools.Notice) // set before Run; may be nil
+	mu        sync.Mutex
+	current   *session           // guarded by mu; nil while there is none
+	connected chan struct{}      // guarded by mu; closed and replaced when there is another
+	trouble   error              // guarded by mu; why there is none
+	watched   map[string]bool    // guarded by mu; resources that somebody is subscribed to
+	notice    func(tools.Notice) // set before Run; may be nil
 }
 
-var _ tools.Upstream = (*Server)(nil)
+var _ tools.Follower = (*Server)(nil)
 
 func newServer(refresh time.Duration) *Server {
-	return &Server{refresh: refresh, trouble: errStarting, watched: map[string]bool{}}
+	return &Server{refresh: refresh, trouble: errStarting, watched: map[string]bool{}, connected: make(chan struct{})}
 }
 
 // Definitions implements [tools.Upstream]: it asks the server, following its pages.
@@ -66,7 +69,11 @@ func (s *Server) Call(ctx context.Context, c tools.Call) (tools.Answer, error) {
 	if c.Method == tools.MethodSubscribe {
 		return s.subscribe(ctx, now, c)
 	}
-	return now.call(ctx, c)
+	a, err := now.call(ctx, c)
+	if cut, lost := errors.AsType[*severedError](err); lost {
+		return s.resume(ctx, c, cut.task, now)
+	}
+	return a, err
 }
 
 // Health implements [tools.Upstream].
@@ -123,6 +130,10 @@ func (s *Server) set(now *session, trouble error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current, s.trouble = now, trouble
+	if now != nil {
+		close(s.connected)
+		s.connected = make(chan struct{})
+	}
 }
 
 func (s *Server) session() (*session, error) {

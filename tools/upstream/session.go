@@ -27,6 +27,8 @@ type session struct {
 	client *client.Client
 	link   *link // to the server, for what mcp-go does not send
 	http   bool
+	place  string        // the digest of the server's URL, where its tasks can outlive the session
+	id     func() string // that it has at the server; nil if there are none
 
 	keyHeaders map[string]string  // that take an idempotency key, by tool
 	self       mcp.Implementation // what the broker calls itself
@@ -47,6 +49,7 @@ type session struct {
 	flights map[string]*flight // calls, by progress token; guarded by mu
 	running int                // calls; guarded by mu
 	closed  bool               // guarded by mu
+	stays   atomic.Bool        // a task in it goes on: the server is not told of its end
 	gone    chan struct{}      // closed when the connection is lost
 	watched map[string]func()  // subscribed resources, and what ends each; guarded by mu
 	reason  error              // why; guarded by mu

@@ -40,6 +40,7 @@ type task struct {
 	ID         string `json:"taskId"`
 	Status     string `json:"status"`
 	Message    string `json:"statusMessage"`
+	Created    string `json:"createdAt"`
 	Interval   *int64 `json:"pollInterval"` // in milliseconds, as the next
 	IntervalMs *int64 `json:"pollIntervalMs"`
 
@@ -99,23 +100,42 @@ func (s *session) follow(ctx context.Context, c tools.Call, f *flight, t task) (
 	s.mu.Lock()
 	f.task = t.ID
 	s.mu.Unlock()
+	f.made = t.Created
+	found := s.lasts(c, t)
 	wait := s.collect
 	if mcp.IsModernProtocol(s.version) {
 		wait = s.poll
 	}
 	answer, err := wait(ctx, c, f, t)
-	if ctx.Err() != nil || errors.Is(err, tools.ErrUnanswered) {
+	switch {
+	case ctx.Err() != nil && detached(ctx):
+		s.stays.Store(true)
+	case ctx.Err() != nil, errors.Is(err, tools.ErrUnanswered):
 		s.cancelTask(ctx, c, t.ID)
+	case errors.Is(err, errUnreachable) && s.place != "" && s.cause() != nil:
+		s.stays.Store(true)
+		return tools.Answer{}, &severedError{found}
 	}
 	return answer, err
 }
 
-// collect waits on tasks/result. A connection that breaks meanwhile is not the task's end.
+// collect waits on tasks/result. A connection that breaks meanwhile is not the task's end. Of a task that
+// was made in another session it is first asked whether it is still that one.
 func (s *session) collect(ctx context.Context, c tools.Call, f *flight, t task) (tools.Answer, error) {
 	for failures := 0; ; {
+		if f.elsewhere {
+			if _, err := s.look(ctx, c, f, t.ID); err != nil {
+				failures++
+				if err := s.patient(ctx, failures, err, t.pause()); err != nil {
+					return tools.Answer{}, err
+				}
+				continue
+			}
+			f.elsewhere = false
+		}
 		result, err := s.about(ctx, c, f, mcp.MethodTasksResult, t.ID, nil)
 		if err == nil {
-			return answerOf(result)
+			return s.collected(ctx, c, f, t.ID, result)
 		}
 		now, failure := s.look(ctx, c, f, t.ID)
 		refused, isRefusal := errors.AsType[*tools.RPCError](err)
@@ -133,6 +153,19 @@ func (s *session) collect(ctx context.Context, c tools.Call, f *flight, t task) 
 			return tools.Answer{}, err
 		}
 	}
+}
+
+// collected is what a task ended with. Servers built with mcp-go answer an empty result of one that they have cancelled.
+func (s *session) collected(ctx context.Context, c tools.Call, f *flight, id string, result json.RawMessage) (tools.Answer, error) {
+	var said struct {
+		Content json.RawMessage `json:"content"`
+	}
+	if err := json.Unmarshal(result, &said); err != nil || said.Content == nil {
+		if now, err := s.look(ctx, c, f, id); err == nil && now.over() && now.Status != string(mcp.TaskStatusCompleted) {
+			return tools.Answer{}, ended(now, nil)
+		}
+	}
+	return answerOf(result)
 }
 
 // poll comes back by tasks/get until a task has ended, and puts its questions to the caller.
@@ -175,7 +208,7 @@ func (s *session) patient(ctx context.Context, failures int, last error, pause t
 	default:
 	}
 	if failures >= maxFailures {
-		return fmt.Errorf("%w: it cannot be asked about the task that it made of the call", tools.ErrUncertain)
+		return fmt.Errorf("%w: %w", tools.ErrUncertain, errUnreachable)
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
@@ -229,6 +262,9 @@ func (s *session) look(ctx context.Context, c tools.Call, f *flight, id string) 
 	if err := json.Unmarshal(result, &t); err != nil {
 		return task{}, errAnswer
 	}
+	if isAnother(f.made, t.Created) {
+		return task{}, anothers()
+	}
 	return t, nil
 }
 
@@ -257,7 +293,7 @@ func (s *session) about(ctx context.Context, c tools.Call, f *flight, method mcp
 
 // cancelTask tells the server that a task is no longer waited for.
 func (s *session) cancelTask(ctx context.Context, c tools.Call, id string) {
-	if !mcp.IsModernProtocol(s.version) && s.tasks.Cancel == nil {
+	if !mcp.IsModernProtocol(s.version) && (s.tasks == nil || s.tasks.Cancel == nil) {
 		return // it has no way to
 	}
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), cancelTimeout)

@@ -176,6 +176,11 @@ func TestACallEndsAsItsTask(t *testing.T) {
 				"tools/call": {created("working")}, "tasks/result": {`{"code":-32602,"message":"no result"}`}, "tasks/get": {task("cancelled", "")},
 			}, "", "the server has cancelled the task", "", nil,
 		},
+		"the server cancels it, and answers with nothing": {
+			"2025-11-25", map[string][]string{
+				"tools/call": {created("working")}, "tasks/result": {`{"_meta":{}}`}, "tasks/get": {task("cancelled", "")},
+			}, "", "the server has cancelled the task", "", nil,
+		},
 		"it expires before its end": {
 			"2025-11-25",
 			map[string][]string{"tools/call": {created("working")}, "tasks/result": {unknown}, "tasks/get": {unknown}},
