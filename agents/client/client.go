@@ -19,8 +19,20 @@ import (
 )
 
 // TokenFunc gives the access token to send with a request. It is called for each, so
-// that it can renew; it MUST be safe for concurrent use.
+// that it can renew; it MUST be safe for concurrent use. Once the broker has refused a token it is
+// called once more, with a context that says so ([Refused]): if it then gives another one, the
+// request, of which nothing was done, is sent with that.
 type TokenFunc func(ctx context.Context) (string, error)
+
+type refusedKey struct{}
+
+// WithRefused asks a [TokenFunc] for another token than one that the broker has refused.
+func WithRefused(ctx context.Context, token string) context.Context {
+	return context.WithValue(ctx, refusedKey{}, token)
+}
+
+// Refused reports whether the broker has refused this token just now.
+func Refused(ctx context.Context, token string) bool { return ctx.Value(refusedKey{}) == token }
 
 // Options say where the broker is and who calls.
 type Options struct {

@@ -121,6 +121,26 @@ func TestRejectedTokenIsUnauthenticated(t *testing.T) {
 	}
 }
 
+// A token that was refused is asked for once more: if there is another, the call is made with that, once.
+func TestARefusedTokenIsRenewed(t *testing.T) {
+	t.Parallel()
+	f := &fakeBroker{}
+	for _, legacy := range []bool{false, true} {
+		c := connect(t, client.Options{URL: serve(t, f), Legacy: legacy, Token: func(ctx context.Context) (string, error) {
+			if client.Refused(ctx, "stale") {
+				return "alice", nil
+			}
+			return "stale", nil
+		}})
+		if r, err := c.Call(t.Context(), "ledger.refund", []byte(`{"amount":1}`), client.CallOptions{}); err != nil || !strings.Contains(r.Text, "ledger.refund") {
+			t.Errorf("legacy %t: %+v, %v", legacy, r, err)
+		}
+	}
+	if n := len(f.requests()); n != 2 {
+		t.Errorf("%d calls were made, want 2", n)
+	}
+}
+
 func TestWithoutATokenNothingIsSent(t *testing.T) {
 	t.Parallel()
 	sent := false

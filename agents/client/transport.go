@@ -47,11 +47,17 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, NoToken(err)
 	}
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+token)
-	response, err := a.base.RoundTrip(r)
+	response, err := a.send(r, token)
 	if err != nil {
 		return nil, err
+	}
+	if response.StatusCode == http.StatusUnauthorized && (r.Body == nil || r.GetBody != nil) {
+		if other, err := a.token(WithRefused(r.Context(), token)); err == nil && other != token {
+			_ = response.Body.Close() // nothing in it matters
+			if response, err = a.again(r, other); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if isProblem(r, response) {
 		defer func() { _ = response.Body.Close() }() // read as far as it matters
@@ -59,6 +65,25 @@ func (a *authorized) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = &bounded{body: response.Body, left: maxAnswer}
 	return response, nil
+}
+
+func (a *authorized) send(r *http.Request, token string) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+token)
+	return a.base.RoundTrip(r)
+}
+
+// again sends a request once more, of which nothing was done.
+func (a *authorized) again(r *http.Request, token string) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	if r.GetBody != nil {
+		body, err := r.GetBody()
+		if err != nil {
+			return nil, err
+		}
+		r.Body = body
+	}
+	return a.send(r, token)
 }
 
 // isProblem reports whether an answer is none of the protocol: JSON-RPC errors come as

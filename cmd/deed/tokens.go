@@ -83,7 +83,7 @@ func (e *environment) demoTokens(agents []string) client.TokenFunc {
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		if have != nil && have.Valid(time.Now().Add(renewEarly)) {
+		if have != nil && have.Valid(time.Now().Add(renewEarly)) && !client.Refused(ctx, string(have.Access)) {
 			return string(have.Access), nil
 		}
 		fresh, err := e.demoToken(ctx, demo.TokenRequest{User: e.as, Agents: agents})
@@ -170,7 +170,7 @@ func (e *environment) savedToken(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if session.Token.Valid(time.Now().Add(renewEarly)) {
+	if session.Token.Valid(time.Now().Add(renewEarly)) && !client.Refused(ctx, string(session.Token.Access)) {
 		return string(session.Token.Access), nil
 	}
 	if session.Token.Refresh == "" {

@@ -240,11 +240,26 @@ func (b *Bridge) post(ctx context.Context, m *message) (*http.Response, error) {
 	return b.do(ctx, http.MethodPost, header, m.raw)
 }
 
+// do sends a request with a token, and with another one if the broker refuses that.
 func (b *Bridge) do(ctx context.Context, method string, header http.Header, body []byte) (*http.Response, error) {
 	token, err := b.config.Token(ctx)
 	if err != nil {
 		return nil, client.NoToken(err)
 	}
+	response, err := b.send(ctx, method, header, body, token)
+	if err != nil || response.StatusCode != http.StatusUnauthorized {
+		return response, err
+	}
+	// Nothing was done. The token may have been withdrawn, or the broker have other issuers' keys since.
+	other, err := b.config.Token(client.WithRefused(ctx, token))
+	if err != nil || other == token {
+		return response, nil //nolint:nilerr // the refusal says more
+	}
+	_ = response.Body.Close() // nothing in it matters
+	return b.send(ctx, method, header, body, other)
+}
+
+func (b *Bridge) send(ctx context.Context, method string, header http.Header, body []byte, token string) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		content = bytes.NewReader(body)
@@ -253,7 +268,7 @@ func (b *Bridge) do(ctx context.Context, method string, header http.Header, body
 	if err != nil {
 		return nil, err
 	}
-	r.Header = header
+	r.Header = header.Clone()
 	r.Header.Set("Authorization", "Bearer "+token)
 	return b.http.Do(r)
 }

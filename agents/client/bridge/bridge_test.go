@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/deedbroker/deed/agents/client"
 	"github.com/deedbroker/deed/agents/client/bridge"
 )
 
@@ -28,22 +29,27 @@ type desk struct {
 func sit(t *testing.T, endpoint string) *desk {
 	t.Helper()
 	d := &desk{t: t, done: make(chan error, 1)}
+	d.sit(endpoint, func(context.Context) (string, error) { return "secret", nil })
+	return d
+}
+
+func (d *desk) sit(endpoint string, token client.TokenFunc) {
+	d.t.Helper()
 	b, err := bridge.New(bridge.Config{
-		Endpoint: endpoint, Token: func(context.Context) (string, error) { return "secret", nil },
+		Endpoint: endpoint, Token: token,
 		Report: func(p string) { d.mu.Lock(); d.problems = append(d.problems, p); d.mu.Unlock() },
 	})
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	in, write := io.Pipe()
 	read, out := io.Pipe()
 	d.in, d.out = write, bufio.NewScanner(read)
 	go func() {
-		d.done <- b.Run(t.Context(), in, out)
+		d.done <- b.Run(d.t.Context(), in, out)
 		_ = out.Close() // of a pipe, which cannot fail
 	}()
-	t.Cleanup(func() { _, _ = write.Close(), read.Close() })
-	return d
+	d.t.Cleanup(func() { _, _ = write.Close(), read.Close() })
 }
 
 func (d *desk) say(line string) {
@@ -178,6 +184,47 @@ func TestRequestsWithoutAnAnswerAreAnsweredWithAnError(t *testing.T) {
 				t.Errorf("reported %q", d.reported())
 			}
 		})
+	}
+}
+
+// A token that the broker refuses, because it was withdrawn or the broker has other issuers' keys now, is
+// renewed, and the request sent again; one that cannot be renewed is refused for good.
+func TestARefusedTokenIsRenewedOnce(t *testing.T) {
+	t.Parallel()
+	var seen []string
+	d := &desk{t: t, done: make(chan error, 1)}
+	d.sit(serve(t, func(w http.ResponseWriter, r *http.Request) {
+		text := body(t, r)
+		seen = append(seen, r.Header.Get("Authorization"))
+		if r.Header.Get("Authorization") != "Bearer fresh" || strings.Contains(text, "a__c") {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = io.WriteString(w, `{"title":"Unauthorized","detail":"the token is not valid","kind":"unauthenticated"}`)
+			return
+		}
+		if text != modernCall {
+			t.Errorf("got %s", text)
+		}
+		reply(w, `{"jsonrpc":"2.0","id":1,"result":{}}`)
+	}), func(ctx context.Context) (string, error) {
+		if client.Refused(ctx, "stale") || client.Refused(ctx, "fresh") {
+			return "fresh", nil
+		}
+		return "stale", nil
+	})
+	d.say(modernCall)
+	if got, want := d.hear(), `{"jsonrpc":"2.0","id":1,"result":{}}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	d.say(strings.Replace(modernCall, "a__b", "a__c", 1))
+	if got := d.hear(); !strings.Contains(got, "the token is not valid") {
+		t.Errorf("got %s", got)
+	}
+	if err := d.leave(); err != nil {
+		t.Error(err)
+	}
+	if want := "Bearer stale Bearer fresh Bearer stale Bearer fresh"; strings.Join(seen, " ") != want {
+		t.Errorf("the broker saw %q, want %s", seen, want)
 	}
 }
 
