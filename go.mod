@@ -3,6 +3,7 @@ module github.com/deedbroker/deed
 go 1.26.0
 
 require (
+	filippo.io/edwards25519 v1.2.0
 	github.com/BobuSumisu/aho-corasick v1.0.3
 	github.com/SherClockHolmes/webpush-go v1.4.0
 	github.com/apache/pulsar-client-go v0.19.0

@@ -46,7 +46,7 @@ type (
 
 func openWriter(ctx context.Context, path string) (*writer, error) {
 	c, err := direct.Connect(ctx, direct.DSN(path, "rw", nil, "busy_timeout(5000)", "temp_store(memory)",
-		"journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(4000)"))
+		"page_size(8192)", "journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(2000)"))
 	if err != nil {
 		return nil, damage(err)
 	}

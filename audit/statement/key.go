@@ -87,31 +87,57 @@ var (
 // Open verifies the signature of a statement, and gives what it says and which key says it.
 // Whether it fits, and may be acted on, is for [Claims.Fits] and [Claims.Current].
 func (k Keys) Open(token string) (Claims, string, error) {
-	fail := func(err error) (Claims, string, error) { return Claims{}, "", fmt.Errorf("open statement: %w", err) }
+	t, err := k.parse(token)
+	if err == nil && !ed25519.Verify(t.public, t.message, t.signature) {
+		err = ErrSignature
+	}
+	var c Claims
+	if err == nil {
+		c, err = t.claims()
+	}
+	if err != nil {
+		return Claims{}, "", fmt.Errorf("open statement: %w", err)
+	}
+	return c, t.key, nil
+}
+
+// parsed is a statement whose signature is still to be verified.
+type parsed struct {
+	key                string
+	public             ed25519.PublicKey
+	message, signature []byte
+	body               string
+}
+
+func (k Keys) parse(token string) (parsed, error) {
 	if len(token) > maxBytes {
-		return fail(errors.New("it is too long"))
+		return parsed{}, errors.New("it is too long")
 	}
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return fail(errors.New("it is not a JWT"))
+		return parsed{}, errors.New("it is not a JWT")
 	}
 	var h header
 	if err := decode(parts[0], &h); err != nil || h.Type != mediaType || h.Algorithm != algorithm {
-		return fail(fmt.Errorf("it is not of the type %s, signed by %s", mediaType, algorithm))
+		return parsed{}, fmt.Errorf("it is not of the type %s, signed by %s", mediaType, algorithm)
 	}
 	public, ok := k[h.Key]
 	if !ok {
-		return fail(ErrUnknownKey)
+		return parsed{}, ErrUnknownKey
 	}
 	signature, err := b64.Strict().DecodeString(parts[2])
-	if err != nil || len(public) != ed25519.PublicKeySize || !ed25519.Verify(public, []byte(parts[0]+"."+parts[1]), signature) {
-		return fail(ErrSignature)
+	if err != nil || len(public) != ed25519.PublicKeySize {
+		return parsed{}, ErrSignature
 	}
+	return parsed{h.Key, public, []byte(token[:len(token)-len(parts[2])-1]), signature, parts[1]}, nil
+}
+
+func (t parsed) claims() (Claims, error) {
 	var c Claims
-	if err := decode(parts[1], &c); err != nil || c.depth() > maxActors {
-		return fail(errors.New("its claims cannot be read"))
+	if err := decode(t.body, &c); err != nil || c.depth() > maxActors {
+		return Claims{}, errors.New("its claims cannot be read")
 	}
-	return c, h.Key, nil
+	return c, nil
 }
 
 // decode reads a part of a JWT strictly: no name twice.

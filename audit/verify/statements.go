@@ -84,16 +84,15 @@ func (v *verifier) statement(r audit.Record, e audit.Event, call *calls.Call, co
 	v.workers.add(stated{at: r.Position, e: e, want: want})
 }
 
-// checkStatement checks one by itself. It is called by several workers at once.
-func (v *verifier) checkStatement(s stated) (Finding, bool) {
-	claims, id, err := v.statements.keys.Open(s.e.Statement)
-	if err != nil {
-		return Finding{Rule: BadStatement, Where: s.at, Expected: "a statement signed by a key that was announced", Found: err.Error(), CallID: s.e.Subject}, true
+// checkStatement checks one that was opened, by itself. It is called by several workers at once.
+func (v *verifier) checkStatement(s stated, o statement.Opened) (Finding, bool) {
+	if o.Err != nil {
+		return Finding{Rule: BadStatement, Where: s.at, Expected: "a statement signed by a key that was announced", Found: o.Err.Error(), CallID: s.e.Subject}, true
 	}
-	if err := v.misused(v.statements.known[id], s.e); err != nil {
+	if err := v.misused(v.statements.known[o.Key], s.e); err != nil {
 		return Finding{Rule: BadStatement, Where: s.at, Found: err.Error(), CallID: s.e.Subject}, true
 	}
-	if err := claims.Fits(s.want); err != nil {
+	if err := o.Claims.Fits(s.want); err != nil {
 		return Finding{Rule: StatementMismatch, Where: s.at, Found: err.Error(), CallID: s.e.Subject}, true
 	}
 	return Finding{}, false

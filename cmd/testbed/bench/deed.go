@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,8 @@ type deedConfig struct {
 	dir     string         // for binary, configuration and data
 	echo    []string       // starts the stdio server
 	more    map[string]any // upstreams beside it, as deed.yaml has them
+	also    map[string]any // other settings of deed.yaml, which stand for those here
+	policy  string         // Cedar; empty: everything is permitted
 	profile string         // where the broker writes its CPU profile; empty: nowhere
 	tenant  string         // empty: the default one
 	log     any            // as deed.yaml has it; nil: the embedded one
@@ -68,6 +71,7 @@ func startDeed(ctx context.Context, c deedConfig) (_ *subject, err error) {
 		return nil, err
 	}
 	s.token, s.person = token, func(name string) (string, error) { return idp.person(url+"/mcp", name) }
+	s.sign = func(who map[string]any) (string, error) { return idp.sign(url+"/mcp", who) }
 	stopBroker := s.stop
 	s.stop = func() error { return errors.Join(stopBroker(), stopIssuer()) }
 	return s, nil
@@ -89,6 +93,7 @@ func (c deedConfig) write(address, issuerURL string) error {
 	if c.log != nil {
 		settings["log"], settings["tenant"] = c.log, c.tenant
 	}
+	maps.Copy(settings, c.also)
 	text, err := yaml.Marshal(settings)
 	if err != nil {
 		return err
@@ -98,7 +103,7 @@ func (c deedConfig) write(address, issuerURL string) error {
 	}
 	const policy = "@id(\"bench\")\npermit (principal, action in Action::\"call\", resource);\n" +
 		"@id(\"readers\")\npermit (principal in Role::\"auditor\", action == Action::\"read\", resource);\n"
-	return os.WriteFile(filepath.Join(c.dir, "bench.cedar"), []byte(policy), 0o600)
+	return os.WriteFile(filepath.Join(c.dir, "bench.cedar"), []byte(cmp.Or(c.policy, policy)), 0o600)
 }
 
 // serve starts the broker and waits until it is ready.

@@ -24,5 +24,10 @@
 // With -viewers it has so many people watch the live stream from another process while
 // calls come at a fixed rate, and compares what a call costs with that without them, in turns.
 //
+// With -search it makes a history of so many calls (-calls, a million if one has half an hour): of many people
+// through many agents, of several tools with words as in notes, some refused, some failed, some held and decided.
+// Then it searches that over the API in every way that there is, each time by something else, and verifies it.
+// With -keep the history stays, and with -reuse it is searched again.
+//
 // It reads /proc and so runs on Linux only.
 package bench

@@ -29,6 +29,8 @@ type options struct {
 	kinds       bool          // compare upstreams of each kind, direct and through Deed, instead
 	viewers     int           // of the stream: compare calls with and without them instead
 	rate        int           // of calls a second, beside viewers
+	search      bool          // make a history, search it and verify it, instead
+	reuse       string        // beside search: the directory of an earlier run's, which is searched again
 	json        bool
 	child       []string // starts this program as a subject; the name follows
 }
@@ -63,6 +65,12 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		}
 		return nil
 	}
+	if o.search {
+		if err := o.searched(ctx, stdout, stderr); err != nil {
+			return fmt.Errorf("bench: %w", err)
+		}
+		return nil
+	}
 	if o.viewers > 0 {
 		if err := o.watched(ctx, stdout, stderr); err != nil {
 			return fmt.Errorf("bench: %w", err)
@@ -93,6 +101,8 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.kinds, "kinds", false, "compare upstreams of each kind, called directly and through Deed, instead")
 	f.IntVar(&o.viewers, "viewers", 0, "have so many (such as 1000) watch the live stream, and compare calls with and without them, instead")
 	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
+	f.BoolVar(&o.search, "search", false, "make a history of -calls calls of many kinds (20000), search it in many ways and verify it, instead")
+	f.StringVar(&o.reuse, "reuse", "", "beside -search, the `directory` that an earlier -search -keep left, instead of making another")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return nil, err

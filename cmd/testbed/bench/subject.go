@@ -46,7 +46,9 @@ type subject struct {
 	token string // bearer; may be empty
 	// person gives the token of somebody who may read everything; nil where nobody can.
 	person func(name string) (string, error)
-	pid    int
+	// sign makes a token with any claims; nil likewise.
+	sign func(who map[string]any) (string, error)
+	pid  int
 	// metrics is where a broker says what it has put off; empty for the others.
 	metrics string
 	stop    func() error
