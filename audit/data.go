@@ -252,6 +252,10 @@ type Rotation struct {
 	Old  string `json:"old"`
 	New  string `json:"new"`
 	Note string `json:"note"` // a signed note by the old key over the new one
+
+	Reason   string    `json:"reason,omitempty"`
+	By       *Identity `json:"by,omitempty"`       // the person who asked for it; none where it was the key's age
+	Decision *Decision `json:"decision,omitempty"` // that permitted it
 }
 
 // Rejection samples tokens that were not accepted. Nothing of it is verified but Identity.

@@ -55,7 +55,7 @@ type Config struct {
 	Tenant    string
 	Replica   string // this process's name among those that share the log
 	Version   string
-	Key       string // the verifier key of the log's checkpoints
+	Keys      SealKeys // of the log's checkpoints; nil: it has none, and who makes each call is not stated
 	Log       audit.Log
 	Fencer    audit.Fencer // of the same log; nil: no other replica writes it
 	Payloads  audit.Payloads
@@ -87,9 +87,9 @@ type Config struct {
 	// Silence is for how long nothing may be heard of another replica that runs calls
 	// until it is asked whether it lives. No safety rests on it.
 	Silence time.Duration
-	// Vouch signs the announcement of a key that states who makes each call, by the key
-	// that seals the log; nil: nothing is stated.
-	Vouch func(audit.StatementKey) (audit.StatementKey, error)
+	// KeyAge is how old the key that seals the log gets until another takes its place, where
+	// no other replica has to be given it; zero: as old as people let it.
+	KeyAge time.Duration
 	// Agents are the roles of the registered agents, by their ids; may be nil. It is asked
 	// whenever somebody wants to revoke one.
 	Agents func() map[string][]string

@@ -55,7 +55,7 @@ func (b *Broker) bury(ctx context.Context, source string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, fence.Close()) }()
-	if err := b.caughtUp(ctx); err != nil {
+	if err := b.CaughtUp(ctx); err != nil {
 		return fmt.Errorf("read what it wrote: %w", err)
 	}
 	left := b.leftBy(source)

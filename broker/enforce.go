@@ -95,12 +95,12 @@ func (b *Broker) foldPast(e audit.Event) error {
 	return err
 }
 
-// observeControl folds one record of control.
-func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
+// observeControl folds one record of control. An error is what this replica must not live on with.
+func (b *Broker) observeControl(ctx context.Context, rec audit.Record) error {
 	e, err := rec.Event()
 	if err != nil {
 		b.strange(ctx, rec, err)
-		return
+		return nil
 	}
 	entry, added, err := b.foldControl(e)
 	if err != nil {
@@ -109,6 +109,10 @@ func (b *Broker) observeControl(ctx context.Context, rec audit.Record) {
 	if added {
 		b.enforce(ctx, entry, e.Source == b.source)
 	}
+	if e.Type == audit.KeyRotated {
+		return b.followKey()
+	}
+	return nil
 }
 
 // enforce stops what is under way for those whom a revocation names. Held calls are

@@ -80,7 +80,7 @@ func (e *Error) Unwrap() error { return e.Err }
 var ErrMoved = errors.New("this log was moved")
 
 // KeyError tells that the log's checkpoints are signed with another key than this
-// replica has. All replicas that share a log share its key.
+// replica has, and no key that it has beside. All replicas that share a log share its key.
 type KeyError struct {
 	InForce string // the verifier key that the log names
 	Own     string

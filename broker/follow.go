@@ -27,7 +27,9 @@ func (b *Broker) follow(ctx context.Context) error {
 		case topic == audit.TopicCalls:
 			b.observe(ctx, rec)
 		case domain == audit.OwnDomain && topic == audit.TopicControl:
-			b.observeControl(ctx, rec)
+			if err := b.observeControl(ctx, rec); err != nil {
+				return fmt.Errorf("follow log: %w", err)
+			}
 		}
 		if b.shared() {
 			b.others.passed(rec)

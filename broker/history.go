@@ -2,7 +2,6 @@ package broker
 
 import (
 	"bytes"
-	"errors"
 	"time"
 
 	"github.com/deedbroker/deed/audit"
@@ -20,7 +19,6 @@ type history struct {
 
 	repeatable func(stored []byte) (kept, byName bool)
 	policy     string                  // digest of the policies activated last
-	key        string                  // the verifier key in force; empty if nothing was recorded yet
 	movedTo    string                  // where the history goes on in place of this log; empty if it does not
 	pins       map[string]pinned       // by tool, the last
 	rest       func(audit.Event) error // of control
@@ -172,18 +170,6 @@ func (h *history) foldControl(rec audit.Record) error {
 		return err
 	}
 	switch e.Type {
-	case audit.ReplicaStarted:
-		s, err := audit.DataOf[audit.Started](e)
-		if err == nil && h.key == "" {
-			h.key = s.Key
-		}
-		return errors.Join(err, h.rest(e))
-	case audit.KeyRotated:
-		r, err := audit.DataOf[audit.Rotation](e)
-		if err == nil {
-			h.key = r.New
-		}
-		return errors.Join(err, h.rest(e))
 	case audit.LogMoved:
 		m, err := audit.DataOf[audit.Move](e)
 		if err == nil && m.To != "" {

@@ -32,6 +32,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 			b.denied.forget(now)
 			b.granted.book.Forget(now.Add(-keepGrants))
 			b.renewStatementKey(ctx, now)
+			b.rotateOld(ctx, now)
 			if now.Sub(swept) >= sweepEvery {
 				swept = now
 				b.closeRevoked()

@@ -139,8 +139,8 @@ func (o *others) of(source string) []*opened {
 	return of
 }
 
-// caughtUp waits until what the log holds now has been followed.
-func (b *Broker) caughtUp(ctx context.Context) error {
+// CaughtUp waits until what the log holds now has been followed.
+func (b *Broker) CaughtUp(ctx context.Context) error {
 	last := map[string]int64{}
 	for rec, err := range b.cfg.Log.Read(ctx, b.others.at()) {
 		if err != nil {

@@ -17,7 +17,7 @@ func (b *Broker) givesWay(ctx context.Context, c *call, f *flight) (*hold, error
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.cfg.AckWait)
 	defer cancel()
 	start := time.Now()
-	err := b.caughtUp(wait)
+	err := b.CaughtUp(wait)
 	if err == nil {
 		if first := b.ahead(wait, c.id); first != nil {
 			b.repeats.free(c.id)

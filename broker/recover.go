@@ -35,10 +35,10 @@ func (b *Broker) recover(ctx context.Context) error {
 		return fmt.Errorf("%w: its last event says that it goes on in %s; start the broker there", ErrMoved, h.movedTo)
 	}
 	b.unfinished = b.keeping.left()
-	if b.shared() && h.key != "" && h.key != b.cfg.Key {
-		return &KeyError{InForce: h.key, Own: b.cfg.Key}
+	if err := b.followKey(); err != nil {
+		return err
 	}
-	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.cfg.Key}); err != nil {
+	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.key()}); err != nil {
 		return err
 	}
 	if err := b.newStatementKey(ctx, time.Now()); err != nil {

@@ -65,14 +65,14 @@ func (b *Broker) StatementKeys() statement.JWKSet {
 
 // newStatementKey makes a key, puts it on record, and signs with it from then on.
 func (b *Broker) newStatementKey(ctx context.Context, now time.Time) error {
-	if b.cfg.Vouch == nil {
+	if b.cfg.Keys == nil {
 		return nil
 	}
 	key, err := statement.NewKey(now)
 	if err != nil {
 		return err
 	}
-	a, err := b.cfg.Vouch(key.Announcement(b.source, now.Add(statementKeyAge+retiresAfter)))
+	a, err := b.cfg.Keys.Vouch(key.Announcement(b.source, now.Add(statementKeyAge+retiresAfter)))
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func (s *Sealer) recallOne(ctx context.Context, p audit.Position, sizes map[stri
 	if err != nil {
 		return fail(err)
 	}
-	c, _, err := OpenEvent(data, s.keys...)
+	c, _, err := OpenEvent(data, s.trusted()...)
 	if err != nil {
 		return fail(err)
 	}

@@ -45,7 +45,7 @@ type Trees interface {
 type Config struct {
 	Log      audit.Log     // takes the checkpoints
 	Trees    Trees         // of the same log
-	Key      *Key          // signs
+	Key      *Key          // signs, until another succeeds it
 	Trusted  []Verifier    // earlier keys, whose checkpoints stand in the log
 	Tenant   string        // of every log
 	Source   string        // of the events: deed://tenant/replica
@@ -72,10 +72,11 @@ func (e *InconsistentError) Unwrap() error { return e.Err }
 
 // Sealer signs a checkpoint of every log that has grown.
 type Sealer struct {
-	cfg  Config
-	keys []Verifier
+	cfg Config
 
 	mu     sync.Mutex
+	key    *Key              // guarded by mu: that signs
+	keys   []Verifier        // guarded by mu: whose checkpoints stand in the log
 	signed map[string]sealed // guarded by mu: the last checkpoint of each log
 	ready  bool              // the last checkpoints have been read; only Run's
 	read   int64             // of the checkpoints' log, how many; only Run's
@@ -107,11 +108,37 @@ func NewSealer(cfg Config) (*Sealer, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	keys := append([]Verifier{cfg.Key.verifier}, cfg.Trusted...)
-	return &Sealer{cfg: cfg, keys: keys, signed: map[string]sealed{}, witnessed: map[string]witnessed{}}, nil
+	return &Sealer{cfg: cfg, key: cfg.Key, keys: keys, signed: map[string]sealed{}, witnessed: map[string]witnessed{}}, nil
 }
 
 // Verifier is the public half of the key that signs.
-func (s *Sealer) Verifier() Verifier { return s.cfg.Key.verifier }
+func (s *Sealer) Verifier() Verifier { return s.signer().verifier }
+
+func (s *Sealer) signer() *Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key
+}
+
+// Succeed has a key sign from now on. It is the last of the chain, those that the log
+// names, whose checkpoints stand in it.
+func (s *Sealer) Succeed(key *Key, chain []Verifier) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.key = key
+	for _, k := range append(slices.Clone(chain), key.verifier) {
+		if !slices.ContainsFunc(s.keys, func(have Verifier) bool { return have.text == k.text }) {
+			s.keys = append(s.keys, k)
+		}
+	}
+}
+
+// trusted are the keys whose checkpoints stand in the log.
+func (s *Sealer) trusted() []Verifier {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.keys)
+}
 
 // Run seals until ctx is done, and once more then; it returns nil. Where the log
 // cannot take a checkpoint it tries again at the next look. It returns early, with
@@ -239,7 +266,7 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	if err != nil {
 		return err
 	}
-	signed, err := s.cfg.Key.Sign(now)
+	signed, err := s.signer().Sign(now)
 	if err != nil {
 		return err
 	}

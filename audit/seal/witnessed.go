@@ -19,7 +19,7 @@ func (s *Sealer) Leading() bool { return s.leading.Load() }
 // signatures. It is stored with the next checkpoint of its log. What the witnesses'
 // signatures are worth is for those to say who trust them.
 func (s *Sealer) Witness(c Checkpoint, note string) error {
-	got, _, err := OpenCheckpoint(note, s.keys...)
+	got, _, err := OpenCheckpoint(note, s.trusted()...)
 	if err != nil {
 		return fmt.Errorf("take witnessed checkpoint: %w", err)
 	}

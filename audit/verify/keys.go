@@ -88,6 +88,9 @@ func (v *verifier) rotated(r audit.Record, e audit.Event) {
 		}
 		v.keys.chain = append(v.keys.chain, first)
 	}
+	if n := len(v.keys.chain); n > 1 && rotation.Old == v.keys.chain[n-2].String() && rotation.New == v.keys.chain[n-1].String() {
+		return // two replicas said the same
+	}
 	next, err := seal.OpenRotation(rotation, v.keys.chain[len(v.keys.chain)-1])
 	if err != nil {
 		v.find(Finding{Rule: BadRotation, Where: r.Position, Expected: "a rotation signed by the key in force", Found: err.Error()})

@@ -99,7 +99,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	}
 	keys := filepath.Join(o.Dir, "keys")
 	must(tb, os.MkdirAll(keys, 0o700))
-	key, err := seal.LoadOrCreateKey(filepath.Join(keys, "seal.key"), tenant)
+	sealed, err := seal.OpenKeys(filepath.Join(keys, "seal.key"), tenant)
 	must(tb, err)
 	trust := map[string]broker.Trust{}
 	for name := range o.Upstreams {
@@ -108,7 +108,7 @@ func Start(tb testing.TB, o Options) *Rig {
 		}
 	}
 	cfg := broker.Config{
-		Key: key.Verifier().String(), Vouch: key.Vouch, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
+		Keys: sealed, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Tasks: o.Tasks, Once: o.Once, DryRuns: o.DryRuns,
 		Redact: func(string) *redact.Rules { return o.Redact },
 	}
@@ -123,7 +123,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	must(tb, err)
 	below := []func(context.Context) error{r.Registry.Run}
 	if o.Seal {
-		sealer, err := seal.NewSealer(seal.Config{Log: log, Trees: log, Key: key, Tenant: tenant, Source: "deed://acme/one", Interval: 20 * time.Millisecond})
+		sealer, err := seal.NewSealer(seal.Config{Log: log, Trees: log, Key: sealed.Key(), Tenant: tenant, Source: "deed://acme/one", Interval: 20 * time.Millisecond})
 		must(tb, err)
 		below = append(below, sealer.Run)
 	}

@@ -74,6 +74,9 @@ type Config struct {
 // Log says where events are kept; the zero value is the embedded log.
 type Log struct {
 	Pulsar *Pulsar `yaml:"pulsar"`
+	// KeyAge is how old the key that seals the embedded log gets until another takes its
+	// place; left out, until `deed key rotate`.
+	KeyAge Duration `yaml:"key_age"`
 }
 
 // Pulsar is the place of a distributed log.

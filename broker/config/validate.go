@@ -30,6 +30,7 @@ func (c *Config) Validate() error {
 	if c.Log.Pulsar != nil {
 		v.pulsar(c.Log.Pulsar, c.Domains)
 	}
+	v.keyAge(c.Log)
 	v.issuers(c.Issuers)
 	v.agents(c.Agents)
 	v.policies(c.Policies)
@@ -48,6 +49,18 @@ func (c *Config) Validate() error {
 	v.sinks(c.Sinks)
 	v.globs("shadow.policies", c.Shadow.Policies)
 	return v.problems.err()
+}
+
+// minKeyAge keeps a slip of the unit from filling the log with keys.
+const minKeyAge = time.Hour
+
+func (v *validation) keyAge(l Log) {
+	switch {
+	case l.KeyAge.Duration != 0 && l.Pulsar != nil:
+		v.fail("log.key_age", "is for the embedded log: on Pulsar every broker has to be given the next key; see deed key --help")
+	case l.KeyAge.Duration != 0 && l.KeyAge.Duration < minKeyAge:
+		v.fail("log.key_age", "must be at least %s", minKeyAge)
+	}
 }
 
 type validation struct {

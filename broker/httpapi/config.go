@@ -56,6 +56,7 @@ type Broker interface {
 	LegalHolds(viewer *agents.Identity) []legalhold.Hold
 	StatementKeys() statement.JWKSet
 	KeyRotations() []audit.Rotation
+	RotateKey(ctx context.Context, by *agents.Identity, reason string) error
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)
 	Reading(ctx context.Context, by *agents.Identity, look audit.Reading) error

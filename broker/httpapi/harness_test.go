@@ -43,7 +43,7 @@ when { context.input.text like "ask*" } unless { context.approvals.count >= 1 };
 @id("two-leads") @approvers("lead") @reason("This cannot be undone.")
 forbid (principal, action == Action::"desk.wipe", resource) unless { context.approvals.count >= 2 };
 
-permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke", Action::"erase", Action::"legal-hold"], resource);
+permit (principal in Role::"lead", action in [Action::"approve", Action::"grant", Action::"read", Action::"review", Action::"revoke", Action::"erase", Action::"legal-hold", Action::"rotate"], resource);
 permit (principal in Role::"auditor", action == Action::"read", resource in Domain::"desk");
 permit (principal, action == Action::"read", resource is Call) when { resource.principal == principal };
 permit (principal in Role::"clerk", action == Action::"read", resource in Domain::"desk") when { context.tier == Tier::"metadata" };

@@ -46,8 +46,20 @@ type Consistency struct {
 // Keys are those that checkpoints are signed with. Who trusts one of them, and has it from
 // elsewhere, follows the rotations from it to the one that signs now.
 type Keys struct {
-	Key       string           `json:"key"`       // verifier key: name+hash+base64
-	Rotations []audit.Rotation `json:"rotations"` // the oldest first, each a note that the key before it signed
+	Key       string        `json:"key"`       // verifier key: name+hash+base64
+	Rotations []KeyRotation `json:"rotations"` // the oldest first
+}
+
+// KeyRotation gives the place of a key to another.
+type KeyRotation struct {
+	Old  string `json:"old"`
+	New  string `json:"new"`
+	Note string `json:"note"` // a signed note by the old key over the new one
+}
+
+// NewKeyRotation is the body of POST /v1/keys/rotations.
+type NewKeyRotation struct {
+	Reason string `json:"reason"`
 }
 
 // showKeys serves GET /v1/keys.
@@ -55,8 +67,31 @@ func (a *api) showKeys(w http.ResponseWriter, r *http.Request, _ *viewer) error 
 	if err := parse(r.URL.RawQuery).err; err != nil {
 		return err
 	}
-	k := Keys{Key: a.cfg.Sealer.Verifier().String(), Rotations: append([]audit.Rotation{}, a.cfg.Broker.KeyRotations()...)}
-	write(w, http.StatusOK, mediaJSON, k)
+	write(w, http.StatusOK, mediaJSON, a.keys())
+	return nil
+}
+
+func (a *api) keys() Keys {
+	k := Keys{Key: a.cfg.Sealer.Verifier().String(), Rotations: []KeyRotation{}}
+	for _, r := range a.cfg.Broker.KeyRotations() {
+		k.Rotations = append(k.Rotations, KeyRotation{Old: r.Old, New: r.New, Note: r.Note})
+	}
+	return k
+}
+
+// rotateKey serves POST /v1/keys/rotations.
+func (a *api) rotateKey(w http.ResponseWriter, r *http.Request, v *viewer) error {
+	var body NewKeyRotation
+	if err := decode(r, &body); err != nil {
+		return err
+	}
+	if err := checkReason(body.Reason); err != nil {
+		return err
+	}
+	if err := a.cfg.Broker.RotateKey(r.Context(), v.id, body.Reason); err != nil {
+		return err
+	}
+	write(w, http.StatusOK, mediaJSON, a.keys())
 	return nil
 }
 

@@ -86,6 +86,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, "/v1/policy/try", a.knownUpTo(maxDraft, a.tryPolicy)},
 		{http.MethodPost, "/v1/policy/replay", a.knownUpTo(maxDraft, a.replayPolicy)},
 		{http.MethodGet, "/v1/keys", a.known(a.showKeys)},
+		{http.MethodPost, "/v1/keys/rotations", a.known(a.rotateKey)},
 		{http.MethodGet, "/v1/evidence", a.known(a.showEvidence)},
 		{http.MethodGet, "/v1/checkpoint", a.known(a.showCheckpoint)},
 		{http.MethodGet, "/v1/proof/inclusion", a.known(a.proveInclusion)},

@@ -21,6 +21,7 @@ func peopleActions() map[string][]cedar.EntityType {
 		ActionRead:    {"Call", "Agent", "Tool", "Domain"},
 		ActionRevoke:  {"Agent", "User", "Domain"},
 		ActionReview:  {"Tool", "Call"},
+		ActionRotate:  {"Domain"},
 
 		ActionLegalHold: {"Domain"},
 	}

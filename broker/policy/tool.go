@@ -57,6 +57,7 @@ const (
 	ActionGrant   = "grant"   // approve calls like a held one in advance
 	ActionRead    = "read"    // see calls, agents, tools and the records of a domain
 	ActionRevoke  = "revoke"  // stop an agent or a user
+	ActionRotate  = "rotate"  // give the key that seals the log a successor
 	ActionReview  = "review"  // lift a tool's quarantine; say what became of an unknown call
 
 	ActionLegalHold = "legal-hold" // keep records from retention and erasure, and let them go again
@@ -67,7 +68,7 @@ const callGroup = "call"
 
 // ReservedNames are the names that no upstream may have, since they are actions already.
 func ReservedNames() []string {
-	return []string{ActionApprove, callGroup, "deed", ActionErase, ActionGrant, ActionLegalHold, ActionRead, ActionReview, ActionRevoke}
+	return []string{ActionApprove, callGroup, "deed", ActionErase, ActionGrant, ActionLegalHold, ActionRead, ActionReview, ActionRevoke, ActionRotate}
 }
 
 var upstreamName = regexp.MustCompile(`^[a-z0-9-]+$`)

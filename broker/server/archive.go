@@ -14,7 +14,6 @@ import (
 	"github.com/deedbroker/deed/audit/archive/s3"
 	"github.com/deedbroker/deed/audit/calls"
 	"github.com/deedbroker/deed/audit/pack"
-	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/verify"
 )
 
@@ -43,7 +42,7 @@ func (r removing) archive(ctx context.Context, first int64, before time.Time) (s
 	if err != nil {
 		return "", 0, err
 	}
-	trust := verify.Options{Keys: []seal.Verifier{r.key.Verifier()}, SelfApproval: true}
+	trust := verify.Options{Keys: r.broker.SealedBy(), SelfApproval: true}
 	m, report, err := archive.Create(ctx, store, history, pack.Options{Domains: []string{r.domain}, Until: before, Made: time.Now()}, trust)
 	if errors.Is(err, archive.ErrThere) {
 		m, report, err = archive.Check(ctx, store, trust)

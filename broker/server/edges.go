@@ -23,7 +23,7 @@ func (s *Server) openEdges(context.Context) error {
 	if s.opt.Metrics == nil {
 		s.opt.Metrics = http.NotFoundHandler()
 	}
-	state, err := s.key.Derive("requestState of MCP")
+	state, err := s.keys.Key().Derive("requestState of MCP")
 	if err != nil {
 		return err
 	}

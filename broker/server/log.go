@@ -61,12 +61,12 @@ func PulsarOptions(cfg *config.Config, replica string, logger *slog.Logger) puls
 	}
 }
 
-// keyFile is where the key is that signs checkpoints.
-func (s *Server) keyFile() string {
-	if p := s.cfg.Log.Pulsar; p != nil && p.SealKey != "" {
+// SealKeyFile is where a broker with this configuration has the key that signs checkpoints.
+func SealKeyFile(cfg *config.Config) string {
+	if p := cfg.Log.Pulsar; p != nil && p.SealKey != "" {
 		return p.SealKey
 	}
-	return filepath.Join(s.cfg.Data, KeyFile)
+	return filepath.Join(cfg.Data, KeyFile)
 }
 
 // shared is what a broker needs on a log that others write too, and that can be away.

@@ -1,14 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync/atomic"
@@ -72,7 +70,7 @@ type Server struct {
 	spooled   func() int // outcomes that wait for the log; nil if none ever do
 	index     *index.Index
 	sealer    *seal.Sealer
-	key       *seal.Key
+	keys      *seal.Keys
 	registry  *tools.Registry
 	upstreams atomic.Pointer[upstreamMetrics] // nil without metrics
 	policies  *broker.Policies
@@ -132,27 +130,6 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // counts its own.
 func (s *Server) Reject(ctx context.Context, r *agents.Rejection) { s.broker.Reject(ctx, r) }
 
-// VerifierKey is the public key that the log's checkpoints are signed with.
-func (s *Server) VerifierKey() string { return s.key.Verifier().String() }
-
-// publishKey leaves the verifier key beside the log, for whoever copies it to where the
-// operator cannot change it.
-func (s *Server) publishKey() error {
-	path := filepath.Join(s.cfg.Data, KnownPubKey)
-	key := []byte(s.VerifierKey() + "\n")
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, key) { //nolint:gosec // in the data directory
-		return nil
-	}
-	err := os.MkdirAll(filepath.Dir(path), 0o700)
-	if err == nil {
-		err = os.WriteFile(path, key, 0o600)
-	}
-	if err != nil {
-		return fmt.Errorf("publish verifier key: %w", err)
-	}
-	return nil
-}
-
 func (s *Server) source() string { return "deed://" + s.cfg.Tenant + "/" + s.opt.Replica }
 
 func (s *Server) openLog(ctx context.Context) error {
@@ -161,15 +138,15 @@ func (s *Server) openLog(ctx context.Context) error {
 		return err
 	}
 	s.closers = append(s.closers, s.log.Close)
-	if s.key, err = seal.LoadOrCreateKey(s.keyFile(), s.cfg.Tenant); err != nil {
+	if s.keys, err = seal.OpenKeys(SealKeyFile(s.cfg), s.cfg.Tenant); err != nil {
 		return err
 	}
-	if err := s.publishKey(); err != nil {
-		return err
+	var turn seal.Turn // a log of one writer needs none
+	if t, ok := s.log.(seal.Turn); ok {
+		turn = caughtUp{t, s}
 	}
-	turn, _ := s.log.(seal.Turn) // a log of one writer needs none
 	if s.sealer, err = seal.NewSealer(seal.Config{
-		Log: s.log, Trees: s.log, Key: s.key, Tenant: s.cfg.Tenant, Source: s.source(), Turn: turn, Logger: s.opt.Logger,
+		Log: s.log, Trees: s.log, Key: s.keys.Key(), Tenant: s.cfg.Tenant, Source: s.source(), Turn: turn, Logger: s.opt.Logger,
 	}); err != nil {
 		return err
 	}
@@ -197,14 +174,18 @@ func (s *Server) openBroker(ctx context.Context) error {
 	s.broker, err = broker.Open(ctx, broker.Config{
 		Redact: redacted,
 		Fencer: fencer, Spool: kept, Tasks: tasks,
-		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Key: s.VerifierKey(),
+		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Keys: logKeys{s.keys, s.succeed}, KeyAge: s.cfg.Log.KeyAge.Duration,
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
 		Sentences: sentences(s.cfg), DryRuns: dryRuns(s.cfg), Once: once(s.cfg),
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
-		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), Limits: callLimits(s.cfg.Limits.Calls), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Vouch: s.key.Vouch, Agents: s.agentRoles,
+		CallsPerAgent: s.cfg.Limits.CallsPerAgent.PerSecond(), Limits: callLimits(s.cfg.Limits.Calls), TokenLifetime: s.cfg.Limits.TokenLifetime.Duration, Agents: s.agentRoles,
 		Erase: s.erase, InForce: s.inForce, Logger: s.opt.Logger, Meter: s.opt.Meter, Tracer: s.opt.Tracer,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.succeed()
+	return nil
 }
 
 func (s *Server) openIdentity(context.Context) error {

@@ -37,7 +37,7 @@ func TestKilledBetweenErasureAndErasing(t *testing.T) {
 		defer close(erased)
 		_, _ = b.bob.Erase(t.Context(), httpapi.NewErasure{Scope: httpapi.Scope{Principal: "alice"}, Reason: "ticket 4711"}) // the broker may die before it answers
 	}()
-	awaitErasure(t, file)
+	awaitControl(t, file, audit.PayloadsErased, 1)
 	b.kill(t)
 	<-erased
 	report, err := verify.Verify(t.Context(), file, verify.Options{})
@@ -67,24 +67,24 @@ func TestKilledBetweenErasureAndErasing(t *testing.T) {
 	}
 }
 
-// awaitErasure waits until the control log says that something is erased.
-func awaitErasure(t *testing.T, file *embedded.Reader) {
+// awaitControl waits until the control log has so many events of a type.
+func awaitControl(t *testing.T, file *embedded.Reader, what audit.Type, n int) {
 	t.Helper()
 	patient, tick := time.After(patience), time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	p := audit.Position{Log: audit.OwnDomain + "/" + audit.TopicControl}
-	for {
+	for n > 0 {
 		r, err := file.Record(t.Context(), p)
 		if err == nil {
-			if head, err := audit.Peek(r.Stored); err == nil && head.Type == audit.PayloadsErased {
-				return
+			if head, err := audit.Peek(r.Stored); err == nil && head.Type == what {
+				n--
 			}
 			p.Index++
 			continue
 		}
 		select {
 		case <-patient:
-			t.Fatalf("nothing is erased: %v", err)
+			t.Fatalf("%d of %s are missing: %v", n, what, err)
 		case <-tick.C:
 		}
 	}

@@ -62,7 +62,7 @@ Try it:  deed demo`,
 	add(root, groupServe, newWitnessCommand(env))
 	add(root, groupDecide, newPendingCommand(env), newApproveCommand(env), newDenyCommand(env), newGrantCommand(env), newGrantsCommand(env), newCancelCommand(env), newReconcileCommand(env), newRevokeCommand(env))
 	add(root, groupReview, newHistoryCommand(env), newShowCommand(env), newReplayCommand(env), newAgentsCommand(env), newVerifyCommand(env), newExportCommand(env))
-	add(root, groupKeep, newEraseCommand(env), newLegalHoldCommand(env), newArchiveCommand(env), newBackupCommand(env), newRestoreCommand(env), newMigrateCommand(env))
+	add(root, groupKeep, newEraseCommand(env), newLegalHoldCommand(env), newArchiveCommand(env), newBackupCommand(env), newRestoreCommand(env), newMigrateCommand(env), newKeyCommand(env))
 	root.AddCommand(newVersionCommand(env))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
