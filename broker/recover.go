@@ -41,6 +41,11 @@ func (b *Broker) recover(ctx context.Context) error {
 	if err := b.write(ctx, audit.ReplicaStarted, control(), audit.Started{Version: b.cfg.Version, Key: b.key()}); err != nil {
 		return err
 	}
+	if key := b.key(); key != "" { // of a new log, it is the first
+		if err := b.sealKeys.begin(key, time.Now()); err != nil {
+			return err
+		}
+	}
 	if err := b.newStatementKey(ctx, time.Now()); err != nil {
 		return err
 	}

@@ -185,6 +185,9 @@ func (v Verifier) Name() string {
 	return v.verifier.Name()
 }
 
+// Note is the key as package note takes it; nil of the zero value.
+func (v Verifier) Note() note.Verifier { return v.verifier }
+
 // MarshalText is [Verifier.String].
 func (v Verifier) MarshalText() ([]byte, error) { return []byte(v.text), nil }
 

@@ -14,7 +14,8 @@ import (
 // NextSuffix ends the name of the file, beside that of a key, that has its successor.
 const NextSuffix = ".next"
 
-// ErrNoSuccessor says that there is no key beside the one in force that could take its place.
+// ErrNoSuccessor says that there is no key beside the one that was in force that could take
+// its place, or not the one that does.
 var ErrNoSuccessor = errors.New("there is no successor of the key")
 
 // Keys are the key of a log in its file and, beside it, the one that is to take its place.
@@ -88,11 +89,11 @@ func (k *Keys) Follow(named Verifier) error {
 		return nil
 	}
 	next, err := LoadKey(k.path + NextSuffix)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && next.verifier.text != named.text:
+		return fmt.Errorf("follow rotation to %s: %w: it is not in %s", named, ErrNoSuccessor, k.path+NextSuffix)
+	case err != nil:
 		return fmt.Errorf("follow rotation to %s: %w", named, err)
-	}
-	if next.verifier.text != named.text {
-		return fmt.Errorf("follow rotation to %s: %s is another key", named, k.path+NextSuffix)
 	}
 	k.inForce = next
 	return nil

@@ -57,11 +57,11 @@ func (s *Sealer) recallOne(ctx context.Context, p audit.Position, sizes map[stri
 	if err != nil {
 		return fail(err)
 	}
-	c, _, err := OpenEvent(data, s.trusted()...)
+	c, by, err := OpenEvent(data, s.trusted()...)
 	if err != nil {
 		return fail(err)
 	}
-	return sealed{tree: c, note: data.Note, frontier: data.Frontier}, nil
+	return sealed{tree: c, note: data.Note, by: by.text, frontier: data.Frontier}, nil
 }
 
 func (s *Sealer) checkRecalled(ctx context.Context, sizes map[string]int64) error {

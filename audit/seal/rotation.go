@@ -3,6 +3,7 @@ package seal
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -56,6 +57,35 @@ func OpenRotation(r audit.Rotation, current Verifier) (Verifier, error) {
 		return Verifier{}, errors.New("open rotation: its note says something else")
 	}
 	return successor, nil
+}
+
+// OpenSuccession verifies that a key signed the note of a rotation, for whoever knows only
+// that key, and returns the key that takes its place.
+func OpenSuccession(signed string, by note.Verifier) (Verifier, error) {
+	if len(signed) > maxNoteBytes {
+		return Verifier{}, errors.New("open rotation: too long")
+	}
+	n, err := note.Open([]byte(signed), note.VerifierList(by))
+	if err != nil {
+		return Verifier{}, fmt.Errorf("open rotation: %w: %w", ErrSignature, err)
+	}
+	said, _ := strings.CutPrefix(n.Text, rotationHeader)
+	old, rest, _ := strings.Cut(said, "\n")
+	from, err := ParseVerifier(old)
+	if err != nil {
+		return Verifier{}, fmt.Errorf("open rotation: %w", err)
+	}
+	to, err := ParseVerifier(strings.TrimSuffix(rest, "\n"))
+	if err == nil {
+		err = checkSuccessor(from, to)
+	}
+	if err != nil {
+		return Verifier{}, fmt.Errorf("open rotation: %w", err)
+	}
+	if n.Text != rotationText(from, to) || from.verifier.Name() != by.Name() || from.verifier.KeyHash() != by.KeyHash() {
+		return Verifier{}, errors.New("open rotation: its note says something else")
+	}
+	return to, nil
 }
 
 func checkSuccessor(current, successor Verifier) error {

@@ -88,6 +88,7 @@ type Sealer struct {
 type sealed struct {
 	tree     Checkpoint
 	note     string
+	by       string   // the key that signed it
 	frontier []string // as its event has it
 }
 
@@ -120,7 +121,7 @@ func (s *Sealer) signer() *Key {
 	return s.key
 }
 
-// Succeed has a key sign from now on. It is the last of the chain, those that the log
+// Succeed has a key sign from now on, and every log that another has signed. It is the last of the chain, those that the log
 // names, whose checkpoints stand in it.
 func (s *Sealer) Succeed(key *Key, chain []Verifier) {
 	s.mu.Lock()
@@ -256,9 +257,9 @@ func (s *Sealer) checkPresent(sizes map[string]int64) error {
 func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	s.mu.Lock()
 	last, known := s.signed[log]
-	cosigned := s.pending(log)
+	cosigned, key := s.pending(log), s.key
 	s.mu.Unlock()
-	if size == last.tree.Size && cosigned == "" {
+	if size == last.tree.Size && cosigned == "" && (size == 0 || last.by == key.verifier.text) {
 		return nil
 	}
 	hashes := s.cfg.Trees.Hashes(ctx, log)
@@ -266,7 +267,7 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 	if err != nil {
 		return err
 	}
-	signed, err := s.signer().Sign(now)
+	signed, err := key.Sign(now)
 	if err != nil {
 		return err
 	}
@@ -274,7 +275,7 @@ func (s *Sealer) sealLog(ctx context.Context, log string, size int64) error {
 		return err
 	}
 	s.mu.Lock()
-	s.signed[log] = sealed{tree: now, note: signed}
+	s.signed[log] = sealed{tree: now, note: signed, by: key.verifier.text}
 	s.stored(log, cosigned)
 	s.mu.Unlock()
 	return nil

@@ -249,6 +249,42 @@ func rebuilt(t *testing.T, n int, text string) *tree {
 	return out
 }
 
+// A key that succeeds another signs every log, also one that has not grown since.
+func TestASuccessorSignsEveryLog(t *testing.T) {
+	t.Parallel()
+	l, err := embedded.Open(t.Context(), t.TempDir(), embedded.Options{ReserveBytes: 512 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	put(t, l, "payments")
+	put(t, l, "source")
+	first, second := newKey(t, "acme"), newKey(t, "acme")
+	s, err := seal.NewSealer(seal.Config{Log: l, Trees: l, Key: first, Tenant: "acme", Source: audittest.Source})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, succeed := range []func(){func() {}, func() { s.Succeed(second, nil) }, func() {}} {
+		succeed()
+		if err := s.Seal(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, log := range []string{"payments/calls", "source/calls"} {
+		note, c, ok := s.Latest(log)
+		if _, by, err := seal.OpenCheckpoint(note, second.Verifier()); !ok || err != nil || by.String() != s.Verifier().String() || c.Size != 1 {
+			t.Errorf("%s is signed otherwise: %v", log, err)
+		}
+	}
+	if sizes, err := l.Sizes(t.Context()); err != nil || sizes[seal.CheckpointsLog] != 4 {
+		t.Errorf("there are %d checkpoints (%v)", sizes[seal.CheckpointsLog], err)
+	}
+}
+
 // On the embedded log, over restarts and a key rotation.
 func TestSealerOnTheEmbeddedLog(t *testing.T) {
 	t.Parallel()

@@ -263,6 +263,7 @@ func TestRotationIsFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.control(audit.KeyRotated, r)
+	m.control(audit.KeyRotated, r) // another replica says the same
 	m.key = second
 	m.seal()
 	for name, given := range map[string][]seal.Verifier{"none": nil, "the first": {first.Verifier()}, "the second": {second.Verifier()}} {

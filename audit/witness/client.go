@@ -34,7 +34,7 @@ type Client struct {
 // that it has signed before. It returns the signature's line, which is verified to be the
 // witness's own. A [*ConflictError] tells of another size than old.
 func (c *Client) Add(ctx context.Context, old int64, proof []tlog.Hash, note string) (string, error) {
-	status, kind, body, err := c.post(ctx, request{old: old, proof: proof, note: note}.text())
+	status, kind, body, err := c.post(ctx, addCheckpoint, request{old: old, proof: proof, note: note}.text())
 	if err != nil {
 		return "", fmt.Errorf("ask witness %s: %w", c.Key.Name(), err)
 	}
@@ -51,8 +51,8 @@ func (c *Client) Add(ctx context.Context, old int64, proof []tlog.Hash, note str
 	return c.pick(note, body)
 }
 
-func (c *Client) post(ctx context.Context, body string) (status int, kind, answer string, err error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+addCheckpoint, strings.NewReader(body))
+func (c *Client) post(ctx context.Context, to, body string) (status int, kind, answer string, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+to, strings.NewReader(body))
 	if err != nil {
 		return 0, "", "", err
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/seal"
 )
 
@@ -28,6 +29,9 @@ type Config struct {
 	Every     time.Duration // between two rounds; zero means DefaultEvery
 	Wait      time.Duration // for an answer; zero means DefaultWait
 	Logger    *slog.Logger
+	// Rotations are those that led to the key that seals, the oldest first, for witnesses
+	// that know an earlier one; may be nil.
+	Rotations func() []audit.Rotation
 }
 
 // Rounds asks witnesses to sign the checkpoints of all logs that have grown, a round now
@@ -147,6 +151,9 @@ func (r *Rounds) witness(ctx context.Context, note string, c seal.Checkpoint) er
 func (r *Rounds) ask(ctx context.Context, w *Client, note string, c seal.Checkpoint) (string, error) {
 	old := r.remembered(w, c.Log)
 	line, err := r.add(ctx, w, old, note, c)
+	if errors.Is(err, ErrRefused) && r.introduce(ctx, w) {
+		line, err = r.add(ctx, w, old, note, c)
+	}
 	if conflict, ok := errors.AsType[*ConflictError](err); ok && conflict.Size != old {
 		old = conflict.Size
 		line, err = r.add(ctx, w, old, note, c)
@@ -156,6 +163,23 @@ func (r *Rounds) ask(ctx context.Context, w *Client, note string, c seal.Checkpo
 	}
 	r.remember(w, c.Log, old)
 	return line, err
+}
+
+// introduce tells a witness of the keys that took the place of the one that it knows. It
+// reports whether the witness took them.
+func (r *Rounds) introduce(ctx context.Context, w *Client) bool {
+	if r.cfg.Rotations == nil {
+		return false
+	}
+	rotations := r.cfg.Rotations()
+	if len(rotations) == 0 {
+		return false
+	}
+	err := w.Introduce(ctx, rotations)
+	if err != nil && ctx.Err() == nil {
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "a witness does not take the key that seals: give it the new one", slog.String("error", err.Error()))
+	}
+	return err == nil
 }
 
 func (r *Rounds) add(ctx context.Context, w *Client, old int64, note string, c seal.Checkpoint) (string, error) {

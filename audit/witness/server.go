@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,10 +31,10 @@ func (l Log) has(origin string) bool {
 // Server is a witness.
 type Server struct {
 	cosigner *seal.Cosigner
-	logs     []Log
 	logger   *slog.Logger
 
 	mu    sync.Mutex // one request is decided at a time: two must not extend one tree
+	logs  []Log      // guarded by mu: with the keys that are in force by now
 	state *state     // guarded by mu
 }
 
@@ -50,7 +51,11 @@ func NewServer(dir string, cosigner *seal.Cosigner, logs []Log, logger *slog.Log
 	if err != nil {
 		return nil, fmt.Errorf("new witness: %w", err)
 	}
-	return &Server{cosigner: cosigner, logs: logs, state: state, logger: logger}, nil
+	s := &Server{cosigner: cosigner, logs: slices.Clone(logs), state: state, logger: logger}
+	if err := s.recall(); err != nil {
+		return nil, errors.Join(fmt.Errorf("new witness: %w", err), state.close())
+	}
+	return s, nil
 }
 
 // Close ends it. Requests that come later fail.
@@ -68,10 +73,14 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.why }
 
-// ServeHTTP answers POST /add-checkpoint.
+// ServeHTTP answers POST /add-checkpoint and POST /add-rotation.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	handle := map[string]func(body string) (string, error){
+		addCheckpoint: func(body string) (string, error) { return s.add(body, time.Now()) },
+		addRotation:   func(body string) (string, error) { return "", s.succeed(body) },
+	}[r.URL.Path]
 	switch {
-	case r.URL.Path != addCheckpoint:
+	case handle == nil:
 		http.NotFound(w, r)
 		return
 	case r.Method != http.MethodPost:
@@ -84,7 +93,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the request cannot be read, or is too long", http.StatusBadRequest)
 		return
 	}
-	line, err := s.add(string(body), time.Now())
+	s.answer(w, r, func() (string, error) { return handle(string(body)) })
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, decide func() (string, error)) {
+	line, err := decide()
 	conflict, isConflict := errors.AsType[*ConflictError](err)
 	refused, isRefusal := errors.AsType[*refusal](err)
 	switch {
@@ -93,11 +106,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusConflict)
 		_, err = fmt.Fprintf(w, "%d\n", conflict.Size)
 	case isRefusal:
-		s.logger.LogAttrs(r.Context(), slog.LevelWarn, "checkpoint refused", slog.String("why", refused.why))
+		s.logger.LogAttrs(r.Context(), slog.LevelWarn, "refused", slog.String("path", r.URL.Path), slog.String("why", refused.why))
 		http.Error(w, refused.why, refused.status)
 		return
 	case err != nil:
-		s.logger.LogAttrs(r.Context(), slog.LevelError, "checkpoint not signed", slog.String("error", err.Error()))
+		s.logger.LogAttrs(r.Context(), slog.LevelError, "not signed", slog.String("path", r.URL.Path), slog.String("error", err.Error()))
 		http.Error(w, "what was signed cannot be stored", http.StatusInternalServerError)
 		return
 	default:
@@ -114,6 +127,8 @@ func (s *Server) add(body string, now time.Time) (string, error) {
 	if err != nil {
 		return "", &refusal{http.StatusBadRequest, err.Error()}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	tree, text, err := s.open(req.note)
 	if err != nil {
 		return "", err
@@ -121,8 +136,6 @@ func (s *Server) add(body string, now time.Time) (string, error) {
 	if req.old > tree.size {
 		return "", &refusal{http.StatusBadRequest, "old is larger than the checkpoint"}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	last, err := s.state.last(tree.origin)
 	if err != nil {
 		return "", err
@@ -139,7 +152,7 @@ func (s *Server) add(body string, now time.Time) (string, error) {
 	return s.cosigner.Cosign(text, now), nil
 }
 
-// open verifies that a log that is known signed the checkpoint.
+// open verifies that a log that is known signed the checkpoint. The caller holds mu.
 func (s *Server) open(signed string) (tree, string, error) {
 	origin, _, _ := strings.Cut(signed, "\n")
 	var keys []note.Verifier

@@ -76,8 +76,13 @@ func (s *state) close() error {
 }
 
 func (s *state) path(origin string) string {
-	sum := sha256.Sum256([]byte(origin))
-	return filepath.Join(s.dir, hex.EncodeToString(sum[:16])+".checkpoint")
+	return filepath.Join(s.dir, nameOf(origin)+".checkpoint")
+}
+
+// nameOf is a name for files of whatever a text names.
+func nameOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:16])
 }
 
 // last is the tree of a log that was signed last, the empty one if none was. A file that
@@ -111,19 +116,27 @@ func (s *state) store(t tree, note string) (err error) {
 	if fresh && s.logs >= maxLogs {
 		return &refusal{http.StatusTooManyRequests, "there are too many logs here"}
 	}
+	if err := s.replace(path, note); err != nil {
+		return err
+	}
+	if fresh {
+		s.logs++
+	}
+	return nil
+}
+
+// replace writes a file as a whole, durably.
+func (s *state) replace(path, text string) error {
 	f, err := os.CreateTemp(s.dir, ".next-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(note)
+	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
-	}
-	if fresh {
-		s.logs++
 	}
 	return syncDir(s.dir)
 }

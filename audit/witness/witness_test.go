@@ -27,6 +27,8 @@ type history struct {
 	dir    string
 	key    *seal.Key
 	sealer *seal.Sealer
+
+	rotations []audit.Rotation
 }
 
 func newHistory(t *testing.T) *history {
@@ -76,7 +78,7 @@ func (h *history) seal(t *testing.T) {
 // round asks the witnesses, beside a sealer that runs, as a broker does.
 func (h *history) round(t *testing.T, quorum int, clients ...*witness.Client) error {
 	t.Helper()
-	r, err := witness.NewRounds(witness.Config{Sealer: h.sealer, Trees: h.log, Witnesses: clients, Quorum: quorum})
+	r, err := witness.NewRounds(witness.Config{Sealer: h.sealer, Trees: h.log, Witnesses: clients, Quorum: quorum, Rotations: func() []audit.Rotation { return h.rotations }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,12 +102,17 @@ func (h *history) round(t *testing.T, quorum int, clients ...*witness.Client) er
 
 func (h *history) verify(t *testing.T, o verify.Options) *verify.Report {
 	t.Helper()
+	return h.verifyWith(t, h.key.Verifier(), o)
+}
+
+func (h *history) verifyWith(t *testing.T, key seal.Verifier, o verify.Options) *verify.Report {
+	t.Helper()
 	reader, err := embedded.OpenReadOnly(t.Context(), h.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer reader.Close() //nolint:errcheck // only read
-	o.Keys = []seal.Verifier{h.key.Verifier()}
+	o.Keys = []seal.Verifier{key}
 	report, err := verify.Verify(t.Context(), reader, o)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -45,6 +44,8 @@ type Options struct {
 	Grace             time.Duration // that Stop gives running calls; a second if 0
 	EndsWith          error         // what Run is to fail with; nil: it is not to fail
 	Seal              bool          // whether checkpoints are signed meanwhile
+	Key               string        // the file of the key that seals the log; one in Dir if empty
+	KeyAge            time.Duration
 
 	// Of a replica among several: its session, of a log that the test opened and closes.
 	Session *audittest.Replica
@@ -97,9 +98,7 @@ func Start(tb testing.TB, o Options) *Rig {
 	for name, u := range o.Upstreams {
 		must(tb, r.Registry.Add(name, name, u, tools.Options{ToolOptions: tools.ToolOptions{Timeout: o.Timeout}}))
 	}
-	keys := filepath.Join(o.Dir, "keys")
-	must(tb, os.MkdirAll(keys, 0o700))
-	sealed, err := seal.OpenKeys(filepath.Join(keys, "seal.key"), tenant)
+	sealed, err := seal.OpenKeys(cmp.Or(o.Key, filepath.Join(o.Dir, "keys", "seal.key")), tenant)
 	must(tb, err)
 	trust := map[string]broker.Trust{}
 	for name := range o.Upstreams {
@@ -108,7 +107,7 @@ func Start(tb testing.TB, o Options) *Rig {
 		}
 	}
 	cfg := broker.Config{
-		Keys: sealed, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
+		Keys: sealed, KeyAge: o.KeyAge, Tenant: tenant, Replica: cmp.Or(o.Replica, "one"), Log: log, Payloads: cmp.Or[audit.Payloads](o.Payloads, log), Catalogue: r.Registry, Policies: r.Policies, Trust: trust,
 		HoldWait: o.HoldWait, AckWait: o.AckWait, CallsPerAgent: o.Limit, Limits: o.Limits, MaxHoldsPerCaller: o.MaxHoldsPerCaller, Silence: o.Silence, Spool: o.Spool, Tasks: o.Tasks, Once: o.Once, DryRuns: o.DryRuns,
 		Redact: func(string) *redact.Rules { return o.Redact },
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/agents/reach"
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/seal"
 	"github.com/deedbroker/deed/audit/witness"
 )
@@ -36,6 +37,7 @@ func (s *Server) openWitnesses(context.Context) error {
 	var err error
 	s.witnesses, err = witness.NewRounds(witness.Config{
 		Sealer: s.sealer, Trees: s.log, Witnesses: clients, Quorum: w.Quorum, Every: w.Every.Duration, Wait: w.Wait.Duration, Logger: s.opt.Logger,
+		Rotations: func() []audit.Rotation { return s.broker.KeyRotations() },
 	})
 	return err
 }
