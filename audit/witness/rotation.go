@@ -114,8 +114,8 @@ func (s *state) rotations() ([]string, error) {
 // newest rotation back to one that it takes, and those after it.
 func (c *Client) Introduce(ctx context.Context, rotations []audit.Rotation) error {
 	var refused error
-	for i := len(rotations) - 1; i >= 0; i-- {
-		if refused = c.introduce(ctx, rotations[i]); refused != nil {
+	for i, r := range slices.Backward(rotations) {
+		if refused = c.introduce(ctx, r); refused != nil {
 			if errors.Is(refused, ErrRefused) {
 				continue
 			}

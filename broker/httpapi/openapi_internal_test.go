@@ -96,7 +96,7 @@ var operations = map[string]operation{
 	"POST /v1/policy/try":                {summary: "What the policies in force, or a draft of them, say of a call that nobody makes", body: Trial{}, answer: TrialVerdict{}},
 	"POST /v1/policy/replay":             {summary: "What a draft of the policies would have done to the last calls", body: ReplayRequest{}, answer: Replay{}},
 	"GET /v1/keys":                       {summary: "The key that signs checkpoints, and the rotations that led to it", answer: Keys{}},
-	"POST /v1/keys/rotations":             {summary: "Give the key that signs checkpoints its successor; only people can, whom policy permits rotate on the broker's own domain", body: NewKeyRotation{}, answer: Keys{}},
+	"POST /v1/keys/rotations":            {summary: "Give the key that signs checkpoints its successor; only people can, whom policy permits rotate on the broker's own domain", body: NewKeyRotation{}, answer: Keys{}},
 	"GET /v1/evidence": {
 		summary: "A pack of evidence (ZIP) that verifies anywhere, of the domains that the viewer may read as a whole; it is on record. One is made at a time, and what goes wrong breaks the connection off",
 		query: []parameter{

@@ -29,17 +29,17 @@ func (k logKeys) Follow(named seal.Verifier) error {
 
 // succeed has the key in force sign, and its file take the place of that of the key before.
 // While the log is read for the first time, nothing is signed.
-func (s *Server) succeed() {
+func (s *Server) succeed(ctx context.Context) {
 	if s.broker == nil {
 		return
 	}
 	s.sealer.Succeed(s.keys.Key(), s.broker.SealedBy())
 	if err := s.keys.Settle(); err != nil {
-		s.opt.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+		s.opt.Logger.LogAttrs(ctx, slog.LevelWarn,
 			"the key was rotated, and its file must be put in the place of the old one by hand", slog.Any("error", err))
 	}
 	if err := s.publishKey(); err != nil {
-		s.opt.Logger.LogAttrs(context.Background(), slog.LevelWarn, "verifier key not published", slog.Any("error", err))
+		s.opt.Logger.LogAttrs(ctx, slog.LevelWarn, "verifier key not published", slog.Any("error", err))
 	}
 }
 

@@ -174,7 +174,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 	s.broker, err = broker.Open(ctx, broker.Config{
 		Redact: redacted,
 		Fencer: fencer, Spool: kept, Tasks: tasks,
-		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Keys: logKeys{s.keys, s.succeed}, KeyAge: s.cfg.Log.KeyAge.Duration,
+		Tenant: s.cfg.Tenant, Replica: s.opt.Replica, Version: s.opt.Version, Keys: logKeys{s.keys, func() { s.succeed(ctx) }}, KeyAge: s.cfg.Log.KeyAge.Duration,
 		Log: s.log, Payloads: s.log, Catalogue: s.registry, Policies: s.policies, Trust: trust(s.cfg),
 		Sentences: sentences(s.cfg), DryRuns: dryRuns(s.cfg), Once: once(s.cfg),
 		HoldWait: s.cfg.Holds.Wait.Duration, MaxHoldsPerCaller: s.cfg.Holds.MaxOpen,
@@ -184,7 +184,7 @@ func (s *Server) openBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.succeed()
+	s.succeed(ctx)
 	return nil
 }
 

@@ -75,6 +75,16 @@ func newFakeBroker() *fakeBroker {
 	mux.HandleFunc("DELETE /v1/legal-holds/{id}", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, httpapi.Lifted{ID: r.PathValue("id"), Reason: r.URL.Query().Get("reason"), By: "bob"})
 	})
+	keys := httpapi.Keys{Key: "deed/acme+1+new", Rotations: []httpapi.KeyRotation{}}
+	mux.HandleFunc("GET /v1/keys", func(w http.ResponseWriter, _ *http.Request) { answer(w, keys) })
+	mux.HandleFunc("POST /v1/keys/rotations", func(w http.ResponseWriter, r *http.Request) {
+		var n httpapi.NewKeyRotation
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil || n.Reason == "" {
+			http.Error(w, "no reason", http.StatusBadRequest)
+			return
+		}
+		answer(w, httpapi.Keys{Key: "deed/acme+2+newer", Rotations: []httpapi.KeyRotation{{Old: keys.Key, New: "deed/acme+2+newer"}}})
+	})
 	mux.HandleFunc("POST /mcp", f.mcp)
 	f.server = httptest.NewServer(authenticated(mux))
 	return f

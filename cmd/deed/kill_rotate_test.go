@@ -49,7 +49,7 @@ func TestKilledWhileTheKeyIsRotated(t *testing.T) {
 	if err != nil || len(keys.Rotations) != 4 || keys.Key != keys.Rotations[3].New {
 		t.Fatalf("the keys are %+v: %v", keys, err)
 	}
-	b.process.stop(t, syscall.SIGTERM) // seals what is left
+	b.stop(t, syscall.SIGTERM) // seals what is left
 	inFile, err := seal.LoadKey(filepath.Join(h.data(), server.KeyFile))
 	if err != nil || inFile.Verifier().String() != keys.Key {
 		t.Errorf("the file has another key than %s: %v", keys.Key, err)
