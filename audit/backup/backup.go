@@ -1,11 +1,13 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +24,7 @@ const (
 	ManifestName = "backup.json"
 	PublicKey    = "keys/checkpoints.pub"
 	PrivateKey   = "keys/checkpoints.key"
+	NextKey      = PrivateKey + seal.NextSuffix // that is to take its place, or did a moment ago
 
 	packed  = ".tar.zst" // how the name of a backup in one file ends
 	partial = ".partial"
@@ -78,10 +81,7 @@ func build(ctx context.Context, o Options) (made Made, err error) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	if err := embedded.Backup(ctx, o.Log, dir); err != nil {
-		return Made{}, err
-	}
-	if err := copyKeys(o, dir); err != nil {
+	if err := copyAll(ctx, o, dir); err != nil {
 		return Made{}, err
 	}
 	if made, err = check(ctx, dir, o.Trust); err != nil {
@@ -103,19 +103,55 @@ func build(ctx context.Context, o Options) (made Made, err error) {
 	return made, errors.Join(err, syncDir(filepath.Dir(o.To)))
 }
 
-func copyKeys(o Options, dir string) error {
-	names := []string{PublicKey}
-	if o.Private {
-		names = append(names, PrivateKey)
-	}
-	for _, name := range names {
-		text, err := os.ReadFile(filepath.Join(o.Keys, filepath.FromSlash(name)))
-		if errors.Is(err, fs.ErrNotExist) && name == PublicKey {
-			continue // the log names it
-		}
+// maxCopies is how often a log is copied whose keys are rotated meanwhile.
+const maxCopies = 5
+
+// copyAll copies the log and the keys that belong to it: none that came in force later.
+func copyAll(ctx context.Context, o Options, dir string) error {
+	for range maxCopies {
+		keys, err := readKeys(o)
 		if err != nil {
 			return err
 		}
+		if err := embedded.Backup(ctx, o.Log, dir); err != nil {
+			return err
+		}
+		after, err := readKeys(o)
+		if err != nil {
+			return err
+		}
+		if maps.EqualFunc(keys, after, bytes.Equal) {
+			return writeKeys(keys, dir)
+		}
+		if err := os.Remove(filepath.Join(dir, embedded.FileName)); err != nil {
+			return err
+		}
+	}
+	return errors.New("the keys of the log are rotated all the time")
+}
+
+// readKeys are the key files that a backup has, by name.
+func readKeys(o Options) (map[string][]byte, error) {
+	names := []string{PublicKey}
+	if o.Private {
+		names = append(names, PrivateKey, NextKey)
+	}
+	keys := map[string][]byte{}
+	for _, name := range names {
+		text, err := os.ReadFile(filepath.Join(o.Keys, filepath.FromSlash(name)))
+		if errors.Is(err, fs.ErrNotExist) && name != PrivateKey {
+			continue // the log names the one, and there need not be the other
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys[name] = text
+	}
+	return keys, nil
+}
+
+func writeKeys(keys map[string][]byte, dir string) error {
+	for name, text := range keys {
 		if err := writeFile(filepath.Join(dir, filepath.FromSlash(name)), text); err != nil {
 			return err
 		}

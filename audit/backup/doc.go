@@ -4,7 +4,7 @@
 //	backup.json           when it was made, of which records; written last
 //	log.db                the log, between two commits
 //	keys/checkpoints.pub  the verifier key of its checkpoints
-//	keys/checkpoints.key  the key itself, if that was asked for
+//	keys/checkpoints.key  the key itself, if that was asked for, and its successor if there is one
 //
 // or one file with these, a tar compressed by Zstandard. The directory is a data
 // directory as it is: it can be verified and read where it stands. Both [Make] and

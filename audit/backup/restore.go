@@ -75,7 +75,7 @@ func settle(dir, data string) error {
 	if err := os.MkdirAll(filepath.Join(data, "keys"), 0o700); err != nil {
 		return err
 	}
-	for _, name := range []string{PublicKey, PrivateKey, embedded.FileName} {
+	for _, name := range []string{PublicKey, PrivateKey, NextKey, embedded.FileName} {
 		err := os.Rename(filepath.Join(dir, filepath.FromSlash(name)), filepath.Join(data, filepath.FromSlash(name)))
 		if err != nil && (name == embedded.FileName || !errors.Is(err, fs.ErrNotExist)) {
 			return err
@@ -105,7 +105,9 @@ func lay(from, dir string) error {
 	return nil
 }
 
-func files() []string { return []string{ManifestName, embedded.FileName, PublicKey, PrivateKey} }
+func files() []string {
+	return []string{ManifestName, embedded.FileName, PublicKey, PrivateKey, NextKey}
+}
 
 func required(name string) bool { return name == ManifestName || name == embedded.FileName }
 

@@ -36,6 +36,11 @@ func (m *mover) goOn(ctx context.Context, logs []audit.MovedLog) (err error) {
 	if there.key != "" && there.key != own {
 		return fmt.Errorf("%w: %s is sealed by %s, the old log by %s: give its brokers the key of the old one, keys/checkpoints.key", ErrNotReady, m.To, there.key, own)
 	}
+	for _, r := range m.survey.rotations { // before a key is named
+		if err := m.carry(ctx, log, r, there.ids); err != nil {
+			return err
+		}
+	}
 	if !there.started {
 		if err := m.append(ctx, log, audit.ReplicaStarted, audit.Started{Version: m.Version, Key: own}); err != nil {
 			return err

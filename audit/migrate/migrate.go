@@ -115,6 +115,9 @@ func (m *mover) check(ctx context.Context) (*verify.Report, error) {
 	if m.survey, err = look(ctx, m.Old, time.Now()); err != nil {
 		return nil, err
 	}
+	if own := m.Key.Verifier().String(); len(m.survey.keys) > 0 && m.survey.keys[len(m.survey.keys)-1].String() != own {
+		return nil, fmt.Errorf("%w: its key was rotated, and %s is not the one in force: start its broker once more", ErrNotReady, own)
+	}
 	if ids := some(m.survey.open); ids != "" {
 		return nil, fmt.Errorf("%w: %d calls are open, which the new log could not close (%s): start its broker once more, and decide or withdraw those that are held",
 			ErrNotReady, len(m.survey.open), ids)
@@ -146,7 +149,7 @@ func (m *mover) end(ctx context.Context) ([]audit.MovedLog, error) {
 			return nil, err
 		}
 	}
-	sealer, err := seal.NewSealer(seal.Config{Log: m.Old, Trees: m.Old, Key: m.Key, Tenant: m.Tenant, Source: m.Source})
+	sealer, err := seal.NewSealer(seal.Config{Log: m.Old, Trees: m.Old, Key: m.Key, Trusted: m.survey.keys, Tenant: m.Tenant, Source: m.Source})
 	if err != nil {
 		return nil, err
 	}

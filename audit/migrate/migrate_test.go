@@ -254,3 +254,48 @@ func TestWhatHasWorkLeftIsNotMoved(t *testing.T) {
 		t.Errorf("into a log of another key: %v", err)
 	}
 }
+
+// A key that was rotated seals the new log, and whoever trusts the one before follows there too.
+func TestRotationsAreCarriedOver(t *testing.T) {
+	t.Parallel()
+	m := history(t, nil)
+	first := m.key
+	var err error
+	m.key, err = seal.CreateKey(filepath.Join(filepath.Dir(m.dir), "keys", "next"), audittest.Tenant)
+	must(t, err)
+	r, err := first.HandOver(m.key.Verifier())
+	must(t, err)
+	l := open(t, m.dir)
+	_, err = l.Append(t.Context(), audittest.NewEvent(audit.KeyRotated, "", r))
+	must(t, err)
+	s, err := seal.NewSealer(seal.Config{Log: l, Trees: l, Key: m.key, Trusted: []seal.Verifier{first.Verifier()}, Tenant: audittest.Tenant, Source: audittest.Source})
+	must(t, err)
+	must(t, s.Seal(t.Context()))
+	must(t, l.Close())
+	second := m.key
+	m.key = first
+	if _, err := m.run(t, false, nil); !errors.Is(err, migrate.ErrNotReady) {
+		t.Fatalf("with the key that was replaced: %v", err)
+	}
+	m.key = second
+	if _, err := m.run(t, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.proved(t, m.place()); !r.OK() {
+		t.Errorf("with the key in force: %v", r.Findings)
+	}
+	m.key = first
+	sealNew(t, m.to, second)
+	if r := m.proved(t, m.place()); !r.OK() || len(r.Keys) != 2 {
+		t.Errorf("with the first key: %v, %v", r.Keys, r.Findings)
+	}
+}
+
+func sealNew(t *testing.T, dir string, key *seal.Key) {
+	t.Helper()
+	l := open(t, dir)
+	s, err := seal.NewSealer(seal.Config{Log: l, Trees: l, Key: key, Tenant: audittest.Tenant, Source: "deed://" + audittest.Tenant + "/migrate"})
+	must(t, err)
+	must(t, s.Seal(t.Context()))
+	must(t, l.Close())
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/seal"
 )
 
 // survey is what a log leaves behind.
@@ -17,7 +18,11 @@ type survey struct {
 	unknown map[string]bool // calls that a person has to look at
 	inForce map[string]audit.Record
 	pinned  map[string]string // event ids of the last definitions, by tool
-	ended   bool              // it says that it was moved
+	// rotations lead from the first key to the one in force: whoever trusts an earlier one is to
+	// follow in the new log too.
+	rotations []audit.Record
+	keys      []seal.Verifier // that they led to
+	ended     bool            // it says that it was moved
 }
 
 func look(ctx context.Context, log audit.Log, now time.Time) (*survey, error) {
@@ -66,6 +71,8 @@ func (s *survey) control(r audit.Record, e audit.Event, now time.Time) error {
 		data, err := audit.DataOf[audit.Lifting](e)
 		delete(s.inForce, data.Revocation)
 		return err
+	case audit.KeyRotated:
+		return s.rotated(r, e)
 	case audit.LegalHoldPlaced:
 		s.inForce[e.ID] = r
 	case audit.LegalHoldLifted:
@@ -83,6 +90,28 @@ func (s *survey) control(r audit.Record, e audit.Event, now time.Time) error {
 		return err
 	default:
 	}
+	return nil
+}
+
+// rotated reads a rotation of a log that verifies.
+func (s *survey) rotated(r audit.Record, e audit.Event) error {
+	data, err := audit.DataOf[audit.Rotation](e)
+	if err != nil {
+		return err
+	}
+	if n := len(s.keys); n > 0 && s.keys[n-1].String() == data.New {
+		return nil // two replicas said the same
+	}
+	for _, key := range []string{data.Old, data.New} {
+		v, err := seal.ParseVerifier(key)
+		if err != nil {
+			return err
+		}
+		if n := len(s.keys); n == 0 || s.keys[n-1].String() != key {
+			s.keys = append(s.keys, v)
+		}
+	}
+	s.rotations = append(s.rotations, r)
 	return nil
 }
 
