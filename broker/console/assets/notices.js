@@ -103,7 +103,7 @@ export class Notices {
       this.known.add(call.call_id);
       if (known || this.first || !this.registration || this.pushed || document.visibilityState === 'visible') continue;
       void this.registration.showNotification(`Approval needed: ${visibleText(call.tool)}`, {
-        tag: call.call_id, icon: '/assets/icon.svg', body: visibleText(`For ${[call.principal, ...[...call.chain].reverse()].filter(Boolean).join(' through ')}`),
+        tag: call.call_id, requireInteraction: true, icon: '/assets/icon.svg', body: visibleText(`For ${[call.principal, ...[...call.chain].reverse()].filter(Boolean).join(' through ')}`),
         data: { url: `/#/calls/${encodeURIComponent(call.call_id)}` },
       });
     }
