@@ -115,8 +115,16 @@ const (
 // Shown is the sentence in which a call was put to a person who decided on it.
 type Shown struct {
 	Template string `json:"template"` // its version
-	Digest   string `json:"digest"`   // hex SHA-256 over the sentence and the call digest
+	// Digest is over the sentence and the call digest. Of form 2 it is the hex
+	// HMAC-SHA-256 under the salt of the arguments that were shown: once they are erased
+	// nobody can guess what the sentence was. Of form 1, which is left out, and was written before, it
+	// is the hex SHA-256.
+	Digest string `json:"digest"`
+	Form   int    `json:"form,omitempty"`
 }
+
+// ShownSalted is the form of [Shown] that is written.
+const ShownSalted = 2
 
 // Approval is one person's yes to a held call. Their no closes it: [CallDenied], with By set.
 type Approval struct {

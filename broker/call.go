@@ -29,6 +29,7 @@ type call struct {
 	tool   *tools.Tool
 	args   tools.Arguments
 	stored []audit.Payload // the arguments, and why they are asked for
+	salt   []byte          // of the arguments in stored
 	intent audit.Intent
 	key    callKey
 	trace  string

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"encoding/json"
 	"errors"
 	"sync"
 
@@ -35,8 +34,7 @@ type flight struct {
 	where  about
 	held   bool
 	caller string
-	args   json.RawMessage
-	key    callKey
+	atHand atHand
 	folded chan struct{} // closed when the follower has folded a held intent
 
 	seen      bool // guarded by flights.mu: the follower has read its intent
@@ -63,8 +61,7 @@ func (f *flights) start(c *call) (*flight, error) {
 		where:  about{domain: c.domain, topic: audit.TopicCalls, callID: c.id, who: &who, trace: c.trace, statement: c.intent.Statement},
 		held:   c.held(),
 		caller: callerOf(who),
-		args:   c.args.Canonical,
-		key:    c.key,
+		atHand: atHand{args: c.args.Canonical, salt: c.salt, key: c.key},
 		folded: make(chan struct{}),
 	}
 	f.open[c.id] = fl
@@ -104,7 +101,7 @@ func (f *flights) abandon(id string) (stored bool) {
 	if fl.seen {
 		return true
 	}
-	fl.abandoned, fl.args = true, nil
+	fl.abandoned, fl.atHand = true, atHand{}
 	f.abandoned++
 	return false
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -93,7 +92,7 @@ func (b *Broker) strange(ctx context.Context, rec audit.Record, err error) {
 // meetIntent starts to keep a held call, and closes one that was given up.
 func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.Head) {
 	if head.Source != b.source {
-		held := bytes.Contains(rec.Stored, holdMark) && b.keep(ctx, rec, nil, callKey{}, false)
+		held := bytes.Contains(rec.Stored, holdMark) && b.keep(ctx, rec, atHand{}, false)
 		if !held && b.shared() {
 			b.others.begin(&opened{intent: rec, head: head, plain: true})
 		}
@@ -111,7 +110,7 @@ func (b *Broker) meetIntent(ctx context.Context, rec audit.Record, head audit.He
 		return
 	}
 	defer close(f.folded)
-	if !b.keep(ctx, rec, f.args, f.key, true) {
+	if !b.keep(ctx, rec, f.atHand, true) {
 		b.holds.free(f.caller)
 	}
 }
@@ -123,7 +122,7 @@ func (b *Broker) meetFormer(ctx context.Context, rec audit.Record) {
 		return // what one process wrote is there when the next one opens the log
 	}
 	head, err := audit.PeekEvent(rec.Stored)
-	if err != nil || !head.Time.Before(b.opened) || b.keep(ctx, rec, nil, callKey{}, false) {
+	if err != nil || !head.Time.Before(b.opened) || b.keep(ctx, rec, atHand{}, false) {
 		return
 	}
 	e, err := rec.Event()
@@ -151,7 +150,7 @@ func (b *Broker) meetEnd(head audit.Head) {
 }
 
 // keep starts to keep a call if it is held. It reports whether it is.
-func (b *Broker) keep(ctx context.Context, rec audit.Record, args json.RawMessage, key callKey, reserved bool) bool {
+func (b *Broker) keep(ctx context.Context, rec audit.Record, k atHand, reserved bool) bool {
 	e, err := rec.Event()
 	if err != nil {
 		b.strange(ctx, rec, err)
@@ -165,7 +164,7 @@ func (b *Broker) keep(ctx context.Context, rec audit.Record, args json.RawMessag
 	if c.State != calls.Held {
 		return false
 	}
-	b.holds.add(c, args, key, reserved)
+	b.holds.add(c, k, reserved)
 	b.metrics.held(ctx, 1)
 	return true
 }

@@ -29,6 +29,7 @@ type hold struct {
 	call      calls.Call          // guarded by mu
 	changed   chan struct{}       // guarded by mu: closed and replaced at each change
 	args      json.RawMessage     // guarded by mu: canonical; nil if they stand only in the log
+	salt      []byte              // guarded by mu: of the arguments on record; nil until it was read
 	said      *string             // guarded by mu: the agent's justification; nil until it was read
 	quorum    quorum              // guarded by mu
 	weighed   int                 // guarded by mu: of the votes, how many have been acted on
@@ -44,10 +45,17 @@ type hold struct {
 	place int     // guarded by holds.mu: in the order of deadlines; -1 if not there
 }
 
-func newHold(c calls.Call, args json.RawMessage, key callKey) *hold {
-	h := &hold{id: c.ID, caller: callerOf(c.Intent.Identity), call: c, changed: make(chan struct{}), key: key, place: -1}
-	if c.Open() && (len(args) <= maxKeptArguments || c.Intent.Redacted != nil) { // which are nowhere else
-		h.args = args
+// atHand is what a replica knows of a held call without reading the log for it.
+type atHand struct {
+	args json.RawMessage // exact and canonical
+	salt []byte          // of what is on record of them
+	key  callKey
+}
+
+func newHold(c calls.Call, k atHand) *hold {
+	h := &hold{id: c.ID, caller: callerOf(c.Intent.Identity), call: c, changed: make(chan struct{}), salt: k.salt, key: k.key, place: -1}
+	if c.Open() && (len(k.args) <= maxKeptArguments || c.Intent.Redacted != nil) { // which are nowhere else
+		h.args = k.args
 	}
 	return h
 }
@@ -74,10 +82,10 @@ func (h *hold) apply(e audit.Event, at audit.Position) (counted bool, err error)
 		h.change()
 	}
 	if !h.call.Open() {
-		h.args = nil // nobody needs them any more; the log has them
+		h.args, h.salt = nil, nil // nobody needs them any more; the log has them
 	}
 	if counted && e.Type == audit.CallEdited {
-		h.args, h.weighed = nil, 0 // they are others now
+		h.args, h.salt, h.weighed = nil, nil, 0 // they are others now
 	}
 	return counted, err
 }
@@ -236,6 +244,28 @@ func (b *Broker) seen(ctx context.Context, h *hold, c calls.Call) (json.RawMessa
 	return b.canonical(ctx, h, c)
 }
 
+// salt is that of onRecord of a held call: what the person who decides is shown is on
+// record under it.
+func (b *Broker) salt(ctx context.Context, h *hold, c calls.Call) ([]byte, error) {
+	h.mu.Lock()
+	salt := h.salt
+	h.mu.Unlock()
+	if salt != nil {
+		return salt, nil
+	}
+	commitment, at := c.Arguments()
+	p, err := b.salted(ctx, commitment, at)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.call.Open() && h.call.Digest() == c.Digest() {
+		h.salt = p.Salt
+	}
+	return p.Salt, nil
+}
+
 // made are the exact arguments that a call was made with, as the log has them.
 func (b *Broker) made(ctx context.Context, c calls.Call) (json.RawMessage, error) {
 	if c.Intent.Redacted != nil {
@@ -247,14 +277,20 @@ func (b *Broker) made(ctx context.Context, c calls.Call) (json.RawMessage, error
 // committed are the arguments that stand beside an event of a call, if they are what
 // it commits to.
 func (b *Broker) committed(ctx context.Context, c audit.Commitment, at audit.Position) (json.RawMessage, error) {
+	p, err := b.salted(ctx, c, at)
+	return p.Body, err
+}
+
+// salted are committed, with their salt.
+func (b *Broker) salted(ctx context.Context, c audit.Commitment, at audit.Position) (audit.Payload, error) {
 	p, err := b.cfg.Payloads.Payload(ctx, at, audit.PayloadArguments)
 	if err != nil {
-		return nil, fmt.Errorf("read arguments: %w", err)
+		return audit.Payload{}, fmt.Errorf("read arguments: %w", err)
 	}
 	if !c.Matches(p) {
-		return nil, fmt.Errorf("read arguments: %w: they are not what %s commits to", audit.ErrCorrupt, at)
+		return audit.Payload{}, fmt.Errorf("read arguments: %w: they are not what %s commits to", audit.ErrCorrupt, at)
 	}
-	return p.Body, nil
+	return p, nil
 }
 
 // arguments are the exact arguments of a held call, parsed.

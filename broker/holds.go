@@ -2,7 +2,6 @@ package broker
 
 import (
 	"container/heap"
-	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -76,15 +75,15 @@ func (hs *holds) count(caller string, n int) {
 	}
 }
 
-// add starts to keep a held call, with its arguments and key if they are at hand.
+// add starts to keep a held call, with what is known of it.
 // Room for it, unless it has ended, was reserved if reserved says so.
-func (hs *holds) add(c calls.Call, args json.RawMessage, key callKey, reserved bool) *hold {
-	h := newHold(c, args, key)
+func (hs *holds) add(c calls.Call, k atHand, reserved bool) *hold {
+	h := newHold(c, k)
 	hs.mu.Lock()
 	defer hs.mu.Unlock()
 	hs.byID[h.id] = h
-	if key != (callKey{}) {
-		hs.byKey[key] = h
+	if k.key != (callKey{}) {
+		hs.byKey[k.key] = h
 	} else if c.Open() {
 		alike := likeness(c.Intent)
 		hs.unnamed[alike] = append(hs.unnamed[alike], h)

@@ -30,7 +30,7 @@ func finish(hs *holds, h *hold, at time.Time) {
 func TestAnOutcomeNobodyTookIsTheSameCallForAWhileOnly(t *testing.T) {
 	t.Parallel()
 	hs := newHolds()
-	h := hs.add(waiting("a", "alice", time.Hour), nil, callKey{1}, false)
+	h := hs.add(waiting("a", "alice", time.Hour), atHand{key: callKey{1}}, false)
 	if hs.same(callKey{1}, noon.Add(24*time.Hour)) != h {
 		t.Error("an open hold is not what the same request means")
 	}
@@ -62,7 +62,7 @@ func TestHoldsAreBoundedForEachAndForAll(t *testing.T) {
 		}
 	}
 	hs.free("bob")
-	h := hs.add(waiting("a", "\x00alice", time.Hour), nil, callKey{}, false)
+	h := hs.add(waiting("a", "\x00alice", time.Hour), atHand{}, false)
 	finish(hs, h, noon)
 	finish(hs, h, noon) // again: nothing more
 	if !hs.reserve("carol", 3, 2) || hs.total != 3 {
@@ -74,7 +74,7 @@ func TestEndedHoldsAreBounded(t *testing.T) {
 	t.Parallel()
 	hs := newHolds()
 	for i := range maxEnded + 5 {
-		finish(hs, hs.add(waiting(fmt.Sprint(i), "alice", time.Hour), nil, callKey{}, false), noon)
+		finish(hs, hs.add(waiting(fmt.Sprint(i), "alice", time.Hour), atHand{}, false), noon)
 	}
 	hs.forget(noon)
 	if len(hs.byID) != maxEnded || hs.get("4") != nil || hs.get("5") == nil {
@@ -87,7 +87,7 @@ func TestHoldsComeUpInTheOrderOfTheirDeadlines(t *testing.T) {
 	hs := newHolds()
 	late, soon, denied := waiting("late", "a", 2*time.Minute), waiting("soon", "b", time.Minute), waiting("denied", "c", time.Second)
 	for _, c := range []calls.Call{late, soon, denied} {
-		hs.add(c, nil, callKey{}, false)
+		hs.add(c, atHand{}, false)
 	}
 	finish(hs, hs.get("denied"), noon)
 	var listed []string
@@ -116,10 +116,10 @@ func TestHoldsComeUpInTheOrderOfTheirDeadlines(t *testing.T) {
 func TestArgumentsAreKeptWhileHeldAndSmall(t *testing.T) {
 	t.Parallel()
 	hs := newHolds()
-	if h := hs.add(waiting("small", "a", time.Hour), []byte(`{}`), callKey{}, false); h.args == nil {
+	if h := hs.add(waiting("small", "a", time.Hour), atHand{args: []byte(`{}`)}, false); h.args == nil {
 		t.Error("small arguments are not at hand")
 	}
-	if h := hs.add(waiting("large", "a", time.Hour), make([]byte, maxKeptArguments+1), callKey{}, false); h.args != nil {
+	if h := hs.add(waiting("large", "a", time.Hour), atHand{args: make([]byte, maxKeptArguments+1)}, false); h.args != nil {
 		t.Error("large arguments are kept in memory")
 	}
 }
@@ -128,7 +128,7 @@ func TestArgumentsAreKeptWhileHeldAndSmall(t *testing.T) {
 func BenchmarkHolds(b *testing.B) {
 	hs := newHolds()
 	for i := range 10_000 {
-		hs.add(waiting(fmt.Sprint(i), fmt.Sprint(i%100), time.Hour), nil, callKey{}, false)
+		hs.add(waiting(fmt.Sprint(i), fmt.Sprint(i%100), time.Hour), atHand{}, false)
 	}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -189,7 +189,7 @@ func (b *Broker) meetRepeatable(ctx context.Context, rec audit.Record, head audi
 			b.strange(ctx, rec, err)
 			return
 		}
-		h = newHold(c, nil, callKey{})
+		h = newHold(c, atHand{})
 	}
 	b.repeats.bear(h, byName)
 }
@@ -198,7 +198,7 @@ func (b *Broker) meetRepeatable(ctx context.Context, rec audit.Record, head audi
 func (b *Broker) restoreRepeat(c *calls.Call) {
 	h := b.holds.get(c.ID)
 	if h == nil {
-		h = newHold(*c, nil, callKey{})
+		h = newHold(*c, atHand{})
 	}
 	b.repeats.bear(h, c.Intent.IdempotencyKey != "" || b.within(c.Intent.Tool) > 0)
 	if !c.Open() {

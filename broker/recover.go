@@ -128,7 +128,7 @@ func runner(c *calls.Call) string {
 // restore keeps a held call again. Its arguments tell which repeated request means
 // it; if they cannot be read it can still be decided or awaited by its id.
 func (b *Broker) restore(ctx context.Context, c *calls.Call) {
-	h := b.holds.add(*c, nil, callKey{}, false)
+	h := b.holds.add(*c, atHand{}, false)
 	if !c.Open() && time.Since(c.Closing.Time) > SameCallFor {
 		return
 	}

@@ -35,7 +35,7 @@ func (b *Broker) record(c *call) error {
 		return fmt.Errorf("redact arguments: %w", err)
 	}
 	args := audit.NewPayload(audit.PayloadArguments, r.Body)
-	c.stored, c.intent.Arguments = append(c.stored, args), args.Commitment()
+	c.stored, c.salt, c.intent.Arguments = append(c.stored, args), args.Salt, args.Commitment()
 	c.intent.Redacted, c.intent.Secrets = r.Redacted, r.Secrets
 	if c.req.Justification == "" {
 		return nil

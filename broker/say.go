@@ -34,12 +34,16 @@ func (b *Broker) shown(ctx context.Context, op string, h *hold, c calls.Call, di
 		return nil, nil //nolint:nilnil // nothing was shown, which is no error
 	}
 	args, err := b.seen(ctx, h, c)
+	var salt []byte
+	if err == nil {
+		salt, err = b.salt(ctx, h, c)
+	}
 	if err != nil {
 		return nil, &Error{Kind: Internal, Op: op, CallID: c.ID, Err: err, Public: "the call's arguments cannot be read"}
 	}
-	s := b.sentence(c, args)
-	if s.Digest(c.Digest()) != digest {
+	now := b.sentence(c, args).Shown(c.Digest(), salt)
+	if now.Digest != digest {
 		return nil, &Error{Kind: Conflict, Op: op, CallID: c.ID, Public: "the call is put in other words now: look at it again before deciding"}
 	}
-	return &audit.Shown{Template: s.Template, Digest: digest}, nil
+	return &now, nil
 }

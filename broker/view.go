@@ -21,7 +21,9 @@ type HeldCall struct {
 	calls.Call
 	Arguments json.RawMessage // exactly as they will run; nil if they have been erased
 	Asked     json.RawMessage // as the caller made them, if they have been edited since
+	Salt      []byte          // of Arguments on record
 	Sentence  sentence.Sentence
+	Shown     string // goes with a vote: the digest of what the viewer is shown; empty if there are no arguments to show
 	// Justification is why the agent says that it makes the call: unverified, and empty if
 	// it gave none or it has been erased.
 	Justification string
@@ -125,6 +127,11 @@ func (b *Broker) fill(ctx context.Context, v *HeldCall, h *hold) {
 		v.Asked, err = b.committed(ctx, c.Intent.Arguments, c.Opening.At)
 	}
 	v.Sentence = b.sentence(c, v.Arguments)
+	if err == nil {
+		if v.Salt, err = b.salt(ctx, h, c); err == nil {
+			v.Shown = v.Sentence.Shown(c.Digest(), v.Salt).Digest
+		}
+	}
 	b.illuminate(v, h)
 	var unsaid error
 	if v.Justification, unsaid = b.justification(ctx, h, c); unsaid != nil && !errors.Is(unsaid, audit.ErrErased) {

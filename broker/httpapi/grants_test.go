@@ -84,7 +84,7 @@ func TestAVoteSaysWhatWasShown(t *testing.T) {
 	answer[httpapi.CallDetail](r, r.request("bob", http.MethodPost, "/v1/calls/"+id+"/approvals", fmt.Sprintf(vote, h.Digest, h.Sentence.Digest)), http.StatusOK)
 	r.ended(id)
 	for _, e := range r.Events(t, id) {
-		if e.Type == "dev.deed.call.approval.v1" && !strings.Contains(string(e.Data), `"shown":{"template":"plain","digest":"`+h.Sentence.Digest+`"}`) {
+		if e.Type == "dev.deed.call.approval.v1" && !strings.Contains(string(e.Data), `"shown":{"template":"plain","digest":"`+h.Sentence.Digest+`","form":2}`) {
 			t.Errorf("the vote's event is %s", e.Data)
 		}
 	}

@@ -275,7 +275,7 @@ func (v *HeldCall) put(h broker.HeldCall, shown policy.Tier) {
 }
 
 func sentenceOf(h broker.HeldCall) *Sentence {
-	return &Sentence{Parts: h.Sentence.Parts, Template: h.Sentence.Template, Digest: h.Sentence.Digest(h.Digest())}
+	return &Sentence{Parts: h.Sentence.Parts, Template: h.Sentence.Template, Digest: h.Shown}
 }
 
 func reconciliation(r *audit.Reconciliation) *Reconciliation {

@@ -1,6 +1,7 @@
 package sentence
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/deedbroker/deed/audit"
 )
 
 const (
@@ -41,12 +44,30 @@ func (s Sentence) String() string {
 // Written reports whether an operator wrote the words.
 func (s Sentence) Written() bool { return s.Template != (Template{}).Version() }
 
-// Digest tells what was shown: the hex SHA-256 over the sentence and the call digest
-// that it was made for.
-func (s Sentence) Digest(callDigest string) string {
-	all, _ := json.Marshal([]any{"deed sentence v1", s.Template, s.Parts, callDigest}) // strings always marshal
-	sum := sha256.Sum256(all)
-	return hex.EncodeToString(sum[:])
+// Shown is what goes on record of the sentence where a person decided on the call of this
+// digest. The salt is that of the arguments in it, as they are on record.
+func (s Sentence) Shown(callDigest string, salt []byte) audit.Shown {
+	sum := hmac.New(sha256.New, salt)
+	sum.Write(s.text("deed sentence v2", callDigest))
+	return audit.Shown{Template: s.Template, Digest: hex.EncodeToString(sum.Sum(nil)), Form: audit.ShownSalted}
+}
+
+// Is reports whether the sentence is what a record says that a person was shown.
+func (s Sentence) Is(shown audit.Shown, callDigest string, salt []byte) bool {
+	switch shown.Form {
+	case 0:
+		sum := sha256.Sum256(s.text("deed sentence v1", callDigest))
+		return shown == audit.Shown{Template: s.Template, Digest: hex.EncodeToString(sum[:])}
+	case audit.ShownSalted:
+		return len(salt) == audit.SaltBytes && shown == s.Shown(callDigest, salt)
+	default:
+		return false
+	}
+}
+
+func (s Sentence) text(form, callDigest string) []byte {
+	all, _ := json.Marshal([]any{form, s.Template, s.Parts, callDigest}) // strings always marshal
+	return all
 }
 
 // Of puts a call of a tool into words. The arguments are a JSON object decoded with

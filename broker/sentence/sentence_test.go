@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker/sentence"
 )
 
@@ -58,8 +59,48 @@ func TestASentenceTellsWordsFromArguments(t *testing.T) {
 		t.Errorf("parts (-want +got):\n%s", diff)
 	}
 	other := template.Of("payments.refund", arguments(t, `{"amount":2,"to":"alice"}`))
-	if s.Digest("d") == other.Digest("d") || s.Digest("d") == s.Digest("e") {
+	salt := bytes.Repeat([]byte{7}, audit.SaltBytes)
+	if s.Shown("d", salt) == other.Shown("d", salt) || s.Shown("d", salt) == s.Shown("e", salt) {
 		t.Error("the digest does not tell what was shown")
+	}
+}
+
+// What was shown is told from likely sentences only while there is the salt of the
+// arguments in it; what was recorded before that is told as it always was.
+func TestWhatWasShownIsTold(t *testing.T) {
+	t.Parallel()
+	template, err := sentence.Parse("Refund {amount} to {to}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := template.Of("payments.refund", arguments(t, `{"amount":1,"to":"<alice>"}`))
+	other := template.Of("payments.refund", arguments(t, `{"amount":2,"to":"<alice>"}`))
+	salt := bytes.Repeat([]byte{7}, audit.SaltBytes)
+	shown := audit.Shown{Template: "7ee9ff29c6848365", Form: audit.ShownSalted, Digest: "c8599db7112725ebbf425c6eac69b604ad5d128a6753e65b2a36fddfc5c9ceeb"}
+	before := audit.Shown{Template: shown.Template, Digest: "900c6755d17ad2cc59c3755ca78e1234878355fc5c1af941e91b537e2189c23e"}
+	forged := audit.Shown{Template: shown.Template, Digest: before.Digest, Form: audit.ShownSalted}
+	for name, c := range map[string]struct {
+		sentence sentence.Sentence
+		shown    audit.Shown
+		digest   string
+		salt     []byte
+		want     bool
+	}{
+		"salted":                    {s, shown, "d", salt, true},
+		"another sentence":          {other, shown, "d", salt, false},
+		"another call":              {s, shown, "e", salt, false},
+		"another salt":              {s, shown, "d", make([]byte, audit.SaltBytes), false},
+		"erased":                    {s, shown, "d", nil, false},
+		"of before":                 {s, before, "d", salt, true},
+		"of before, erased":         {s, before, "d", nil, true},
+		"of before, another":        {other, before, "d", salt, false},
+		"of before, said to be new": {s, forged, "d", salt, false},
+		"of a form nobody knows":    {s, audit.Shown{Template: shown.Template, Digest: shown.Digest, Form: 3}, "d", salt, false},
+		"of another template":       {s, audit.Shown{Template: "plain", Digest: shown.Digest, Form: shown.Form}, "d", salt, false},
+	} {
+		if got := c.sentence.Is(c.shown, c.digest, c.salt); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 
@@ -100,7 +141,7 @@ func FuzzParse(f *testing.F) {
 		}
 		var v map[string]any
 		if json.Unmarshal([]byte(args), &v) == nil {
-			_ = template.Of("a.b", v).Digest("d")
+			_ = template.Of("a.b", v).Shown("d", []byte(text))
 		}
 	})
 }
