@@ -9,7 +9,8 @@
 // A call's page proves what it shows: the browser itself hashes the events as they are on
 // the page, follows their paths to the root of the last checkpoint, and checks that with the
 // key that it trusts, the first that it met or one that a person gave it (assets/proof.js,
-// assets/trust.js). It is the reader's check of the store and of other replicas; who does not
+// assets/trust.js). It hashes arguments and answer as they are shown, each with its salt, and
+// compares that with what the events commit to (assets/views/payloads.js). It is the reader's check of the store and of other replicas; who does not
 // trust the broker that serves the page runs deed verify.
 //
 // Where a person wants it, a service worker shows what the broker pushes (package

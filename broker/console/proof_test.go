@@ -58,7 +58,7 @@ func TestTheBrowserProvesWhatItShows(t *testing.T) {
 	must(t, s.sealer.Seal(t.Context()))
 	b.until("document.querySelector('.proof')?.dataset.proof === 'proved'") // it looks again by itself
 	b.sees("All 4 events are in the log as shown here")
-	if got := ask[int](b, "document.querySelectorAll('.proof-mark.good').length"); got != 4 {
+	if got := ask[int](b, "document.querySelectorAll('.timeline .proof-mark.good').length"); got != 4 {
 		t.Errorf("%d events are marked as proved, want 4", got)
 	}
 	b.do(chromedp.Click(".proof summary"))

@@ -1,6 +1,7 @@
 package console_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
@@ -28,6 +29,14 @@ type vectors struct {
 	Newest    string           `json:"newest"` // the key after them
 	Forged    audit.Rotation   `json:"forged"` // by the stranger
 	Records   []vector         `json:"records"`
+	Payloads  []payload        `json:"payloads"`
+	Intents   []audit.Intent   `json:"intents"` // each with its call digest
+}
+
+type payload struct {
+	Salt       []byte           `json:"salt"`
+	Body       string           `json:"body"`
+	Commitment audit.Commitment `json:"commitment"`
 }
 
 type vector struct {
@@ -98,6 +107,19 @@ func TestVectors(t *testing.T) {
 			must(t, err)
 			record := fmt.Sprintf(`{"id":"%d","text":"é \u2028 %[1]d"}`, i)
 			v.Records = append(v.Records, vector{Position: fmt.Sprintf("%s@%d", log, i), Record: record, Size: size, Proof: proof.Path, Checkpoint: note})
+		}
+	}
+	for i, body := range []string{`{}`, `{"amount":1.50,"note":"é \u2028 🔒"}`, `"why <b>not</b>"`} {
+		p := audit.Payload{Salt: bytes.Repeat([]byte{byte(i)}, audit.SaltBytes), Body: []byte(body), MediaType: "application/json"}
+		v.Payloads = append(v.Payloads, payload{p.Salt, body, p.Commitment()})
+	}
+	for i, name := range []string{"alice", "<a> & \u2028\u2029 \"é\" \\ \b\x01\x7f"} {
+		in := audit.Intent{Tool: "payments.refund", Definition: "d", Arguments: v.Payloads[i].Commitment, Identity: audit.Identity{Issuer: "https://idp.example", Principal: name}}
+		for _, redacted := range []*audit.Redaction{nil, {Exact: v.Payloads[2].Commitment}} {
+			in.Redacted = redacted
+			in.Identity.Chain = append(in.Identity.Chain, audit.Actor{ID: "agent of " + name})
+			in.Digest = audit.CallDigest(in)
+			v.Intents = append(v.Intents, in)
 		}
 	}
 	got, err := json.MarshalIndent(v, "", " ")

@@ -148,7 +148,9 @@ func (a *api) detail(ctx context.Context, v *viewer, f found, upTo policy.Tier) 
 		a.putArguments(ctx, &d, f)
 	}
 	if shown.Covers(policy.TierResults) {
-		d.Output, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
+		var p audit.Payload
+		p, d.Erased.Output = a.payload(ctx, f.call.Closing.At, audit.PayloadOutput, f.call.Outcome.Output)
+		d.Output, d.OnRecord.Output = jsontext.Value(p.Body), proofOf(p)
 	}
 	for _, r := range f.records {
 		if e, err := r.Event(); err == nil && e.Subject == f.call.ID {
@@ -160,50 +162,52 @@ func (a *api) detail(ctx context.Context, v *viewer, f found, upTo policy.Tier) 
 
 // putArguments adds what the call was made with, as far as it is not there yet.
 func (a *api) putArguments(ctx context.Context, d *CallDetail, f found) {
+	var p audit.Payload
 	if d.Arguments == nil {
 		commitment, at := f.call.Arguments()
-		d.Arguments, d.Erased.Arguments = a.payload(ctx, at, audit.PayloadArguments, &commitment)
+		p, d.Erased.Arguments = a.payload(ctx, at, audit.PayloadArguments, &commitment)
 		d.ArgumentsErased = d.Erased.Arguments
+	} else {
+		p = audit.Payload{Salt: f.held.Salt, Body: d.Arguments}
 	}
-	if d.Justification == "" {
-		d.Justification = a.justification(ctx, f.call)
-	}
-	if len(f.call.Edits) > 0 && d.Asked == nil {
-		d.Asked, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
+	d.Arguments, d.OnRecord.Arguments = jsontext.Value(p.Body), proofOf(p)
+	d.Justification, d.OnRecord.Justification = a.justification(ctx, f.call)
+	if len(f.call.Edits) > 0 {
+		p, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)
+		d.Asked, d.OnRecord.Asked = jsontext.Value(p.Body), proofOf(p)
 	}
 }
 
 // justification is what the log has of why the agent says that it makes the call.
-func (a *api) justification(ctx context.Context, c calls.Call) (text string) {
+func (a *api) justification(ctx context.Context, c calls.Call) (text string, _ *OnRecord) {
 	said, _ := a.payload(ctx, c.Opening.At, audit.PayloadJustification, c.Intent.Justification)
-	if said == nil {
-		return ""
+	if said.Body == nil {
+		return "", nil
 	}
-	if err := json.Unmarshal(said, &text); err != nil {
+	if err := json.Unmarshal(said.Body, &text); err != nil {
 		a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "justification is not text", slog.String("position", c.Opening.At.String()))
 	}
-	return text
+	return text, proofOf(said)
 }
 
-// payload is what an event commits to, if it is still there.
-func (a *api) payload(ctx context.Context, at audit.Position, name string, want *audit.Commitment) (body jsontext.Value, erased bool) {
+// payload is what an event commits to, if it is still there; without a body if it is not.
+func (a *api) payload(ctx context.Context, at audit.Position, name string, want *audit.Commitment) (_ audit.Payload, erased bool) {
 	if want == nil || want.Digest == "" || at.Log == "" {
-		return nil, false
+		return audit.Payload{}, false
 	}
 	p, err := a.cfg.Log.Payload(ctx, at, name)
 	if err == nil && !want.Matches(p) {
 		err = fmt.Errorf("read %s: %w: it is not what its event commits to", name, audit.ErrCorrupt)
 	}
-	body = p.Body
 	switch {
-	case err == nil && body.IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)):
-		return body, false
+	case err == nil && jsontext.Value(p.Body).IsValid(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true)):
+		return p, false
 	case errors.Is(err, audit.ErrErased):
-		return nil, true
+		return audit.Payload{}, true
 	case err == nil:
 		err = errors.New("it is not JSON")
 	}
 	a.cfg.Logger.LogAttrs(ctx, slog.LevelError, "payload cannot be shown",
 		slog.String("position", at.String()), slog.String("payload", name), slog.Any("error", err))
-	return nil, false
+	return audit.Payload{}, false
 }

@@ -162,7 +162,7 @@ func (a *api) covered(ctx context.Context, v *viewer, would grants.Grant, past [
 		}
 		p.Alike++
 		args, _ := a.payload(ctx, c.Opening.At, audit.PayloadArguments, &c.Intent.Arguments)
-		if would.Where = where; would.Covers(c.Intent, args) {
+		if would.Where = where; would.Covers(c.Intent, args.Body) {
 			p.Covered++
 			p.Calls = append(p.Calls, summarize(c))
 		}

@@ -218,7 +218,7 @@ func (d document) schema(t reflect.Type) any {
 	switch t {
 	case reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "format": "date-time"}
-	case reflect.TypeFor[tlog.Hash]():
+	case reflect.TypeFor[tlog.Hash](), reflect.TypeFor[[]byte]():
 		return map[string]any{"type": "string", "contentEncoding": "base64"}
 	case reflect.TypeFor[jsontext.Value]():
 		return map[string]any{}

@@ -39,6 +39,9 @@ func TestACallIsShownUpToTheTierThatOneMayRead(t *testing.T) {
 		if d.Tier != tt.tier || d.MayRead != tt.may || (d.Arguments != nil) != tt.arguments || (d.Output != nil) != tt.output {
 			t.Errorf("%s: shown up to %s of %s, arguments %s, output %s", name, d.Tier, d.MayRead, d.Arguments, d.Output)
 		}
+		if p := d.OnRecord; (p.Arguments != nil) != tt.arguments || (p.Output != nil) != tt.output || (p.Asked != nil || p.Justification != nil) {
+			t.Errorf("%s: the salts of %+v are told", name, p) // of what is shown, and of nothing else
+		}
 		if diff := gocmp.Diff(tt.withheld, d.Withheld); diff != "" {
 			t.Errorf("%s: withheld (-want +got):\n%s", name, diff)
 		}

@@ -98,6 +98,7 @@ type CallDetail struct {
 
 	Output     jsontext.Value  `json:"output,omitempty"` // a raw MCP CallToolResult
 	Erased     Erased          `json:"erased"`
+	OnRecord   Proofs          `json:"on_record"`
 	Events     []CallEvent     `json:"events"` // in the order of the log
 	Reconciled *Reconciliation `json:"reconciled,omitempty"`
 }

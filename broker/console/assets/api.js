@@ -5,7 +5,7 @@ import { parseExact } from './json.js';
 /** Members that are shown exactly as they were sent, unless a request says otherwise. */
 const EXACT = ['arguments', 'asked', 'equals', 'output', 'event', 'input_schema'];
 /** Members that speak of those, by their names. */
-const PLAIN = ['erased', 'withheld'];
+const PLAIN = ['erased', 'withheld', 'on_record'];
 const DEFINITION = ['definition', 'reviewed'];
 const TIMEOUT = 20_000;
 const PAGE = 500;

@@ -4,6 +4,8 @@
 const NOTE = 64 << 10;
 const KEY = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/;
 const ED25519 = 1;
+/** The length of a payload's salt. */
+const SALT = 16;
 
 /** @typedef {{text: string, name: string, hash: string, key: CryptoKey}} Verifier what a signed note is checked with */
 /** @typedef {{origin: string, size: number, root: string}} Checkpoint */
@@ -133,6 +135,32 @@ export async function follow(trusted, rotations) {
   return key;
 }
 
+/**
+ * Whether these are the bytes to which an event commits: by the SHA-256 over a salt, which
+ * goes when they are erased, and them.
+ * @param {{sha256: string, size: number}} commitment
+ * @param {string} salt in base64
+ * @param {Uint8Array<ArrayBuffer>} body
+ */
+export async function isCommitted(commitment, salt, body) {
+  const bytes = unbase64(salt);
+  return bytes?.length === SALT && commitment.size === body.length && commitment.sha256 === hex(await sha256(bytes, body));
+}
+
+/**
+ * The digest that an approval binds to: of the tool, its definition, the commitment to the
+ * arguments, and the parties.
+ * @param {any} intent as its event has it
+ * @param {{sha256: string}} args that it runs with
+ */
+export async function callDigest(intent, args) {
+  const { issuer, principal = '', chain = [] } = intent.identity;
+  const parts = ['deed call v1', intent.tool, intent.definition, args.sha256, issuer, principal, ...chain.map((/** @type {{id: string}} */ a) => a.id)];
+  if (intent.redacted) parts.push('exact', intent.redacted.exact.sha256);
+  const text = JSON.stringify(parts).replace(/[<>&\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`); // as Go writes it
+  return hex(await sha256(utf8(text)));
+}
+
 /** @param {number} n */
 const half = (n) => Math.floor(n / 2);
 
@@ -156,7 +184,7 @@ async function sha256(...parts) {
 }
 
 /** @param {string} text */
-const utf8 = (text) => new TextEncoder().encode(text);
+export const utf8 = (text) => new TextEncoder().encode(text);
 
 /** @param {Uint8Array} bytes */
 const hex = (bytes) => [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
@@ -168,7 +196,7 @@ const base64 = (bytes) => btoa(String.fromCharCode(...bytes));
  * @param {string} text
  * @returns {Uint8Array<ArrayBuffer>|undefined} nothing if it is not base64 as it should be
  */
-function unbase64(text) {
+export function unbase64(text) {
   try {
     const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
     return base64(bytes) === text ? bytes : undefined;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { NotProved, follow, openCheckpoint, openNote, prove, readKey } from '../assets/proof.js';
+import { NotProved, callDigest, follow, isCommitted, openCheckpoint, openNote, prove, readKey } from '../assets/proof.js';
 
 /** Proofs that the broker's own code made (vectors_test.go). */
 const vectors = JSON.parse(readFileSync(new URL('proofs.json', import.meta.url), 'utf8'));
@@ -86,4 +86,23 @@ test('a trusted key is followed through its rotations, and no others', async () 
   assert.equal((await follow(await readKey(vectors.stranger), vectors.rotations)).text, vectors.stranger);
   await refused(follow(key, [vectors.forged]), /not signed by the key/);
   await refused(follow(key, [{ ...vectors.rotations[0], new: vectors.stranger }]), /not what the key before it signed/);
+});
+
+test('a payload is what an event commits to, or it is not', async () => {
+  for (const { salt, body, commitment } of vectors.payloads) {
+    const bytes = new TextEncoder().encode(body);
+    assert.ok(await isCommitted(commitment, salt, bytes));
+    for (const other of [`${body} `, body.slice(1), '']) assert.ok(!(await isCommitted(commitment, salt, new TextEncoder().encode(other))));
+    for (const bad of ['', 'AAAA', `x${salt}`, vectors.payloads.find((/** @type {any} */ p) => p.salt !== salt).salt]) assert.ok(!(await isCommitted(commitment, bad, bytes)));
+    assert.ok(!(await isCommitted({ ...commitment, size: commitment.size + 1 }, salt, bytes)));
+  }
+});
+
+test('a call digest is of tool, definition, arguments and parties', async () => {
+  for (const intent of vectors.intents) {
+    assert.equal(await callDigest(intent, intent.arguments), intent.digest);
+    assert.notEqual(await callDigest({ ...intent, tool: 'payments.refunds' }, intent.arguments), intent.digest);
+    assert.notEqual(await callDigest({ ...intent, redacted: { exact: vectors.payloads[0].commitment } }, intent.arguments), intent.digest);
+    assert.notEqual(await callDigest(intent, vectors.payloads[2].commitment), intent.digest);
+  }
 });

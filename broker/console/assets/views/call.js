@@ -30,6 +30,7 @@ export function callView(id, page) {
     body.before(made.wrong);
     return made;
   });
+  const payloads = import('./payloads.js');
   /** @type {Card|undefined} */
   let card;
   let seen = '';
@@ -57,6 +58,7 @@ export function callView(id, page) {
         upTo = least;
         detail = await api.call(id, upTo);
       }
+      (await payloads).exactly(detail);
       if (mine === turn) fill(detail);
     } catch (e) {
       if (mine === turn) setText(error, e instanceof ApiError ? e.message : 'The page failed to show this call.');
@@ -94,7 +96,7 @@ export function callView(id, page) {
     } else {
       body.replaceChildren(...parts);
     }
-    proof.then((p) => p.check(events)).catch(() => setText(error, 'The page failed to check the proofs.'));
+    proof.then((p) => p.check(events, d)).catch(() => setText(error, 'The page failed to check the proofs.'));
   }
 }
 

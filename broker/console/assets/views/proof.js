@@ -1,10 +1,12 @@
-// Whether the events of a call are in the log, as they are shown: checked by this browser.
+// Whether the events of a call are in the log, as they are shown, and what the call was made
+// with is what they commit to: checked by this browser.
 
 import { ApiError, api } from '../api.js';
 import { NotProved, prove } from '../proof.js';
-import { h, setAttribute, setForeign, setText, show } from '../render.js';
+import { foreign, h, setAttribute, setForeign, setText, show } from '../render.js';
 import { fullTime } from '../time.js';
 import { OtherKey, pinned, trust, trusted } from '../trust.js';
+import { checkPayloads } from './payloads.js';
 
 /** How often, and how soon, what is not sealed yet is looked at again. */
 const TRIES = 40;
@@ -19,8 +21,13 @@ export class Proof {
     this.turn = 0;
     /** @type {Shown[]} */
     this.events = [];
+    /** @type {import('../types.js').CallDetail|undefined} */
+    this.call = undefined;
     this.told = h('p', { role: 'status', class: 'proof-told' });
-    this.wrong = h('p', { role: 'alert', class: 'error alarm' }); // to stand where nobody overlooks it
+    this.forged = h('p', {});
+    this.unproved = h('p', {});
+    this.wrong = h('div', { role: 'alert', class: 'error alarm' }, this.forged, this.unproved); // to stand where nobody overlooks it
+    this.payloads = h('ul', { class: 'payloads' });
     this.key = h('code', { class: 'digest' });
     this.since = h('p', { class: 'muted' });
     this.given = h('input', { id: 'given-key', type: 'text', autocomplete: 'off', spellcheck: 'false', maxlength: 500, required: true });
@@ -29,18 +36,42 @@ export class Proof {
       h('label', { for: 'given-key' }, 'The key that you were given'), this.given, h('div', { class: 'actions' }, h('button', { type: 'submit' }, 'Compare, and trust that one')), this.answer);
     this.details = h('details', {}, h('summary', {}, 'The key that this browser trusts'), h('div', { class: 'inside' }, h('p', {}, this.key), this.since,
       h('p', { class: 'muted' }, 'Compare it with what whoever runs the broker has given you: it is in keys/checkpoints.pub of its data. This page comes from the broker too: who does not trust it checks an export with deed verify.'), form));
-    this.element = h('section', { class: 'proof', 'aria-labelledby': 'proof-title' }, h('h2', { id: 'proof-title' }, 'Proof'), this.told, this.details);
+    this.element = h('section', { class: 'proof', 'aria-labelledby': 'proof-title' }, h('h2', { id: 'proof-title' }, 'Proof'), this.told, this.payloads, this.details);
     show(this.element, false);
   }
 
   /**
-   * Checks these events from now on, in place of those before.
+   * Checks these events from now on, in place of those before, and what they commit to of a call.
    * @param {Shown[]} events
+   * @param {import('../types.js').CallDetail} call
    */
-  check(events) {
+  check(events, call) {
     this.events = events;
+    this.call = call;
     show(this.element, events.length > 0);
-    if (events.length > 0) void this.#check(++this.turn, TRIES);
+    if (events.length === 0) return;
+    const turn = ++this.turn;
+    void this.#check(turn, TRIES);
+    void this.#committed(turn, call);
+  }
+
+  /**
+   * @param {number} turn
+   * @param {import('../types.js').CallDetail} call
+   */
+  async #committed(turn, call) {
+    /** @type {Pick<import('./payloads.js').Checked, 'state'|'why'>[]} */
+    let checked;
+    try {
+      checked = await checkPayloads(call);
+    } catch (e) {
+      checked = [{ state: 'bad', why: `What it was made with was not checked: ${reason(e)}` }];
+    }
+    if (turn !== this.turn) return;
+    const words = { proved: ['checked', 'good'], bad: ['not proved', 'bad'], gone: ['not shown', 'muted'] };
+    this.payloads.replaceChildren(...checked.map(({ state, why }) => h('li', { 'data-state': state },
+      h('span', { class: `proof-mark ${words[state][1]}` }, words[state][0]), ' ', foreign(why))));
+    setForeign(this.forged, checked.filter((c) => c.state === 'bad').map((c) => c.why).join(' '));
   }
 
   /**
@@ -79,7 +110,7 @@ export class Proof {
     setText(this.told, 'Nothing is proved.');
     setAttribute(this.element, 'data-proof', e instanceof OtherKey ? 'other-key' : 'none');
     if (e instanceof OtherKey) this.details.open = true;
-    setForeign(this.wrong, e instanceof OtherKey ? `${e.message} Either the key was changed without a rotation, or this is not the history that you saw before. Ask whoever runs the broker, and not the broker.` : reason(e));
+    setForeign(this.unproved, e instanceof OtherKey ? `${e.message} Either the key was changed without a rotation, or this is not the history that you saw before. Ask whoever runs the broker, and not the broker.` : reason(e));
   }
 
   /**
@@ -94,7 +125,7 @@ export class Proof {
     const what = good.length === found.length ? (found.length === 1 ? 'Its one event is' : `All ${found.length} events are`) : `${good.length} of ${found.length} events ${good.length === 1 ? 'is' : 'are'}`;
     const by = good.length > 0 ? `, by the checkpoint at ${size.toLocaleString()} records that ${name} signed` : '';
     setForeign(this.told, open === found.length ? 'Not sealed yet, or not to be had: the log is signed about once a second, and this page looks again.' : `${what} in the log as shown here${by}. This browser has checked it.${open > 0 ? ` ${open} not sealed yet.` : ''}`);
-    setText(this.wrong, bad > 0 ? `${bad} of ${found.length} events ${bad === 1 ? 'is' : 'are'} not what the log was signed with. See the timeline.` : '');
+    setText(this.unproved, bad > 0 ? `${bad} of ${found.length} events ${bad === 1 ? 'is' : 'are'} not what the log was signed with. See the timeline.` : '');
     setAttribute(this.element, 'data-proof', bad > 0 ? 'bad' : open > 0 ? 'open' : 'proved');
   }
 
@@ -112,7 +143,7 @@ export class Proof {
       await trust(this.given.value);
       setText(this.answer, same ? 'It is the key that was trusted already.' : 'It is another key than before. It is trusted from now on, and no other.');
       this.given.value = '';
-      this.check(this.events);
+      if (this.call) this.check(this.events, this.call);
     } catch (e) {
       setText(this.answer, reason(e));
     }
