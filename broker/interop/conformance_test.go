@@ -22,8 +22,9 @@ permit (principal in Role::"assistant", action, resource);
 
 // TestConformance runs the official suite against the broker, with authentication on
 // and a server behind it. It passes with nothing on the list of expected failures, and no scenario
-// that is required was left out. What the suite runs besides, without scoring it, is told in the log: there the
-// tasks of 2026-07-28 fail, an extension that mcp-go's server, which stands behind the broker here, does not have.
+// that is required was left out. What the suite runs besides, without scoring it, is told in the log. There two checks of
+// the extension for tasks fail, on purpose: a tool that must be called as a task is refused to nobody, since the broker
+// waits for the task of who takes none; and a call is made a task before its tool asks anything, not after it.
 //
 // Nothing else of this package runs meanwhile: the suite gives some answers half a second.
 func TestConformance(t *testing.T) {

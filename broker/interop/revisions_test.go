@@ -40,6 +40,32 @@ func TestEveryRevisionOverEveryRevision(t *testing.T) {
 	}
 }
 
+// Each client hears of a server's log what it asked for, whatever the server speaks: in the revisions with sessions for
+// all its calls, since 2026-07-28 for the one that says so.
+func TestLogsCrossGenerations(t *testing.T) { //nolint:tparallel // see below
+	t.Parallel()
+	s := start(t, fixtures(t), guarded)
+	for _, over := range []string{"fixture", "older"} {
+		for _, of := range []string{"2025-03-26", legacy, modern} {
+			t.Run(of+" over "+over, func(t *testing.T) { // one after the other: mcp-go's server logs to any stream of a session
+				h := s.speaking(t, of, "/mcp/"+over)
+				for _, level := range []string{"error", "info"} {
+					meta := ""
+					if of == modern {
+						meta = `,"_meta":{"io.modelcontextprotocol/logLevel":"` + level + `","io.modelcontextprotocol/protocolVersion":"` + modern + `","io.modelcontextprotocol/clientInfo":{"name":"hand","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+					} else {
+						h.ask(t, "logging/setLevel", "", `"level":"`+level+`"`)
+					}
+					_, said := h.post(t, `{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"test_tool_with_logging","arguments":{}`+meta+`}}`, h.headers("tools/call", "test_tool_with_logging"))
+					if n := strings.Count(said, `"Tool processing data"`); (n == 1) != (level == "info") || !strings.Contains(said, `"id":2`) {
+						t.Errorf("at level %s it says %s", level, said)
+					}
+				}
+			})
+		}
+	}
+}
+
 // hand is a client that speaks one revision, by hand.
 type hand struct {
 	*stack

@@ -46,6 +46,10 @@ func (a answering) CreateMessage(context.Context, mcp.CreateMessageRequest) (*mc
 	return &result, nil
 }
 
+func (a answering) ListRoots(context.Context, mcp.ListRootsRequest) (*mcp.ListRootsResult, error) {
+	return &mcp.ListRootsResult{Roots: []mcp.Root{{URI: "file:///home/ada/src", Name: "src"}}}, nil
+}
+
 // connect is an mcp-go client of a revision, of the agent for alice.
 func (s *stack) connect(t *testing.T, path, version string, options ...client.ClientOption) *client.Client {
 	t.Helper()
@@ -128,7 +132,7 @@ func TestQuestionsCrossGenerations(t *testing.T) {
 		for _, upstream := range []string{"fixture", "older"} {
 			t.Run(version+" over "+upstream, func(t *testing.T) {
 				a := answering{asked: make(chan string, 8)}
-				c := s.connect(t, "/mcp/"+upstream, version, client.WithElicitationHandler(a), client.WithSamplingHandler(a))
+				c := s.connect(t, "/mcp/"+upstream, version, client.WithElicitationHandler(a), client.WithSamplingHandler(a), client.WithRootsHandler(a))
 				call := func(tool string, arguments map[string]any) string {
 					var r mcp.CallToolRequest
 					r.Params.Name, r.Params.Arguments = tool, arguments
@@ -147,6 +151,9 @@ func TestQuestionsCrossGenerations(t *testing.T) {
 				if got := call("test_sampling", map[string]any{"prompt": "Capital?"}); !strings.Contains(got, "Paris") {
 					t.Errorf("sampling: %s", got)
 				}
+				if got := call("test_input_required_result_list_roots", nil); !strings.Contains(got, "file:///home/ada/src") {
+					t.Errorf("roots: %s", got)
+				}
 				if got := call("test_input_required_result_multi_round", nil); !strings.Contains(got, "both steps") {
 					t.Errorf("several rounds: %s", got)
 				}
@@ -154,7 +161,7 @@ func TestQuestionsCrossGenerations(t *testing.T) {
 		}
 	}
 	for _, upstream := range []string{"fixture", "older"} {
-		for _, tool := range []string{"test_elicitation", "test_sampling", "test_input_required_result_multi_round"} {
+		for _, tool := range []string{"test_elicitation", "test_sampling", "test_input_required_result_list_roots", "test_input_required_result_multi_round"} {
 			if calls := s.until(t, upstream+"."+tool, 2); len(calls) != 2 || calls[0].Outcome != "result" {
 				t.Errorf("%s.%s was recorded as %v, want two results", upstream, tool, calls)
 			}

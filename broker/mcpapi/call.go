@@ -70,7 +70,7 @@ func (h *Handler) invoke(v *invocation) {
 		v.n.level = h.sessions.level(v.s)
 	}
 	switch {
-	case v.wantsTask():
+	case v.wantsTask(), v.becomesTask():
 		h.callAsTask(v)
 	case v.modern() && v.m.call.state != nil:
 		h.resume(v)

@@ -43,7 +43,7 @@
 //	client                               what it gets
 //	2025-11-25, asking for a task        the task at once (input_required if its person can be shown the card by
 //	                                     URL, on the stream of tasks/result; else working), its outcome by tasks/result
-//	2026-07-28, extension tasks          the same, where the call is held, its outcome by tasks/get
+//	2026-07-28, extension tasks          the same, where the call is held or its tool takes tasks, its outcome by tasks/get
 //	2026-07-28, elicitation by URL       input_required at once: the call's card in the console;
 //	                                     sent again with the requestState it waits for the outcome
 //	2026-07-28, elicitation by forms     the same as a form without fields, with the card's URL in the text

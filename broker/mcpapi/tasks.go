@@ -21,7 +21,8 @@ import (
 
 // A task of MCP is a call: its id is the call's, so that it outlives the session that made it
 // and the process that it was made in. In revision 2025-11-25 the client asks for a task; since
-// 2026-07-28 (extension io.modelcontextprotocol/tasks) one is made of a call that is held.
+// 2026-07-28 (extension io.modelcontextprotocol/tasks) one is made of a call that is held, or whose tool
+// says that it can, or must, be called as a task.
 
 const (
 	tasksExtension = "io.modelcontextprotocol/tasks"
@@ -58,6 +59,11 @@ func (v *invocation) mayBeTask() bool {
 	return v.modern() && v.method == tools.MethodCall && v.m.call.name != awaitTool && takesTasks(v.m.meta.capabilities)
 }
 
+// becomesTask reports whether a call is made as a task for a client of revision 2026-07-28, which has no say in that.
+func (v *invocation) becomesTask() bool {
+	return v.mayBeTask() && v.m.call.state == nil && v.tool != nil && v.tool.TakesTasks()
+}
+
 // wantsTask reports whether a client of revision 2025-11-25 asks for a task.
 func (v *invocation) wantsTask() bool {
 	return v.s != nil && v.s.protocol == mcp.ProtocolVersion20251125 && v.m.call.task != nil &&
@@ -80,13 +86,17 @@ func taskTTL(task jsontext.Value) (time.Duration, *fault) {
 
 // callAsTask makes a call that is answered as soon as it is on record.
 func (h *Handler) callAsTask(v *invocation) {
-	ttl, f := taskTTL(v.m.call.task)
-	if f != nil {
-		v.out.finish(http.StatusOK, failure(v.m.id, f))
-		return
+	ttl, can := broker.MaxTask, v.m.meta.capabilities
+	if !v.modern() {
+		var f *fault
+		if ttl, f = taskTTL(v.m.call.task); f != nil {
+			v.out.finish(http.StatusOK, failure(v.m.id, f))
+			return
+		}
+		can = v.s.can
 	}
 	req := v.request()
-	req.Notify, req.Waiting, req.NoWait = nil, nil, true
+	req.Notify, req.Waiting, req.NoWait, req.TaskIfHeld = nil, nil, true, false
 	req.TaskUntil = time.Now().Add(ttl)
 	begun, failed := make(chan string, 1), make(chan error, 1)
 	known := make(chan struct{})
@@ -96,8 +106,8 @@ func (h *Handler) callAsTask(v *invocation) {
 		close(known)
 		begun <- id
 	}
-	if canBeAsked(v.s.can) {
-		req.Asking = tools.Asking{Capabilities: append([]byte(nil), v.s.can...), Ask: func(ctx context.Context, questions json.RawMessage) (json.RawMessage, error) {
+	if canBeAsked(can) {
+		req.Asking = tools.Asking{Capabilities: append([]byte(nil), can...), Ask: func(ctx context.Context, questions json.RawMessage) (json.RawMessage, error) {
 			select {
 			case <-known:
 				return h.taskQuestions.ask(ctx, callID, questions, h.cfg.Limits.AnswerTimeout)
@@ -120,6 +130,10 @@ func (h *Handler) callAsTask(v *invocation) {
 		callID := broker.AsError(err).CallID
 		if _, none := h.cfg.Caller.Task(v.r.Context(), v.in.identity, callID); none == nil { // the call failed, the task is there
 			h.finishTask(v.r.Context(), v, callID)
+			return
+		}
+		if v.modern() {
+			h.finishFailed(v.r.Context(), v, err)
 			return
 		}
 		v.finishError(err)

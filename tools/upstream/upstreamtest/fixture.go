@@ -14,7 +14,7 @@ import (
 )
 
 // Fixture is the server that the conformance suite expects (@modelcontextprotocol/conformance,
-// the tools, resources and prompts named test_… and test://…).
+// the tools, resources and prompts named test_… and test://…, and the tools for tasks).
 type Fixture struct {
 	// MCP is the server itself.
 	MCP *server.MCPServer
@@ -33,6 +33,7 @@ func NewFixture() *Fixture {
 	f.addTalkers()
 	f.addAskers()
 	f.addRounds()
+	f.addTasks()
 	f.addResources()
 	f.addPrompts()
 	return f
