@@ -35,6 +35,7 @@ type body struct {
 	// Members are the arguments that are its members; Argument is the one that is all of it.
 	Members  []string `json:"members,omitempty"`
 	Argument string   `json:"argument,omitempty"`
+	Files    []string `json:"files,omitempty"` // members that are sent as files; their arguments are base64
 	Required bool     `json:"required,omitempty"`
 }
 
@@ -198,7 +199,7 @@ func (in *input) body(o *operation, ref *openapi3.RequestBodyRef) error {
 	kind, media := chosen(ref.Value.Content)
 	if media == nil {
 		if ref.Value.Required {
-			return errors.New("its body is neither JSON nor a form nor text")
+			return errors.New("its body has no media type")
 		}
 		return nil
 	}
@@ -208,16 +209,24 @@ func (in *input) body(o *operation, ref *openapi3.RequestBodyRef) error {
 	}
 	o.body = &body{Type: kind, Required: ref.Value.Required}
 	object := in.inlined(schema)
+	if isMultipart(kind) {
+		o.body.Type, o.body.Files = "multipart/form-data", in.files(object)
+	}
 	if in.spreads(object, ref.Value.Required) {
 		in.spread(o.body, object)
 		return nil
 	}
-	if isForm(kind) && object["type"] != "object" {
+	if (isForm(kind) || isMultipart(kind)) && object["type"] != "object" {
 		return errors.New("its form is not a plain object")
 	}
 	o.body.Argument = in.free(bodyArgument, bodyArgument)
-	if isText(kind) && len(object) == 0 {
+	switch {
+	case isText(kind) && len(object) == 0:
 		schema = map[string]any{"type": "string"}
+	case isBinary(kind):
+		schema = base64Of(nil)
+	case len(o.body.Files) > 0: // the files of a body that does not stand beside the parameters
+		schema = object
 	}
 	in.properties[o.body.Argument] = described(schema, ref.Value.Description)
 	if ref.Value.Required {
@@ -229,7 +238,7 @@ func (in *input) body(o *operation, ref *openapi3.RequestBodyRef) error {
 // chosen is the media type in which a body is sent.
 func chosen(content openapi3.Content) (string, *openapi3.MediaType) {
 	kinds := slices.Sorted(maps.Keys(content))
-	for _, fits := range []func(string) bool{isJSON, isForm, isText} {
+	for _, fits := range []func(string) bool{isJSON, isForm, isText, isMultipart, isBinary} {
 		for _, kind := range kinds {
 			if fits(kind) && content[kind] != nil {
 				return kind, content[kind]
@@ -249,7 +258,10 @@ func isForm(kind string) bool {
 	return err == nil && kind == "application/x-www-form-urlencoded"
 }
 
-func isText(kind string) bool { return strings.HasPrefix(kind, "text/") }
+func isText(kind string) bool {
+	kind, _, err := mime.ParseMediaType(kind)
+	return err == nil && (strings.HasPrefix(kind, "text/") && !strings.HasSuffix(kind, "*") || kind == "application/xml" || kind == "application/yaml" || strings.HasSuffix(kind, "+xml") || strings.HasSuffix(kind, "+yaml"))
+}
 
 // spreads reports whether a body's members can stand beside the parameters: a plain
 // object of known members, none of whose names is taken, and for which it is clear whether it is there.

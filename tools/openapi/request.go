@@ -45,7 +45,7 @@ func (o *operation) request(ctx context.Context, base *url.URL, c tools.Call) (*
 	if err != nil {
 		return nil, err
 	}
-	body, err := o.content(c.Arguments, args.Value)
+	body, kind, err := o.content(c.Arguments, args.Value)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (o *operation) request(ctx context.Context, base *url.URL, c tools.Call) (*
 		return nil, errors.New("the arguments make no valid request")
 	}
 	if body != nil {
-		r.Header.Set("Content-Type", o.body.Type)
+		r.Header.Set("Content-Type", kind)
 	}
 	if err := o.headers(r, args.Value); err != nil {
 		return nil, err
@@ -212,15 +212,15 @@ func (p parameter) cookie(v any) ([]string, error) {
 	return []string{escape(p.Name) + "=" + value}, err
 }
 
-// content is the body of a request; nil for none.
-func (o *operation) content(raw json.RawMessage, args map[string]any) (io.Reader, error) {
+// content is the body of a request and its media type; nil for none.
+func (o *operation) content(raw json.RawMessage, args map[string]any) (_ io.Reader, kind string, _ error) {
 	if o.body == nil {
-		return nil, nil //nolint:nilnil // a request without a body
+		return nil, "", nil
 	}
 	var members map[string]json.RawMessage
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &members); err != nil {
-			return nil, errors.New("the arguments are no object")
+			return nil, "", errors.New("the arguments are no object")
 		}
 	}
 	value, given := members[o.body.Argument], true
@@ -229,16 +229,22 @@ func (o *operation) content(raw json.RawMessage, args map[string]any) (io.Reader
 	} else if value == nil {
 		given = false
 	}
-	switch {
+	switch kind = o.body.Type; {
 	case !given:
-		return nil, nil //nolint:nilnil // a request without a body
-	case isJSON(o.body.Type):
-		return bytes.NewReader(value), nil
-	case isText(o.body.Type):
+		return nil, "", nil
+	case isJSON(kind):
+		return bytes.NewReader(value), kind, nil
+	case isText(kind):
 		t, err := text(args[o.body.Argument])
-		return strings.NewReader(t), err
+		return strings.NewReader(t), kind, err
+	case isForm(kind):
+		made, err := o.body.form(args)
+		return made, kind, err
+	case isMultipart(kind):
+		return o.body.multipart(args)
 	default:
-		return o.body.form(args)
+		content, err := decoded(o.body.Argument, args[o.body.Argument])
+		return bytes.NewReader(content), kind, err
 	}
 }
 
@@ -260,15 +266,8 @@ func (b *body) object(args map[string]json.RawMessage) (json.RawMessage, bool) {
 }
 
 func (b *body) form(args map[string]any) (io.Reader, error) {
-	object := args
-	if b.Argument != "" {
-		object, _ = args[b.Argument].(map[string]any)
-	}
 	var all []string
-	for name, v := range object {
-		if b.Argument == "" && !slices.Contains(b.Members, name) || v == nil {
-			continue
-		}
+	for name, v := range b.members(args) {
 		made, err := parameter{Name: name, Style: openapi3.SerializationForm, Explode: true}.query(v)
 		if err != nil {
 			return nil, fmt.Errorf("%s %w", name, err)
