@@ -76,6 +76,7 @@ const (
 	SelfApproval      Rule = "self_approval"      // a person approved what is done in their own name
 	BadGrant          Rule = "bad_grant"          // approved in advance by no grant, or by one that does not cover the call
 	UnknownPolicy     Rule = "unknown_policy"     // decided by policies that were never put in force
+	WrongCount        Rule = "wrong_count"        // a decision by less than its policies' counters came to (found by broker/hindsight, which reads policies)
 	Unsealed          Rule = "unsealed"           // records that a checkpoint should have covered long since, or in a part that is sealed as a whole
 	BadStatement      Rule = "bad_statement"      // a call's statement is signed by no key of the replica that wrote it, or out of its time
 	StatementMismatch Rule = "statement_mismatch" // a statement says something else than its call

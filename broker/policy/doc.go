@@ -112,7 +112,9 @@
 // permitted counts from that moment. Of what other replicas permit it counts what it has
 // read of them, which follows their writing by milliseconds as a rule. Replicas can so exceed
 // a bound together, by no more than the others permit in that time. Each decision is
-// recorded with the values that it was made by, and how far the log was read for them.
+// recorded with the values that it was made by, and how far the log was read for them: deed
+// verify counts again up to there, names a decision that was made by less, and says of how many
+// something was on its way from other replicas, and how much.
 //
 // @id names a policy (else it is file#n). @reason is for whoever the policy
 // stops. @approvers and @expires belong to policies that look at

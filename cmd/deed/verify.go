@@ -32,7 +32,8 @@ func newVerifyCommand(env *environment) *cobra.Command {
 		Use:   "verify [DIR|FILE]",
 		Short: "Prove that a history is complete and untouched",
 		Long: `Check a history offline: every record against the signed checkpoints, every call
-against the protocol, every payload against its commitment. It is a data directory (the
+against the protocol, every payload against its commitment, and every decision by what
+policies count (@recent) against the log that it was counted from. It is a data directory (the
 demo's if left out; its broker may be running), an archive, an evidence pack that deed
 export wrote, or events that it exported whole, one a line. With --pulsar it is the topics of a tenant, from
 which everything is computed again.
@@ -227,6 +228,9 @@ func logDir(data string) (string, error) {
 func (e *environment) verify(ctx context.Context, from source, options verify.Options) error {
 	done := e.showProgress(&options)
 	report, err := verify.Verify(ctx, from.unwrap(), options)
+	if err == nil && !options.SkipPayloads { // policies are payloads
+		err = recount(ctx, from.unwrap(), report)
+	}
 	done()
 	if err != nil {
 		return err
