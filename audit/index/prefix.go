@@ -10,7 +10,7 @@ import (
 // maxSpelled is how many words a beginning may stand for to be searched for by these: each
 // is looked up as such, the newest calls first. For more of them the full text gathers all
 // calls that have any before it finds the newest.
-const maxSpelled = 64
+const maxSpelled = 256
 
 // spelled are the words that begin so, if they are few; nil if not.
 func spelled(ctx context.Context, db *sql.DB, prefix string) (words []string, err error) {
@@ -56,4 +56,42 @@ func spell(ctx context.Context, db *sql.DB, text string) (map[string][]string, e
 		}
 	}
 	return all, nil
+}
+
+// vague are the beginnings in a text that stand for too many words to be searched for by these.
+func (q Query) vague() []term {
+	var all []term
+	for _, t := range match(q.Text) {
+		if !t.prefix {
+			continue
+		}
+		for _, mark := range []string{"", argumentMark} {
+			if _, few := q.spelled[mark+t.word]; !few {
+				all = append(all, t)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// guess answers a query as if it did not ask for the vague beginnings, which every
+// call may have, as the first letters of its id. It is right if all calls of the page have them, by what is known
+// beside their arguments.
+func (q Query) guess(ctx context.Context, db *sql.DB, vague []term, first, last int64) (Page, bool, error) {
+	q.without = vague
+	statement, args, findable := q.statement(first, last)
+	if !findable {
+		return Page{}, false, nil
+	}
+	page, err := q.page(ctx, db, statement, args)
+	if err != nil {
+		return Page{}, false, err
+	}
+	for i := range page.Folded {
+		if !fitAll(&page.Folded[i], vague) {
+			return Page{}, false, nil
+		}
+	}
+	return page, true, nil
 }

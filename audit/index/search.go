@@ -60,6 +60,7 @@ type Query struct {
 	After string // continue after the page that gave this cursor
 
 	spelled map[string][]string // the words that begin as those do that were typed, where they are few
+	without []term              // of the text, which are not asked for
 }
 
 // Page is a part of an answer.
@@ -98,8 +99,17 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 		if after > 0 {
 			last = min(last, after-1)
 		}
+		if first > last {
+			return nil
+		}
+		if vague := q.vague(); len(vague) > 0 {
+			var right bool
+			if page, right, err = q.guess(ctx, db, vague, first, last); right || err != nil {
+				return err
+			}
+		}
 		statement, args, findable := q.statement(first, last)
-		if first > last || !findable {
+		if !findable {
 			return nil
 		}
 		page, err = q.page(ctx, db, statement, args)
@@ -221,6 +231,9 @@ func (q Query) content() (term string, findable bool) {
 	in := func(domains []string, alsoArguments bool) string {
 		terms := []string{anyOf(facetDomain, domains)}
 		for _, t := range typed {
+			if slices.Contains(q.without, t) {
+				continue
+			}
 			if word := t.quoted(q.spelled, alsoArguments); word != "" {
 				terms = append(terms, word)
 			} else {
@@ -262,7 +275,7 @@ func anyOf(kind string, values []string) string {
 
 // fingerprint is of everything in a query that decides what it finds.
 func (q Query) fingerprint() [8]byte {
-	q.Limit, q.After, q.spelled = 0, "", nil
+	q.Limit, q.After, q.spelled, q.without = 0, "", nil, nil
 	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", q))
 	return [8]byte(sum[:8])
 }

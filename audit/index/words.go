@@ -251,10 +251,15 @@ func (q Query) FoundWithoutArguments(c *calls.Call) bool {
 	if len(q.Arguments) > 0 {
 		return false
 	}
+	return fitAll(c, match(q.Text))
+}
+
+// fitAll reports whether a call has all of some terms, by what is known of it beside its arguments.
+func fitAll(c *calls.Call, terms []term) bool {
 	var w words
 	w.document(c, nil)
 	known := strings.Fields(string(w.text))
-	for _, t := range match(q.Text) {
+	for _, t := range terms {
 		if !slices.ContainsFunc(known, t.fits) {
 			return false
 		}
