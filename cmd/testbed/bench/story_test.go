@@ -27,7 +27,7 @@ func TestAStoryIsToldTheSameWayAgain(t *testing.T) {
 		if err := json.Unmarshal([]byte(c.arguments), &arguments); err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range strings.Fields(c.arguments) {
+		for w := range strings.FieldsSeq(c.arguments) {
 			words[w] = true
 		}
 		tools[c.tool]++
