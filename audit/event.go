@@ -95,6 +95,10 @@ type Event struct {
 
 	// Payloads are stored with the event but outside it; data commits to each.
 	Payloads []Payload `json:"-"`
+
+	// Quiet says that nobody waits to read the event: those who follow the log may learn
+	// of it a moment later, with others. It is not stored.
+	Quiet bool `json:"-"`
 }
 
 // LogName is the partition that the event belongs to, such as "payments/calls".

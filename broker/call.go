@@ -314,7 +314,7 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 	}
 	recording, span := b.cfg.Tracer.Start(ctx, "record intent")
 	sent := time.Now()
-	err = b.write(recording, audit.CallIntent, f.where, c.intent, c.stored...)
+	err = b.writeIntent(recording, c, f.where)
 	span.End()
 	if err == nil && elapsed(sent) > b.cfg.AckWait+lateBy { // this process was stopped meanwhile
 		err = fmt.Errorf("%w: it is too late to run the call", audit.ErrUncertain)
@@ -330,6 +330,17 @@ func (b *Broker) open(ctx context.Context, c *call) (*flight, error) {
 		b.unreserve(c)
 	}
 	return nil, unavailable(op, c.id, err)
+}
+
+// writeIntent writes the intent of a call. That of a call which is neither held nor meant
+// by other requests is only to be folded some time.
+func (b *Broker) writeIntent(ctx context.Context, c *call, where about) error {
+	e, err := b.event(audit.CallIntent, where, c.intent, c.stored...)
+	if err != nil {
+		return err
+	}
+	e.Quiet = !c.held() && !b.repeats.claimed(c.id)
+	return b.append(ctx, e)
 }
 
 // lateBy is how much longer than it may take an acknowledgement can seem to have

@@ -130,6 +130,7 @@ func (b *Broker) recordOutcome(ctx context.Context, r running, typ audit.Type, o
 	}
 	e, err := b.event(typ, where, out, payloads...)
 	if err == nil {
+		e.Quiet = typ != audit.CallUnknown && b.tracked(r.id) == nil
 		err = b.append(ctx, e)
 	}
 	if err == nil {

@@ -26,6 +26,7 @@ type request struct {
 	leaf     tlog.Hash
 	payloads []audit.Payload
 	size     int64 // of body and payloads
+	quiet    bool
 
 	state atomic.Int32
 	seq   int64          // set by the writer, as are the next two, before done
@@ -110,6 +111,6 @@ func (l *Log) encode(e audit.Event) (*request, error) {
 	}
 	return &request{
 		log: e.LogName(), kind: e.Type, body: body, leaf: tlog.RecordHash(body),
-		payloads: e.Payloads, size: size, done: make(chan struct{}),
+		payloads: e.Payloads, size: size, quiet: e.Quiet, done: make(chan struct{}),
 	}, nil
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"sync"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 )
@@ -13,6 +14,10 @@ const (
 	batchRecords = 256
 	batchBytes   = 1 << 20
 )
+
+// quietTime is how long those who follow the log may be left asleep when all that is
+// new is quiet. To wake them costs as much as what they do with a record or two.
+const quietTime = 10 * time.Millisecond
 
 // entry is a stored record as it goes to readers. Its body is never changed.
 type entry struct {
@@ -34,13 +39,17 @@ type tail struct {
 	last  int64              // guarded by mu: the newest durable seq
 	bytes int                // guarded by mu: of the bodies in the ring
 
-	bell     chan struct{} // guarded by bellMu; closed when there is more; nil if nobody waits
-	bellMu   sync.Mutex
-	ringBell chan struct{} // holds one wish to ring
+	bell   chan struct{} // guarded by bellMu; closed when there is more; nil if nobody waits
+	bellMu sync.Mutex
+	now    chan struct{} // holds one wish to ring
+	soon   chan struct{} // holds one wish to ring within quietTime
+
+	waiting      int // records added since the last wish for now; the writer's, as is the next
+	waitingBytes int
 }
 
 func newTail(last int64) *tail {
-	return &tail{first: last + 1, last: last, ringBell: make(chan struct{}, 1)}
+	return &tail{first: last + 1, last: last, now: make(chan struct{}, 1), soon: make(chan struct{}, 1)}
 }
 
 func (t *tail) end() int64 {
@@ -50,10 +59,11 @@ func (t *tail) end() int64 {
 }
 
 // add appends durable records. Whoever waits is woken by [tail.run], not by the
-// writer, whose time is everyone's.
-func (t *tail) add(entries []entry) {
+// writer, whose time is everyone's: soon if all of them are quiet.
+func (t *tail) add(entries []entry, quiet bool) {
 	t.mu.Lock()
 	for _, e := range entries {
+		t.waitingBytes += len(e.body)
 		t.last = e.seq
 		for t.first < e.seq && (e.seq-t.first >= tailRecords || t.bytes+len(e.body) > tailBytes) {
 			t.dropOldest()
@@ -62,8 +72,14 @@ func (t *tail) add(entries []entry) {
 		t.bytes += len(e.body)
 	}
 	t.mu.Unlock()
+	t.waiting += len(entries)
+	wish := t.soon
+	if !quiet || t.waiting >= batchRecords || t.waitingBytes >= batchBytes {
+		t.waiting, t.waitingBytes = 0, 0
+		wish = t.now
+	}
 	select {
-	case t.ringBell <- struct{}{}:
+	case wish <- struct{}{}:
 	default:
 	}
 }
@@ -109,15 +125,25 @@ func (t *tail) wake() {
 	}
 }
 
-// run wakes those who wait whenever records were added, until stop is closed.
+// run wakes those who wait when records were added, until stop is closed.
 func (t *tail) run(stop <-chan struct{}) {
+	defer t.wake()
+	quiet := time.NewTimer(quietTime)
+	defer quiet.Stop()
 	for {
 		select {
-		case <-t.ringBell:
-			t.wake()
+		case <-t.now:
+		case <-t.soon:
+			quiet.Reset(quietTime)
+			select {
+			case <-t.now:
+			case <-quiet.C:
+			case <-stop:
+				return
+			}
 		case <-stop:
-			t.wake()
 			return
 		}
+		t.wake()
 	}
 }

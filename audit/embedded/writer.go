@@ -385,8 +385,10 @@ func (w *writer) forget() {
 // publish makes what was committed visible to readers.
 func (w *writer) publish(batch []*request) {
 	w.entries = w.entries[:0]
+	quiet := true
 	w.log.mu.Lock()
 	for _, r := range batch {
+		quiet = quiet && r.quiet
 		w.entries = append(w.entries, entry{seq: r.seq, position: r.pos, body: r.body})
 		w.log.sizes[r.pos.Log] = r.pos.Index + 1
 		w.log.count.bytes.Add(r.size)
@@ -398,7 +400,7 @@ func (w *writer) publish(batch []*request) {
 	w.touched = w.touched[:0]
 	w.seq += int64(len(batch))
 	w.log.count.appends.Add(int64(len(batch)))
-	w.log.tail.add(w.entries)
+	w.log.tail.add(w.entries, quiet)
 	clear(w.entries)
 }
 
