@@ -165,6 +165,9 @@ func (e *environment) showAdoption(plan *adopt.Plan, f adoptFlags) error {
 		if len(u.Secrets) > 0 {
 			e.printf("  moved into files: %s\n", plain(strings.Join(u.Secrets, ", ")))
 		}
+		if len(u.Exposed) > 0 {
+			e.printf("  looks like a secret, and will stand in deed.yaml: %s\n", plain(strings.Join(u.Exposed, ", ")))
+		}
 	}
 	for _, l := range plan.Left {
 		e.printf("%s of %s stays as it is: %s\n", plain(l.Server), l.Client, plain(l.Reason))

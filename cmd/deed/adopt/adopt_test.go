@@ -204,6 +204,46 @@ func (d *desk) checkFiles(t *testing.T) {
 	}
 }
 
+// TestSecretsThatNothingCanHold tells of what looks like a secret in a command's arguments or a URL, and shows none of it.
+func TestSecretsThatNothingCanHold(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, "cursor")
+	text := `{"mcpServers":{
+		"slack":{"command":"npx","args":["-y","slack-mcp","--token","xoxb-1234-abcdef","--api-key=sk-ant-99","postgres://u:pw12@db/x","--port","80"],"env":{"KEY":"abc"}},
+		"remote":{"url":"https://api.example.com/mcp?team=1&api_key=live_abcdef%2F0"},
+		"file":{"command":"node","args":["b.js"],"envFile":"${workspaceFolder}/.env"}}}`
+	if err := os.WriteFile(filepath.Join(d.Home, ".cursor", "mcp.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := d.plan(t, "cursor")
+	got := map[string][]string{}
+	for _, u := range p.Upstreams {
+		got[u.Name] = u.Exposed
+	}
+	if diff := cmp.Diff(map[string][]string{"slack": {"--token", "--api-key", "argument 6"}, "remote": {"?api_key"}}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if len(p.Left) != 1 || p.Left[0].Server != "file" || !strings.Contains(p.Left[0].Reason, "file of environment variables") {
+		t.Errorf("left are %+v", p.Left)
+	}
+	shown, err := json.Marshal(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"xoxb", "1234-abcdef", "sk-ant", "pw12", "live_abc", `"abc"`} {
+		if bytes.Contains(shown, []byte(secret)) {
+			t.Errorf("%s is shown: %s", secret, shown)
+		}
+	}
+	if err := p.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	yaml := filepath.Join(d.dir, "deed.yaml")
+	if info, err := os.Stat(yaml); err != nil || info.Mode().Perm() != 0o600 || !bytes.Contains(read(t, yaml), []byte("xoxb-1234-abcdef")) {
+		t.Errorf("deed.yaml: %v, %v", info, err)
+	}
+}
+
 // TestUndoKeepsWhatWasChangedSince restores the servers in files that their clients have written meanwhile.
 func TestUndoKeepsWhatWasChangedSince(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -37,6 +38,7 @@ type Plan struct {
 
 	options Options
 	secrets map[string]string // by file name
+	exposed []string          // secrets that stay where they are
 	sources []*source
 }
 
@@ -44,9 +46,10 @@ type Plan struct {
 type Upstream struct {
 	Name    string   `json:"name"`
 	Clients []string `json:"clients"`
-	Command []string `json:"command,omitempty"`
+	Command []string `json:"command,omitempty"` // without what looks like a secret, as the next
 	URL     string   `json:"url,omitempty"`
 	Secrets []string `json:"secrets,omitempty"` // names of variables or headers that were moved into files
+	Exposed []string `json:"exposed,omitempty"` // names of arguments that look like secrets, and stand in deed.yaml: nothing else can hold them
 
 	entry
 	secretFiles map[string]string // by variable or header
@@ -172,7 +175,12 @@ func upstreamName(name string) string {
 
 // hide moves secrets out of an upstream.
 func (p *Plan) hide(u *Upstream) {
-	u.Command, u.URL = u.command, u.url
+	names, values := exposed(u.entry)
+	u.Exposed, p.exposed = names, append(p.exposed, values...)
+	u.URL = without(u.url, values)
+	for _, word := range u.command {
+		u.Command = append(u.Command, without(word, values))
+	}
 	u.secretFiles = map[string]string{}
 	for _, from := range []map[string]string{u.env, u.headers} {
 		for name, value := range from {
@@ -197,10 +205,12 @@ func fileSafe(r rune) rune {
 
 // redacted is a diff without the secrets that it takes away.
 func (p *Plan) redacted(diff []byte) string {
-	for _, value := range p.secrets {
+	all := slices.Concat(slices.Collect(maps.Values(p.secrets)), p.exposed)
+	slices.SortFunc(all, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+	for _, value := range all {
 		quoted, _ := json.Marshal(value) // a string always marshals
 		for _, text := range [][]byte{[]byte(value), quoted[1 : len(quoted)-1]} {
-			diff = bytes.ReplaceAll(diff, text, []byte("(secret)"))
+			diff = bytes.ReplaceAll(diff, text, []byte(hidden))
 		}
 	}
 	return string(diff)

@@ -149,7 +149,11 @@ func (e *entry) read(c client, members map[string]json.RawMessage) error {
 			return fmt.Errorf("its %s is not text", name)
 		}
 	}
+	var environment string
+	_ = json.Unmarshal(members["envFile"], &environment) // none if it is not text
 	switch {
+	case environment != "":
+		return errors.New("it has a file of environment variables, which its client reads")
 	case len(e.command) > 0 && e.url != "":
 		return errors.New("it has a command and a URL")
 	case len(e.command) == 0 && e.url == "":

@@ -1,8 +1,12 @@
 package adopt
 
 import (
+	"maps"
 	"math"
+	"net/url"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -27,6 +31,50 @@ func isSecret(name, value string) bool {
 	default:
 		return len(value) >= minSecret && !strings.ContainsAny(value, "/\\ ") && entropy(value) >= minEntropy
 	}
+}
+
+const hidden = "(secret)"
+
+// exposed finds what looks like a secret where no reference can stand for it: in the arguments of a command and
+// in a URL. It gives what each is called, and the secrets.
+func exposed(e entry) (names, values []string) {
+	found := func(name, value string) {
+		names, values = append(names, name), append(values, value)
+	}
+	for i, word := range e.command {
+		name, value, joined := strings.Cut(word, "=")
+		switch {
+		case i == 0:
+		case joined && strings.HasPrefix(name, "-") && isSecret(name, value):
+			found(name, value)
+		case strings.HasPrefix(word, "-"):
+		case i > 1 && strings.HasPrefix(e.command[i-1], "-") && !strings.Contains(e.command[i-1], "=") && secretName.MatchString(e.command[i-1]):
+			found(e.command[i-1], word)
+		case secretValue.MatchString(word):
+			found("argument "+strconv.Itoa(i), word)
+		}
+	}
+	u, err := url.Parse(e.url)
+	if err != nil {
+		return names, values
+	}
+	if password, there := u.User.Password(); there {
+		found("the password in its URL", password)
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Query())) {
+		if value := u.Query().Get(name); isSecret(name, value) {
+			found("?"+name, value)
+		}
+	}
+	return names, values
+}
+
+// without is a text without secrets, to be shown.
+func without(text string, secrets []string) string {
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(strings.ReplaceAll(text, secret, hidden), url.QueryEscape(secret), hidden)
+	}
+	return text
 }
 
 // entropy is Shannon's, in bits a character.
