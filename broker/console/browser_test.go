@@ -3,6 +3,7 @@ package console_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
+	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
@@ -250,6 +253,41 @@ func TestALateDecisionIsToldWhoWasFaster(t *testing.T) {
 			t.Error("the late vote was recorded")
 		}
 	}
+}
+
+// Who votes before the page knows that it is too late is told who was faster, and when.
+func TestAVoteThatComesTooLateIsToldSo(t *testing.T) {
+	t.Parallel()
+	s, b := start(t), openBrowser(t)
+	sent, decided := make(chan struct{}), make(chan struct{})
+	s.stop()
+	s.between = func(api http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/approvals") {
+				close(sent)
+				<-decided
+			}
+			api.ServeHTTP(w, r)
+		})
+	}
+	s.serve(listen(t, s.address()))
+	b.login(s, "dave")
+	id := s.hold(901, "contested too")
+	b.sees("contested too")
+	b.rest()
+	b.press("j")
+	b.press("a")
+	b.sees("with exactly the arguments above?")
+	b.rest()
+	b.press("y")
+	<-sent
+	h, err := s.rig.Held(t.Context(), bob(t, s), id)
+	must(t, err)
+	_, err = s.rig.Vote(t.Context(), broker.Vote{Identity: bob(t, s), CallID: id, Verdict: audit.Approve, Digest: h.Digest()})
+	must(t, err)
+	s.decided(id)
+	close(decided)
+	b.until(`/already closed: approved by bob, and ended as result \d+\S* ago/.test([...document.querySelectorAll('.card [role=alert]')].map((e) => e.innerText).join())`)
 }
 
 func TestThePageResumesAfterARestart(t *testing.T) {

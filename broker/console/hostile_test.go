@@ -3,6 +3,8 @@ package console_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/deedbroker/deed/agents/denylist"
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker"
+	"github.com/deedbroker/deed/broker/brokertest"
 )
 
 // harm is what the page must never have: elements and attributes that it does not make,
@@ -50,7 +53,7 @@ func (b *browser) shows(texts []string) {
 
 // opened opens what a page keeps for those who want to see it, and says whether there is no more.
 const opened = `(() => {
-	const more = [...document.querySelectorAll('main button')].find((b) => !b.hidden && /^Show \d+ more/.test(b.textContent));
+	const more = [...document.querySelectorAll('main button')].find((b) => !b.hidden && /^Show (\d+ more|all)/.test(b.textContent));
 	more?.click();
 	for (const d of document.querySelectorAll('main details:not([open])')) d.open = true;
 	return !more;
@@ -74,7 +77,9 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 
 	one := s.hold(201, "an honest note")
 	for i, text := range texts { // these come by the stream, which nothing stands before
-		_, err := s.rig.Call(t.Context(), broker.Request{Identity: copilot, Tool: "payments." + text, Arguments: []byte(`{}`), Client: text})
+		who := brokertest.Through(brokertest.Person("alice", "support"), "copilot", text)
+		who.Session = text
+		_, err := s.rig.Call(t.Context(), broker.Request{Identity: who, Tool: "payments." + text, Arguments: []byte(`{}`), Client: text, IdempotencyKey: text})
 		if i == 0 && broker.AsError(err).Kind != broker.Denied && broker.AsError(err).Kind != broker.NotFound {
 			t.Fatalf("a tool that is none: %v", err)
 		}
@@ -91,6 +96,12 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 	must(t, err)
 	_, err = s.rig.Revoke(t.Context(), bob(t, s), denylist.Entry{Kind: denylist.Agent, Value: "other", Reason: "it ran wild"})
 	must(t, err)
+	all := s.hold(203, strings.Join(texts, " ")) // and why it is asked for
+	b.do(chromedp.Navigate(s.url + "/#/calls/" + all))
+	b.live()
+	b.shows(asWritten(texts))
+	b.harmless("a call with all of them")
+
 	p.on.Store(true)
 	for _, each := range []struct {
 		path  string
@@ -117,6 +128,11 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 	b.harmless("the inbox again")
 	b.everyQuestion()
 	b.harmless("every question of many cards")
+}
+
+// asWritten are the texts that JSON has as they are, with nothing in them to be marked.
+func asWritten(texts []string) []string {
+	return slices.DeleteFunc(plainly(texts), func(s string) bool { return strings.ContainsAny(s, "\"\\") })
 }
 
 // everyQuestion opens the questions of many cards, one kind after the other.

@@ -255,6 +255,8 @@ function route() {
   const shown = kind ? { link: '', view: () => ABOUT[kind](decoded(id)) } : Object.hasOwn(PAGES, path) ? PAGES[path] : INBOX;
   open(shown.view(query));
   for (const { link } of [INBOX, ...Object.values(PAGES)]) setAttribute($(link), 'aria-current', link === shown.link ? 'page' : false);
+  if (searching) view.command('search');
+  searching = false;
   if (shown.link) $('pages').scrollLeft = $(shown.link).offsetLeft - 40; // on a phone not all of them fit
 }
 
@@ -388,8 +390,17 @@ function onKey(e) {
   const command = commandOf(e, { tag: types ? at?.tagName ?? '' : '', dialog: $('help').open });
   if (!command || !state.viewer) return;
   if (command === 'help') $('help').showModal();
-  else if (!view?.command(command)) return;
+  else if (!view?.command(command) && !(command === 'search' && search())) return;
   e.preventDefault();
+}
+
+let searching = false;
+
+/** Goes to where there is something to search in. */
+function search() {
+  searching = true;
+  location.hash = '#/history';
+  return true;
 }
 
 async function start() {

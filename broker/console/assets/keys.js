@@ -1,9 +1,9 @@
 // What keys mean. Deciding takes two: one to begin, another to go through with it.
 
-/** @typedef {'next'|'previous'|'open'|'approve'|'confirm'|'deny'|'edit'|'grant'|'forecast'|'cancel'|'help'} Command */
+/** @typedef {'next'|'previous'|'open'|'approve'|'confirm'|'deny'|'edit'|'grant'|'forecast'|'cancel'|'search'|'help'} Command */
 
 /** @type {Record<string, Command>} */
-const COMMANDS = { j: 'next', k: 'previous', a: 'approve', y: 'confirm', d: 'deny', e: 'edit', g: 'grant', w: 'forecast', '?': 'help', Escape: 'cancel', Enter: 'open' };
+const COMMANDS = { j: 'next', k: 'previous', a: 'approve', y: 'confirm', d: 'deny', e: 'edit', g: 'grant', w: 'forecast', '/': 'search', '?': 'help', Escape: 'cancel', Enter: 'open' };
 
 /** For the page that explains them. */
 export const EXPLAINED = /** @type {[string, string][]} */ ([
@@ -16,6 +16,7 @@ export const EXPLAINED = /** @type {[string, string][]} */ ([
   ['w', 'what would it change? (where a tool can tell)'],
   ['Ctrl Enter', 'send the reason'],
   ['Esc', 'step back'],
+  ['/', 'search: what happens live, or in the history'],
   ['?', 'this list'],
 ]);
 

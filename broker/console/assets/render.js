@@ -61,6 +61,16 @@ export function show(element, shown) {
 }
 
 /**
+ * Puts the cursor into a field, with all that is in it selected.
+ * @param {HTMLInputElement|undefined} field
+ */
+export function focus(field) {
+  field?.focus();
+  field?.select();
+  return true;
+}
+
+/**
  * A stranger's text: kept apart from what surrounds it, and with what cannot be seen made visible.
  * @param {string} text
  * @param {{multiline?: boolean, class?: string}} [options]

@@ -10,6 +10,7 @@ test('letters are commands', () => {
   assert.equal(commandOf(press('j'), page), 'next');
   assert.equal(commandOf(press('y'), page), 'confirm');
   assert.equal(commandOf(press('?'), page), 'help');
+  assert.equal(commandOf(press('/'), page), 'search');
   assert.equal(commandOf(press('x'), page), undefined);
   assert.equal(commandOf(press('constructor'), page), undefined);
 });
@@ -21,7 +22,7 @@ test('a key that is held down decides nothing', () => {
 
 test('text is text', () => {
   for (const tag of ['INPUT', 'TEXTAREA', 'SELECT']) {
-    for (const key of ['a', 'y', 'd', 'j', '?', 'Enter']) assert.equal(commandOf(press(key), { tag, dialog: false }), undefined);
+    for (const key of ['a', 'y', 'd', 'j', '?', '/', 'Enter']) assert.equal(commandOf(press(key), { tag, dialog: false }), undefined);
     assert.equal(commandOf(press('Escape'), { tag, dialog: false }), 'cancel');
   }
 });

@@ -1,7 +1,7 @@
 // The history: search by what the address says, and step by step through what it finds.
 
 import { ApiError, api } from '../api.js';
-import { foreign, h, setForeign, setText, show } from '../render.js';
+import { focus, foreign, h, setForeign, setText, show } from '../render.js';
 import { clockTime, fullTime, span } from '../time.js';
 import { row } from './live.js';
 import { chip, parties } from './parts.js';
@@ -37,7 +37,7 @@ export function historyView(query) {
   const element = h('section', { 'aria-labelledby': 'history-title' }, h('h1', { id: 'history-title' }, 'History'), form, error, told, steps.element, list, earlier);
   show(earlier, false);
   void load();
-  return { element, update() {}, tick() {}, command: () => false, title: 'History' };
+  return { element, update() {}, tick() {}, command: (/** @type {import('../keys.js').Command} */ c) => c === 'search' && focus(fields.get('q')), title: 'History' };
 
   /** @param {[string, string, string]} of */
   function field([name, label]) {

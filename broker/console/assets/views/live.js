@@ -1,6 +1,6 @@
 // What agents do now: every call as it happens, the newest first.
 
-import { foreign, h, keyed, setText, show } from '../render.js';
+import { focus, foreign, h, keyed, setText, show } from '../render.js';
 import { arrange } from '../store.js';
 import { clockTime, duration } from '../time.js';
 import { chip, parties } from './parts.js';
@@ -29,7 +29,7 @@ export function liveView(page) {
     h('div', { class: 'heading' }, h('h1', { id: 'live-title' }, 'Live'), h('div', { class: 'filter' }, h('label', { for: 'filter' }, 'Show only'), input)),
     later, list, empty);
 
-  return { element, update, tick: refresh, command: () => false, title: 'Live' };
+  return { element, update, tick: refresh, command: (/** @type {import('../keys.js').Command} */ c) => c === 'search' && focus(input), title: 'Live' };
 
   function changed() {
     filter = input.value;
