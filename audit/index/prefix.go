@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxSpelled is how many words a beginning may stand for to be searched for by these: each
@@ -56,6 +57,22 @@ func spell(ctx context.Context, db *sql.DB, text string) (map[string][]string, e
 		}
 	}
 	return all, nil
+}
+
+// begunTools are the words that begin as the tools that a query asks for by their beginning: the
+// name of a tool is a word of its calls. It is nil where they say nothing: it asks for no such
+// tools, for what is no single word, or for too many.
+func (q Query) begunTools(ctx context.Context, db *sql.DB) ([]string, error) {
+	prefix, ok := strings.CutSuffix(q.Tool, "*")
+	if !ok || prefix == "" || len(prefix) > maxWord {
+		return nil, nil
+	}
+	for _, r := range prefix {
+		if r >= utf8.RuneSelf || !isOfWord(r) {
+			return nil, nil
+		}
+	}
+	return spelled(ctx, db, prefix)
 }
 
 // vague are the beginnings in a text that stand for too many words to be searched for by these.

@@ -61,6 +61,7 @@ type Query struct {
 
 	spelled map[string][]string // the words that begin as those do that were typed, where they are few
 	without []term              // of the text, which are not asked for
+	begun   []string            // words, of which calls of the tools have one that are asked for by a beginning; nil if that says nothing
 }
 
 // Page is a part of an answer.
@@ -92,6 +93,9 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 		first, last, err := within(ctx, db, q.Since, q.Until)
 		if err == nil {
 			q.spelled, err = spell(ctx, db, q.Text)
+		}
+		if err == nil {
+			q.begun, err = q.begunTools(ctx, db)
 		}
 		if err != nil {
 			return err
@@ -200,6 +204,12 @@ func (q Query) terms() (terms []string, findable bool) {
 	if strings.HasSuffix(tool, "*") {
 		tool = ""
 	}
+	if q.begun != nil {
+		if len(q.begun) == 0 {
+			return nil, false
+		}
+		terms = append(terms, `("`+strings.Join(q.begun, `" OR "`)+`")`)
+	}
 	for _, f := range [][2]string{
 		{facetState, q.State},
 		{facetOutcome, q.Outcome},
@@ -275,7 +285,7 @@ func anyOf(kind string, values []string) string {
 
 // fingerprint is of everything in a query that decides what it finds.
 func (q Query) fingerprint() [8]byte {
-	q.Limit, q.After, q.spelled, q.without = 0, "", nil, nil
+	q.Limit, q.After, q.spelled, q.without, q.begun = 0, "", nil, nil, nil
 	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", q))
 	return [8]byte(sum[:8])
 }
