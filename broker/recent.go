@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -148,7 +147,7 @@ func (b *Broker) askCounting(set *policy.Set, callID string, t *tools.Tool, args
 func (b *Broker) count(ctx context.Context, rec audit.Record, head audit.Head) {
 	b.recents.mu.Lock()
 	defer b.recents.mu.Unlock()
-	if len(b.recents.counters) == 0 || !b.recents.next(rec.Position) || head.Type != audit.CallIntent || bytes.Contains(rec.Stored, holdMark) {
+	if len(b.recents.counters) == 0 || !b.recents.next(rec.Position) || head.Type != audit.CallIntent {
 		return
 	}
 	e, err := rec.Event()
@@ -156,8 +155,8 @@ func (b *Broker) count(ctx context.Context, rec audit.Record, head audit.Head) {
 		var in audit.Intent
 		if in, err = audit.DataOf[audit.Intent](e); err == nil && in.Decision.Effect == audit.Allow {
 			err = b.recents.add(in, b.adds(ctx, in.Decision, rec.Position), e.Time)
+			delete(b.recents.pending, e.Subject)
 		}
-		delete(b.recents.pending, e.Subject)
 	}
 	if err != nil {
 		b.strange(ctx, rec, fmt.Errorf("count call: %w", err))
