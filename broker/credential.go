@@ -27,6 +27,9 @@ func judgeUncredentialed(fail *Error, err error) (audit.Type, audit.Outcome, *Er
 	if errors.Is(err, credentials.ErrNoCaller) {
 		fail.Public += ": " + credentials.ErrNoCaller.Error()
 	}
+	if consent, needed := errors.AsType[*credentials.ConsentError](err); needed {
+		fail.Public += ": " + consent.Error()
+	}
 	return audit.CallFailed, audit.Outcome{Code: audit.CodeCredential, Reason: fail.Public}, fail
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // Status is how one upstream fares.
@@ -88,8 +90,8 @@ func (e *entry) observe() {
 	e.well, e.since = well, at
 }
 
-// WaitReady waits until every upstream is ready. When ctx ends first, the error
-// names those that are not, and wraps the cause of ctx's end.
+// WaitReady waits until every upstream is ready, but not for a person to consent to the use of
+// one. When ctx ends first, the error names those that are not, and wraps the cause of ctx's end.
 func (r *Registry) WaitReady(ctx context.Context) error {
 	for {
 		r.mu.Lock()
@@ -97,7 +99,7 @@ func (r *Registry) WaitReady(ctx context.Context) error {
 		r.mu.Unlock()
 		var waiting []string
 		for _, s := range r.Status() {
-			if s.Err != nil {
+			if s.Err != nil && !errors.As(s.Err, new(*credentials.ConsentError)) {
 				waiting = append(waiting, fmt.Sprintf("%s (%v)", s.Upstream, s.Err))
 			}
 		}

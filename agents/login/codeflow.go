@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
@@ -25,6 +26,9 @@ type CodeRequest struct {
 	Target
 	// AuthParams are more parameters of the authorization request.
 	AuthParams url.Values
+	// Listener is where the browser comes back to, as [Listen] makes it; nil: a free port. The
+	// sign-in closes it.
+	Listener net.Listener
 	// Show hands the person the address to open. An error ends the sign-in.
 	Show func(ctx context.Context, address string) error
 }
@@ -41,17 +45,19 @@ func (c *Client) CodeFlow(ctx context.Context, request CodeRequest) (*Token, err
 }
 
 func (c *Client) codeFlow(ctx context.Context, request CodeRequest) (*Token, error) {
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+	listener := request.Listener
+	if listener == nil {
+		var err error
+		if listener, err = Listen(ctx, 0); err != nil {
+			return nil, err
+		}
 	}
 	back := &callback{state: rand.Text(), host: listener.Addr().String(), provider: c.Provider, result: make(chan callbackResult, 1)}
 	stop := back.serve(ctx, listener)
 	defer stop()
 
 	verifier := oauth2.GenerateVerifier()
-	redirect := "http://" + back.host + CallbackPath
+	redirect := Redirect(listener)
 	config := oauth2.Config{ClientID: c.ID, RedirectURL: redirect, Scopes: request.Scopes, Endpoint: oauth2.Endpoint{AuthURL: c.Provider.AuthorizationEndpoint}}
 	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
 	if request.Resource != "" {
@@ -69,6 +75,18 @@ func (c *Client) codeFlow(ctx context.Context, request CodeRequest) (*Token, err
 	}
 	return c.post(ctx, request.redemption(Code{Code: Secret(code), Redirect: redirect, Verifier: Secret(verifier)}))
 }
+
+// Listen waits on loopback for a browser to come back; port 0 stands for a free one.
+func Listen(ctx context.Context, port int) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return nil, fmt.Errorf("listen for the browser: %w", err)
+	}
+	return l, nil
+}
+
+// Redirect is the redirect URI of a sign-in that listens there.
+func Redirect(l net.Listener) string { return "http://" + l.Addr().String() + CallbackPath }
 
 // Code is what a person came back with from a provider, and what belongs to it.
 type Code struct {

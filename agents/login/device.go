@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -102,6 +101,10 @@ func (c *Client) deviceCode(ctx context.Context, target Target) (*DeviceCode, er
 	form := target.form("")
 	form.Del("grant_type")
 	form.Set("client_id", c.ID)
+	header, err := c.authenticate(form)
+	if err != nil {
+		return nil, err
+	}
 	verifier := oauth2.GenerateVerifier()
 	form.Set("code_challenge", oauth2.S256ChallengeFromVerifier(verifier))
 	form.Set("code_challenge_method", "S256")
@@ -109,11 +112,9 @@ func (c *Client) deviceCode(ctx context.Context, target Target) (*DeviceCode, er
 	if err != nil {
 		return nil, err
 	}
+	request.Header = header
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
-	if c.Secret != "" {
-		request.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(string(c.Secret)))
-	}
 	sent := time.Now()
 	status, body, err := do(c.HTTP, request)
 	if err != nil {

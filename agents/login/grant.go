@@ -17,6 +17,8 @@ type Client struct {
 	Provider *Provider
 	ID       string
 	Secret   Secret       // empty for a public client
+	Method   Method       // left out: MethodBasic with a secret, MethodNone without
+	Key      *Key         // of MethodKey
 	HTTP     *http.Client // nil: one with a time-out of 30 s
 }
 
@@ -100,18 +102,17 @@ func (c *Client) grant(ctx context.Context, verb string, form url.Values) (*Toke
 }
 
 func (c *Client) post(ctx context.Context, form url.Values) (*Token, error) {
-	if c.Secret == "" {
-		form.Set("client_id", c.ID)
+	header, err := c.authenticate(form)
+	if err != nil {
+		return nil, err
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Provider.TokenEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return nil, err
 	}
+	request.Header = header
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
-	if c.Secret != "" { // RFC 6749 section 2.3.1 encodes both parts
-		request.SetBasicAuth(url.QueryEscape(c.ID), url.QueryEscape(string(c.Secret)))
-	}
 	sent := time.Now()
 	status, body, err := do(c.HTTP, request)
 	if err != nil {

@@ -44,17 +44,18 @@ func New(issuer string, hosts []string, timeout time.Duration, transport http.Ro
 		p.hosts = append(p.hosts, strings.ToLower(h))
 	}
 	if transport == nil {
-		d := &dialer{own: origin(u), timeout: timeout}
-		transport = &http.Transport{
-			Proxy: d.proxy, DialContext: d.dial, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: time.Minute,
-			TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
-		}
+		transport = (&dialer{own: []string{origin(u)}, timeout: timeout}).transport()
 	}
-	p.client = &http.Client{
-		Transport: bounded{p, transport}, Timeout: timeout,
+	p.client = client(bounded{p.check, transport}, timeout)
+	return p, nil
+}
+
+// client follows no redirects.
+func client(transport http.RoundTripper, timeout time.Duration) *http.Client {
+	return &http.Client{
+		Transport: transport, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	return p, nil
 }
 
 // Client reaches the peer and nobody else.
@@ -87,13 +88,13 @@ func (p *Peer) check(u *url.URL) error {
 
 // bounded refuses to go elsewhere, and to read without end.
 type bounded struct {
-	peer *Peer
-	next http.RoundTripper
+	check func(*url.URL) error
+	next  http.RoundTripper
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := b.peer.check(r.URL); err != nil {
+	if err := b.check(r.URL); err != nil {
 		return nil, err
 	}
 	response, err := b.next.RoundTrip(r)
@@ -104,11 +105,20 @@ func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// dialer connects to the issuer wherever it is, and to others at public addresses only.
+// dialer connects to its own wherever they are, and to others at public addresses only, or on
+// this machine if they may be local.
 type dialer struct {
-	own     string
+	own     []string
+	local   bool
 	timeout time.Duration
 	proxies sync.Map // host:port of proxies that the operator has set for the process
+}
+
+func (d *dialer) transport() *http.Transport {
+	return &http.Transport{
+		Proxy: d.proxy, DialContext: d.dial, ForceAttemptHTTP2: true, MaxIdleConns: 4, IdleConnTimeout: time.Minute,
+		TLSHandshakeTimeout: d.timeout, ResponseHeaderTimeout: d.timeout,
+	}
 }
 
 func (d *dialer) proxy(r *http.Request) (*url.URL, error) {
@@ -121,19 +131,19 @@ func (d *dialer) proxy(r *http.Request) (*url.URL, error) {
 
 func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	plain := net.Dialer{Timeout: d.timeout}
-	if _, isProxy := d.proxies.Load(strings.ToLower(address)); !isProxy && strings.ToLower(address) != d.own {
-		plain.ControlContext = publicOnly
+	if _, isProxy := d.proxies.Load(strings.ToLower(address)); !isProxy && !slices.Contains(d.own, strings.ToLower(address)) {
+		plain.ControlContext = d.allowed
 	}
 	return plain.DialContext(ctx, network, address)
 }
 
-// publicOnly sees the address that a name has resolved to, just before it is used.
-func publicOnly(_ context.Context, _, address string, _ syscall.RawConn) error {
+// allowed sees the address that a name has resolved to, just before it is used.
+func (d *dialer) allowed(_ context.Context, _, address string, _ syscall.RawConn) error {
 	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return fmt.Errorf("connect to %s: %w", address, err)
 	}
-	if !isPublic(at.Addr().Unmap()) {
+	if a := at.Addr().Unmap(); !isPublic(a) && (!d.local || !a.IsLoopback()) {
 		return fmt.Errorf("connect to %s, which is not a public address: %w", at.Addr(), ErrElsewhere)
 	}
 	return nil

@@ -109,6 +109,15 @@ func (s Secret) Resolve() (string, error) {
 	return text, nil
 }
 
+// ResolveText is Resolve for what has lines, such as a key in PEM.
+func (s Secret) ResolveText() ([]byte, error) {
+	text, err := s.read()
+	if err != nil {
+		return nil, fmt.Errorf("resolve secret %s: %w", s.ref, err)
+	}
+	return []byte(text), nil
+}
+
 func (s Secret) read() (string, error) {
 	if name, isEnv := strings.CutPrefix(s.ref, schemeEnv); isEnv {
 		text, set := os.LookupEnv(name)

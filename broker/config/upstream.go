@@ -102,11 +102,12 @@ type OperationMatch struct {
 // Auth says how the broker proves itself to an HTTP upstream: never with the
 // caller's token.
 //
-// Exactly one of Secret, Exchange and ClientCredentials says what it shows.
+// Exactly one of Secret, Exchange, ClientCredentials and OAuth says what it shows.
 type Auth struct {
 	Secret            Secret  `yaml:"secret"`
 	Exchange          *Client `yaml:"exchange"`           // of the caller's token for one at the upstream's audience (RFC 8693)
 	ClientCredentials *Client `yaml:"client_credentials"` // of the broker's own (RFC 6749 section 4.4)
+	OAuth             *OAuth  `yaml:"oauth"`              // of what the server asks for by discovery
 	Header            string  `yaml:"header"`             // left out: Authorization, as a bearer token
 }
 

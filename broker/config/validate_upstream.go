@@ -35,6 +35,9 @@ func (v *validation) upstream(key, name string, u *Upstream, domains map[string]
 	v.environment(child(key, "env"), u.Env)
 	v.headers(child(key, "headers"), u.Headers)
 	v.auth(child(key, "auth"), u.Auth)
+	if u.Auth != nil && u.Auth.OAuth != nil && u.Kind() == KindOpenAPI {
+		v.fail(child(key, "auth.oauth"), "means something only beside url; for a service by its document write secret, exchange or client_credentials")
+	}
 	switch u.Trust {
 	case TrustFirstUse, TrustReviewed, TrustAny:
 	default:
@@ -203,17 +206,21 @@ func (v *validation) auth(key string, auth *Auth) {
 		return
 	}
 	given := 0
-	for _, is := range []bool{!auth.Secret.IsZero(), auth.Exchange != nil, auth.ClientCredentials != nil} {
+	for _, is := range []bool{!auth.Secret.IsZero(), auth.Exchange != nil, auth.ClientCredentials != nil, auth.OAuth != nil} {
 		if is {
 			given++
 		}
 	}
 	if given != 1 {
-		v.fail(key, "needs exactly one of secret (such as \"env://NAME\" or \"vault://path#field\"), exchange and client_credentials")
+		v.fail(key, "needs exactly one of secret (such as \"env://NAME\" or \"vault://path#field\"), exchange, client_credentials and oauth")
 	}
 	v.vaulted(child(key, "secret"), auth.Secret, v.config.Vault)
 	v.client(child(key, "exchange"), auth.Exchange, true)
 	v.client(child(key, "client_credentials"), auth.ClientCredentials, false)
+	v.oauth(child(key, "oauth"), auth.OAuth)
+	if auth.OAuth != nil && auth.Header != "" {
+		v.fail(child(key, "header"), "means nothing beside oauth, whose tokens are bearer tokens; remove it")
+	}
 	if auth.Header != "" && !isToken(auth.Header) {
 		v.fail(child(key, "header"), "is not the name of a header")
 	}

@@ -27,6 +27,7 @@ const patience = 60 * time.Second
 type stack struct {
 	*server.Server
 	url    string
+	cfg    *config.Config
 	issuer *agentstest.Issuer
 }
 
@@ -84,6 +85,7 @@ upstreams:
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.cfg = cfg
 	tel, err := telemetry.Setup(telemetry.Config{Output: t.Output(), Version: "test", Replica: server.DefaultReplica})
 	if err != nil {
 		t.Fatal(err)

@@ -57,8 +57,8 @@ func strictClient() *http.Client {
 // source gives the credentials that an upstream is shown; nil for none.
 func (k *keepers) source(ctx context.Context, a *config.Auth) (credentials.Source, error) {
 	switch {
-	case a == nil:
-		return nil, nil //nolint:nilnil // an upstream that needs none
+	case a == nil, a.OAuth != nil:
+		return nil, nil //nolint:nilnil // an upstream that needs none, or asks for what it needs
 	case a.Exchange != nil:
 		c, err := k.client(a.Exchange)
 		if err != nil {

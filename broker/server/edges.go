@@ -146,6 +146,9 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/mcp/", s.mcp)
 	mux.Handle("/.well-known/", s.mcp)
 	mux.Handle("/.well-known/jwks.json", s.api)
+	if s.describesItself() {
+		mux.HandleFunc("GET "+config.ClientMetadataPath, s.clientMetadata)
+	}
 	mux.HandleFunc(logoutPath, s.serveLogout)
 	mux.Handle("/v1/", s.api)
 	for _, path := range []string{"/healthz", "/readyz", "/metrics"} {

@@ -190,7 +190,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 			MaxAnswer: s.answer(u), Logger: s.opt.Logger.With(slog.String("upstream", name)),
 		})
 	case config.KindHTTP:
-		return s.httpUpstream(ctx, u)
+		return s.httpUpstream(ctx, name, u)
 	case config.KindBuiltin:
 		return s.builtin(ctx, u)
 	case config.KindOpenAPI:
@@ -200,7 +200,7 @@ func (s *Server) upstream(ctx context.Context, name string, u config.Upstream) (
 	return nil, fmt.Errorf("it is neither a command, a url, an openapi nor a builtin")
 }
 
-func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Upstream, error) {
+func (s *Server) httpUpstream(ctx context.Context, name string, u config.Upstream) (tools.Upstream, error) {
 	headers, shown, err := s.shown(ctx, u)
 	if err != nil {
 		return nil, err
@@ -211,6 +211,13 @@ func (s *Server) httpUpstream(ctx context.Context, u config.Upstream) (tools.Ups
 	}
 	if u.Auth != nil {
 		c.CredentialHeader = u.Auth.Header
+	}
+	if u.Auth != nil && u.Auth.OAuth != nil {
+		client, err := s.keepers.oauth(s.cfg, name, s.opt.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("auth: %w", err)
+		}
+		c.Authorizer = client
 	}
 	return upstream.NewHTTP(c)
 }

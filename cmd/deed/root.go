@@ -57,7 +57,7 @@ Try it:  deed demo`,
 		&cobra.Group{ID: groupReview, Title: "Review:"},
 		&cobra.Group{ID: groupKeep, Title: "Keep:"},
 	)
-	add(root, groupServe, newDemoCommand(env), newServeCommand(env), newConfigCommand(env), newPolicyCommand(env), newTopicsCommand(env), newNotifyCommand(env), newDoctorCommand(env), newAdoptCommand(env))
+	add(root, groupServe, newDemoCommand(env), newServeCommand(env), newConfigCommand(env), newPolicyCommand(env), newTopicsCommand(env), newNotifyCommand(env), newDoctorCommand(env), newAdoptCommand(env), newUpstreamsCommand(env))
 	add(root, groupCall, newToolsCommand(env), newCallCommand(env), newStdioCommand(env), newRunCommand(env), newTokenCommand(env), newLoginCommand(env), newLogoutCommand(env))
 	add(root, groupServe, newWitnessCommand(env))
 	add(root, groupDecide, newPendingCommand(env), newApproveCommand(env), newDenyCommand(env), newGrantCommand(env), newGrantsCommand(env), newCancelCommand(env), newReconcileCommand(env), newRevokeCommand(env))

@@ -26,7 +26,7 @@ var (
 	errClosedStream = errors.New("it has closed its stream of events")
 	errHalf         = errors.New("it took only half of a request")
 	errTerminated   = errors.New("the server has ended the session")
-	errForbidden    = errors.New("the server demands authorization")
+	errForbidden    = errors.New("the server demands authorization: configure auth for this upstream (auth.oauth if it speaks OAuth)")
 )
 
 // statusError is an HTTP status without a JSON-RPC answer.
@@ -39,6 +39,9 @@ func (e statusError) Error() string { return fmt.Sprintf("it answered with HTTP 
 // Nothing of what the server sent, nor of the URL, is in the error.
 func (s *session) failure(err error, sent bool) error {
 	if missing, ok := errors.AsType[*credentials.Error](err); ok {
+		if consent, is := errors.AsType[*credentials.ConsentError](missing); is && !consent.More {
+			s.lose(missing) // no other call fares better
+		}
 		return fmt.Errorf("%w: %w", tools.ErrNotSent, missing)
 	}
 	status, isStatus := errors.AsType[statusError](err)

@@ -31,6 +31,8 @@ type HTTPConfig struct {
 	Credentials credentials.Source
 	// CredentialHeader is where they are shown: as a bearer token if it is empty.
 	CredentialHeader string
+	// Authorizer gets what the server asks for; nil: nobody does. It takes the place of Credentials.
+	Authorizer Authorizer
 	// KeyHeaders take the idempotency key of a call, by the tool's own name, or for the others by "*".
 	KeyHeaders map[string]string
 
@@ -39,6 +41,16 @@ type HTTPConfig struct {
 
 	MaxAnswer int           // bytes of an answer; 0 means DefaultMaxAnswer
 	Refresh   time.Duration // between listings of the tools; 0 means DefaultRefresh
+}
+
+// Authorizer shows a server what it asks for.
+type Authorizer interface {
+	// Transport sends requests over base with what the server asks for. Its errors have a
+	// [credentials.Error] in their chain where there is nothing to show, and in that a
+	// [credentials.ConsentError] where a person has to act.
+	Transport(base http.RoundTripper) http.RoundTripper
+	// Await waits until a person may have acted. Its error is that of ctx.
+	Await(ctx context.Context) error
 }
 
 // NewHTTP returns an upstream that connects for each Run. Redirects lead nowhere but to
@@ -63,6 +75,9 @@ func NewHTTP(c HTTPConfig) (*Server, error) {
 		s.place = placeOf(u.String())
 		s.reenter = func(ctx context.Context, h handle) (*session, error) { return reenterHTTP(ctx, c, u, h) }
 	}
+	if c.Authorizer != nil {
+		s.await = c.Authorizer.Await
+	}
 	s.connect = func(ctx context.Context, changed func()) (*session, error) {
 		if c.SSE {
 			return connectSSE(ctx, c, u, changed)
@@ -73,14 +88,15 @@ func NewHTTP(c HTTPConfig) (*Server, error) {
 }
 
 func connectHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func()) (*session, error) {
-	s, tells, err := openHTTP(ctx, c, u, changed, false)
+	s, err := openHTTP(ctx, c, u, changed, false)
 	if err != nil {
 		return nil, err
 	}
-	if tells && legacyRevision(s.version) {
-		// Only a stream of its own brings notifications, and mcp-go opens it only from the start.
+	if legacyRevision(s.version) {
+		// Only a stream of its own brings notifications and questions that belong to no call, and mcp-go
+		// opens it only from the start.
 		s.close(ctx)
-		if s, _, err = openHTTP(ctx, c, u, changed, true); err != nil {
+		if s, err = openHTTP(ctx, c, u, changed, true); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +118,7 @@ func (c HTTPConfig) dial(u *url.URL, more ...transport.StreamableHTTPCOption) (*
 	s.http, s.place = true, placeOf(u.String())
 	s.keyHeaders = c.KeyHeaders
 	httpClient := &http.Client{
-		Transport:     &limitedTransport{base: c.authorized(base), most: c.MaxAnswer, s: s},
+		Transport:     &limitedTransport{base: negotiator{c.authorized(base)}, most: c.MaxAnswer, s: s},
 		CheckRedirect: web.SameHost(u),
 	}
 	options := []transport.StreamableHTTPCOption{
@@ -125,14 +141,14 @@ func (c HTTPConfig) dial(u *url.URL, more ...transport.StreamableHTTPCOption) (*
 
 // openHTTP shakes hands, and listens for changes if the server tells of them. With
 // stream it speaks the old revisions and listens on their stream.
-func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, bool, error) {
+func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), stream bool) (*session, error) {
 	var options []transport.StreamableHTTPCOption
 	if stream {
 		options = append(options, transport.WithContinuousListening()) //nolint:staticcheck // the only way for the old revisions
 	}
 	s, t, err := c.dial(u, options...)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	ctx, end := context.WithCancel(ctx)
 	var listening sync.WaitGroup
@@ -145,17 +161,20 @@ func openHTTP(ctx context.Context, c HTTPConfig, u *url.URL, changed func(), str
 	tells, err := s.shake(ctx, t, httpStart, stream, changed)
 	if err != nil {
 		s.close(ctx)
-		return nil, false, err
+		return nil, err
 	}
 	if tells && !legacyRevision(s.version) {
 		listening.Go(func() { s.listen(ctx) })
 	}
-	return s, tells, nil
+	return s, nil
 }
 
 // authorized shows the server the configured credentials.
 func (c HTTPConfig) authorized(base http.RoundTripper) http.RoundTripper {
-	if c.Credentials == nil {
+	switch {
+	case c.Authorizer != nil:
+		return c.Authorizer.Transport(base)
+	case c.Credentials == nil:
 		return base
 	}
 	return &credentials.Transport{Base: base, Source: c.Credentials, Header: c.CredentialHeader}

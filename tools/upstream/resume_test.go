@@ -132,6 +132,9 @@ func TestASessionWithATaskStays(t *testing.T) {
 			done := make(chan error, 1)
 			go func() { done <- r.Run(ctx) }()
 			ready(t, r)
+			for len(d.seen) > 0 { // of the session in which it was found out what the server speaks
+				<-d.seen
+			}
 			tool, err := r.Lookup("up.dig")
 			if err != nil {
 				t.Fatal(err)

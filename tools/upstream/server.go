@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/credentials"
 )
 
 // Defaults of the configurations.
@@ -30,6 +31,7 @@ type Server struct {
 	refresh time.Duration                                         // 0: never
 	place   string                                                // the digest of its URL, where its tasks can outlive a session
 	reenter func(ctx context.Context, h handle) (*session, error) // goes on in the session that a task was made in; set with place
+	await   func(context.Context) error                           // until a person may have consented; nil: nobody ever has to
 
 	mu        sync.Mutex
 	current   *session           // guarded by mu; nil while there is none
@@ -84,9 +86,18 @@ func (s *Server) Health() error {
 }
 
 // Run implements [tools.Upstream]: it connects, and returns once the connection is
-// lost. The process, or the session, has ended by then.
+// lost. The process, or the session, has ended by then. Where a person has to consent before,
+// it waits for that.
 func (s *Server) Run(ctx context.Context, changed func()) error {
 	now, err := s.connect(ctx, changed)
+	for s.await != nil && needsConsent(err) {
+		s.set(nil, err)
+		changed()
+		if err := s.await(ctx); err != nil {
+			return err
+		}
+		now, err = s.connect(ctx, changed)
+	}
 	if err != nil {
 		s.set(nil, err)
 		changed()
@@ -124,6 +135,11 @@ func (s *Server) watch(ctx context.Context, now *session, changed func()) error 
 			return ctx.Err()
 		}
 	}
+}
+
+func needsConsent(err error) bool {
+	_, needs := errors.AsType[*credentials.ConsentError](err)
+	return needs
 }
 
 func (s *Server) set(now *session, trouble error) {

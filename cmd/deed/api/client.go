@@ -161,6 +161,11 @@ func (c *Client) Agents(ctx context.Context) ([]httpapi.Agent, error) {
 	return all[httpapi.Agent](ctx, c, "/v1/agents", nil, 0)
 }
 
+// Upstreams is how the upstreams fare that the caller may see.
+func (c *Client) Upstreams(ctx context.Context) ([]httpapi.Upstream, error) {
+	return all[httpapi.Upstream](ctx, c, "/v1/upstreams", nil, 0)
+}
+
 // Revoke stops whoever is named.
 func (c *Client) Revoke(ctx context.Context, r httpapi.NewRevocation) (httpapi.Revocation, error) {
 	var made httpapi.Revocation
