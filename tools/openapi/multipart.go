@@ -77,7 +77,9 @@ func (b *body) members(args map[string]any) map[string]any {
 		object, _ = args[b.Argument].(map[string]any)
 	}
 	object = maps.Clone(object)
-	maps.DeleteFunc(object, func(name string, v any) bool { return v == nil || b.Argument == "" && !slices.Contains(b.Members, name) })
+	maps.DeleteFunc(object, func(name string, v any) bool {
+		return v == nil || b.Argument == "" && !slices.Contains(b.Members, name)
+	})
 	return object
 }
 
