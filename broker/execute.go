@@ -237,6 +237,9 @@ func (b *Broker) judge(r running, t *tools.Tool, answer tools.Answer, err error)
 	case errors.Is(err, context.DeadlineExceeded):
 		fail.Kind, fail.Public = OutcomeUnknown, "the tool did not answer in time; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeTimeout, Reason: fail.Public}, fail
+	case errors.Is(err, tools.ErrTooLarge):
+		fail.Kind, fail.Public = OutcomeUnknown, "the tool answered more than the broker takes from it (answer, in the upstream's configuration); "+unknownText
+		return audit.CallUnknown, audit.Outcome{Code: audit.CodeUpstream, Reason: fail.Public}, fail
 	case b.live.Err() != nil:
 		fail.Kind, fail.Public = OutcomeUnknown, "the broker was stopped while the tool ran; "+unknownText
 		return audit.CallUnknown, audit.Outcome{Code: audit.CodeCrash, Reason: fail.Public}, fail

@@ -15,6 +15,8 @@ var (
 	// ErrUncertain: the upstream may have acted: it died, hung or went out of reach
 	// after the call was sent. The call must not be sent again by itself.
 	ErrUncertain = errors.New("upstream did not answer")
+	// ErrTooLarge: the upstream answered, with more than is taken of it. It comes with ErrUncertain: what it said is not known.
+	ErrTooLarge = errors.New("its answer is too large")
 	// ErrUnanswered: the upstream asked the caller something in the middle of the
 	// call, and got no answer. It has not finished, and goes no further.
 	ErrUnanswered = errors.New("the caller did not answer what the tool asked")

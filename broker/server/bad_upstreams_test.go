@@ -48,7 +48,7 @@ func TestBadUpstreams(t *testing.T) {
 		{"hang", client.OutcomeUnknown, "did not answer in time", "unknown"},
 		{"flood", "", "fine", "result"},
 		{"lie", client.Upstream, "does not fit the tool's output schema: /sum", "failed"},
-		{"big", client.OutcomeUnknown, "went away", "unknown"},
+		{"big", client.OutcomeUnknown, "answered more than the broker takes", "unknown"},
 		{"twice", "", "fine", "result"},
 		{"other", "", "fine", "result"},
 		{"garbage", "", "fine", "result"},

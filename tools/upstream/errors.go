@@ -20,7 +20,6 @@ const maxMessage = 4096 // bytes of a server's error message
 var (
 	errLost         = errors.New("connection lost")
 	errAnswer       = errors.New("its answer is not valid")
-	errTooLarge     = errors.New("its answer is too large")
 	errNotWritten   = errors.New("it does not take requests")
 	errClosedOutput = errors.New("it has closed its output")
 	errClosedStream = errors.New("it has closed its stream of events")
@@ -65,7 +64,7 @@ func (s *session) failure(err error, sent bool) error {
 		s.lose(cause)
 		return fmt.Errorf("%w: %w", tools.ErrNotSent, cause)
 	}
-	for _, known := range []error{errHalf, errTooLarge} {
+	for _, known := range []error{errHalf, tools.ErrTooLarge} {
 		if errors.Is(err, known) {
 			return fmt.Errorf("%w: %w", tools.ErrUncertain, known)
 		}

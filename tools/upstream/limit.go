@@ -6,6 +6,8 @@ import (
 	"net/http"
 
 	"github.com/mark3labs/mcp-go/mcp"
+
+	"github.com/deedbroker/deed/tools"
 )
 
 // limitedTransport bounds the answers of a server, and turns a status of failure that
@@ -62,7 +64,7 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 		b.count(p[:n])
 	}
 	if b.left < 0 {
-		return 0, errTooLarge
+		return 0, tools.ErrTooLarge
 	}
 	return n, err
 }

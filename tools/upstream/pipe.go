@@ -6,6 +6,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/deedbroker/deed/tools"
 )
 
 // writeTimeout is how long a process may leave a request unread in its pipe.
@@ -56,14 +58,14 @@ func (r *messageReader) Read(b []byte) (int, error) {
 	n, err := r.file.Read(b)
 	if last := bytes.LastIndexByte(b[:n], '\n'); last >= 0 {
 		if bytes.IndexByte(b[:n], '\n') > r.left {
-			return r.end(errTooLarge)
+			return r.end(tools.ErrTooLarge)
 		}
 		r.left = r.most - (n - last - 1)
 	} else {
 		r.left -= n
 	}
 	if r.left < 0 {
-		return r.end(errTooLarge)
+		return r.end(tools.ErrTooLarge)
 	}
 	if err != nil {
 		_, _ = r.end(errClosedOutput)
