@@ -152,4 +152,15 @@ func TestAPersonStopsAnAgent(t *testing.T) {
 	b.do(chromedp.Click(`[data-revocation] form button[type=submit]`))
 	b.until("document.querySelector('[data-revocation]') === null")
 	must(t, s.call("hello again"))
+
+	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(s.url+"/#/agents"))
+	const agent = `[data-agent=copilot] `
+	b.until("document.querySelector('[data-agent=copilot]').innerText.includes('For alice')")
+	b.do(chromedp.Click(agent + `details summary`))
+	b.until("[...document.querySelectorAll('[data-agent=copilot] .feed li')].some((li) => /denied[^]*payments.refund/.test(li.innerText))")
+	b.do(chromedp.Click(agent+`.deny`), chromedp.SendKeys(agent+`form input`, "once more"), chromedp.Click(agent+`form button[type=submit]`))
+	b.until("document.querySelector('[data-agent=copilot] .chip')?.innerText === 'stopped'")
+	if err := s.call("hello?"); broker.AsError(err).Kind != broker.Denied {
+		t.Errorf("the call of the agent that was stopped on its page: %v", err)
+	}
 }

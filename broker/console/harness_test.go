@@ -61,6 +61,7 @@ type stack struct {
 
 	verifier *oidc.Verifier
 	index    *index.Index
+	endIndex func() // what is recorded from then on is not found in the history
 	sealer   *seal.Sealer
 	between  func(http.Handler) http.Handler // stands between the page and the API, but for its stream
 	stop     func()                          // the edges: listener, stream
@@ -117,8 +118,10 @@ func startWith(t *testing.T, change func(*brokertest.Options)) *stack {
 	s.index, err = index.Open(ctx, filepath.Join(t.TempDir(), index.FileName), slog.New(slog.DiscardHandler))
 	must(t, err)
 	t.Cleanup(func() { must(t, s.index.Close()) })
+	indexing, endIndex := context.WithCancel(ctx)
+	s.endIndex = endIndex
 	group.Go(func() {
-		if err := s.index.Run(ctx, s.rig.Log, s.rig.Log); err != nil {
+		if err := s.index.Run(indexing, s.rig.Log, s.rig.Log); err != nil {
 			t.Errorf("index: %v", err)
 		}
 	})

@@ -68,7 +68,7 @@ func TestTheBrowserChecksWhatACallWasMadeWith(t *testing.T) {
 	must(t, err)
 	s.decided(id)
 	b.sees("That you do goes on record.")
-	tells(t, b.payloads(5), "gone: not shown The answer is not shown to you: the record commits to", "bytes, and that stands.")
+	tells(t, b.payloads(5), "gone: not shown The answer is not shown here: the record commits to", "bytes, and that stands.")
 	b.do(chromedp.Click(`[data-reveal="results"]`))
 	b.until("document.querySelectorAll('.payloads [data-state=proved]').length === 5")
 	b.sees(`"amount": 1.50`)

@@ -73,7 +73,7 @@ tool's result as it came, or the error with its kind and reasons.`,
 		if err != nil {
 			return env.refused(err)
 		}
-		return env.printResult(result)
+		return env.printResult(result, agents)
 	}
 	return c
 }
@@ -134,7 +134,7 @@ type callOutcome struct {
 	Result  json.RawMessage `json:"result,omitempty"`
 }
 
-func (e *environment) printResult(r *client.Result) error {
+func (e *environment) printResult(r *client.Result, agents []string) error {
 	out := callOutcome{CallID: r.CallID, Status: "result", Pending: r.Pending, Result: r.Raw}
 	code := exitOK
 	switch {
@@ -151,7 +151,7 @@ func (e *environment) printResult(r *client.Result) error {
 	}
 	switch {
 	case r.Pending != nil:
-		e.printPending(r.Pending)
+		e.printPending(r.Pending, agents)
 	case r.IsError:
 		e.say("error: the tool failed: %s\n", multiline(r.Text))
 	case r.Text != "":
@@ -169,7 +169,7 @@ func (e *environment) ended(code int) error {
 	return silent(code)
 }
 
-func (e *environment) printPending(p *client.Pending) {
+func (e *environment) printPending(p *client.Pending, agents []string) {
 	if p.Released {
 		e.printf("running: call %s of %s has not finished yet\n", plain(p.CallID), plain(p.Tool))
 	} else {
@@ -179,9 +179,29 @@ func (e *environment) printPending(p *client.Pending) {
 		for _, r := range p.Reasons {
 			e.printf("  policy %s: %s\n", plain(r.Policy), plain(r.Text))
 		}
-		e.printf("approve it with:      deed approve %s\n", plain(p.CallID))
+		e.printf("approve it with:      deed approve %s%s\n", plain(p.CallID), e.there())
 	}
-	e.printf("get its outcome with: deed call --await %s --wait 10m\n", plain(p.CallID))
+	e.printf("get its outcome with: deed call --await %s --wait 10m%s%s\n", plain(p.CallID), e.by(agents), e.there())
+}
+
+// there leads another command to the same broker.
+func (e *environment) there() string {
+	if e.url == "" {
+		return ""
+	}
+	return " --url " + plain(e.url)
+}
+
+// by has another command act as the same person and agents of a demo.
+func (e *environment) by(agents []string) string {
+	if e.as == "" {
+		return ""
+	}
+	words := []string{"", "--as", plain(e.as)}
+	for _, a := range agents {
+		words = append(words, "--agent", plain(a))
+	}
+	return strings.Join(words, " ")
 }
 
 // refused prints a refusal for programs, if they asked.

@@ -10,7 +10,7 @@ import { said } from './facts.js';
 import { cardCommand } from './inbox.js';
 import { jsonView } from './json.js';
 import { chip, digestView, moment, parties, reasonList } from './parts.js';
-import { asSentence } from './words.js';
+import { asSentence, whyFailed } from './words.js';
 
 /** @typedef {import('../types.js').CallDetail} CallDetail */
 
@@ -173,7 +173,7 @@ function timeline(d, events) {
         h('strong', {}, STEPS[kindOf(event)] ?? 'Event'), by ? h('span', {}, ' by ', foreign(by)) : null,
         h('span', { class: 'after' }, after > 0 ? `+ ${after < 1000 ? `${after} ms` : span(after)}` : '')),
       event.data?.decision?.effect ? h('p', {}, 'Policy said ', h('code', {}, foreign(event.data.decision.effect))) : null,
-      event.data?.reason ? h('p', {}, foreign(String(event.data.reason))) : null,
+      event.data?.reason || kindOf(event) === 'failed' ? h('p', {}, foreign(String(whyFailed(event.data ?? {})))) : null,
       h('div', { class: 'stored' }, h('details', {}, h('summary', {}, foreign(e.position)), jsonView(e.event.text, 'stored event').element), e.mark));
   })));
 }

@@ -4,7 +4,7 @@ import { focus, foreign, h, keyed, setText, show } from '../render.js';
 import { arrange } from '../store.js';
 import { clockTime, duration } from '../time.js';
 import { chip, parties } from './parts.js';
-import { partiesOf, stateOf } from './words.js';
+import { partiesOf, stateOf, whyFailed } from './words.js';
 
 /** @typedef {import('../types.js').Call} Call */
 
@@ -64,7 +64,7 @@ export function liveView(page) {
  * @param {(time: string) => string} [when] how its time is written
  */
 export function row(node, call, when = clockTime) {
-  const why = call.state === 'closed' && call.outcome !== 'result' ? call.reason : '';
+  const why = call.state !== 'closed' || call.outcome === 'result' ? '' : call.outcome === 'failed' ? whyFailed(call) : call.reason;
   const link = node.querySelector('a') ?? h('a', { class: 'tool', href: `#/calls/${encodeURIComponent(call.call_id)}` });
   link.replaceChildren(foreign(call.tool || 'a call'));
   const parts = [

@@ -57,7 +57,7 @@ async function checkPayload(d, name, commitment) {
   const text = name === 'justification' ? d.justification && JSON.stringify(d.justification) : d[name]?.text;
   if (!text) {
     const erased = name === 'output' ? d.erased.output : d.erased.arguments;
-    const why = erased ? `${are} erased` : `${are} not shown to you`;
+    const why = erased ? `${are} erased` : `${are} not shown here`;
     return { of: name, state: 'gone', why: `${what} ${why}: the record commits to ${commitment.size.toLocaleString()} bytes, and that stands.` };
   }
   const proof = d.on_record?.[name];

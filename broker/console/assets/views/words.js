@@ -53,6 +53,18 @@ export function partiesOf(call) {
   return [...(call.principal ? [call.principal] : []), ...[...call.chain].reverse()];
 }
 
+/** @type {Record<string, string>} */
+const FAILURES = {
+  tool_error: 'the tool answered with an error, which stands in its answer', upstream_error: 'the server behind the tool refused it, or was not reached',
+  no_credential: 'there was no credential for the server behind the tool', unanswered: 'the tool asked something that nobody answered',
+};
+
+/**
+ * Why something failed, in words: the record's, or what its code means.
+ * @param {{reason?: string, code?: string}} outcome
+ */
+export const whyFailed = ({ reason, code }) => reason || FAILURES[code ?? ''] || code || '';
+
 /**
  * What became of a call that was decided while somebody looked.
  * @param {Call} call
@@ -66,7 +78,7 @@ export function endingOf(call, now) {
     case 'result':
       return `${voters ? `Approved by ${voters}. ` : ''}It ran, and ended ${when}.`;
     case 'failed':
-      return `${voters ? `Approved by ${voters}. ` : ''}It ran and failed ${when}: ${call.reason ?? call.code ?? ''}`;
+      return `${voters ? `Approved by ${voters}. ` : ''}It ran and failed ${when}: ${whyFailed(call)}`;
     case 'denied':
       return `Denied ${call.by ? `by ${call.by} ` : ''}${when}${call.reason ? `: ${call.reason}` : '.'}`;
     case 'expired':
