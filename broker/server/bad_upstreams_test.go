@@ -127,3 +127,40 @@ func heap() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
+
+// TestATrippedUpstreamIsSeen has a server fail until no calls are sent to it: its caller is told when to come back, and
+// whoever looks after the broker sees it in readiness, metrics and the list of upstreams.
+func TestATrippedUpstreamIsSeen(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rig.upstreams += fmt.Sprintf("  bad: { domain: payments, command: [%q], env: { %s: bad }, tools: { hang: { timeout: 1s } }, breaker: { failures: 2, cooldown: 1h } }\n", self, badVariable)
+	rig.write(t, strings.ReplaceAll(rules, `action in Action::"payments"`, `action in [Action::"payments", Action::"bad"]`))
+	r := rig.start(t)
+	copilot := r.copilot(t)
+	for _, tool := range []string{"crash", "hang"} {
+		r.awaitUpstream(t, "bad")
+		_, err := copilot.Call(t.Context(), "bad."+tool, nil, client.CallOptions{})
+		if _, ok := errors.AsType[*client.Error](err); !ok { // unknown, or not sent if it has not been noticed yet that the process died
+			t.Fatalf("%s: %v", tool, err)
+		}
+	}
+	_, err = copilot.Call(t.Context(), "bad.fine", nil, client.CallOptions{})
+	if e, ok := errors.AsType[*client.Error](err); !ok || e.Kind != client.Upstream || e.Retry != time.Hour || !strings.Contains(e.Message, "left alone for a moment; nothing was done") {
+		t.Errorf("spared: %+v", err)
+	}
+	bob := r.issuer.Token(r.issuer.PersonClaims("bob", "console", "lead"))
+	for path, want := range map[string]string{
+		"/readyz": "bad: it has failed several times in a row", "/v1/upstreams": `"breaker":"open"`, "/metrics": `deed_upstream_breaker{upstream="bad"} 2`,
+	} {
+		if _, body := r.get(t, path, bob); !strings.Contains(body, want) {
+			t.Errorf("%s has no %s: %s", path, want, body)
+		}
+	}
+	if code, _ := r.get(t, "/readyz", ""); code != 200 {
+		t.Errorf("readyz: HTTP %d: one upstream is not the broker", code)
+	}
+}
