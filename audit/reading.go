@@ -15,6 +15,11 @@ const (
 	ReadExport   = "export"   // calls were listed to be written out for another system, without their arguments
 	ReadTrial    = "trial"    // policies were asked about a call that nobody made
 	ReadReplay   = "replay"   // a draft of the policies was asked about the last calls
+
+	// What is only looked through: one record stands for all of one viewer within a while.
+	ReadList    = "list"    // calls or agents were listed, or counted, whatever they were made with
+	ReadRecords = "records" // records of a log were fetched as they are stored, without what is apart from them
+	ReadStream  = "stream"  // what happens was watched; For says from where on, if not from now
 )
 
 // Reading is one look. The same look again within a few minutes is not recorded again.
@@ -24,4 +29,7 @@ type Reading struct {
 	Call string   `json:"call,omitempty"`
 	For  string   `json:"for,omitempty"` // what was looked for, as the query of the API says it, cut where it is long; of a dry run the tool that was called
 	By   Identity `json:"by"`
+	// Looks is how many times a list or stream was looked at since it was recorded before, if
+	// more than once.
+	Looks int64 `json:"looks,omitempty"`
 }

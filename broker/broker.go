@@ -170,6 +170,7 @@ type Broker struct {
 	sealKeys   sealKeys                 // that have signed checkpoints
 	rejections *rejections
 	readings   readings      // that are on record
+	browsed    browsed       // lists and streams that are
 	answers    answers       // that are not, as they were
 	dryRuns    chan struct{} // those under way
 

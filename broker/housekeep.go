@@ -19,6 +19,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			b.sampleRejections(ctx, time.Now(), true)
+			b.sumUp(ctx, time.Now(), true)
 			return nil
 		case now := <-tick.C:
 			b.expireDue(ctx, now)
@@ -26,6 +27,7 @@ func (b *Broker) housekeep(ctx context.Context) error {
 				b.consider(h)
 			}
 			b.sampleRejections(ctx, now, false)
+			b.sumUp(ctx, now, false)
 			b.holds.forget(now)
 			b.repeats.forget(now)
 			b.limits.forget()

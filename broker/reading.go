@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +61,37 @@ func (b *Broker) Reading(ctx context.Context, by *agents.Identity, look audit.Re
 	}
 	b.readings.note(key, now)
 	return nil
+}
+
+// Browsing is [Broker.Reading] of what is looked at again and again: lists and streams. The
+// first look of a viewer is recorded before they see anything, and how often they looked
+// again when a while is over.
+func (b *Broker) Browsing(ctx context.Context, by *agents.Identity, look audit.Reading) error {
+	look.For, look.By = clip(look.For, maxSoughtFor), recorded(by)
+	place, fresh := b.browsed.look(by.Key(), &look, time.Now())
+	if !fresh {
+		return nil
+	}
+	op := "read history"
+	if err := b.admit(ctx, op, by); err != nil {
+		return err
+	}
+	if err := b.recordReading(ctx, op, look); err != nil {
+		return err
+	}
+	b.browsed.note(place, look, time.Now())
+	return nil
+}
+
+// sumUp records how often was looked again at what was looked at a while ago, or at all. A
+// log that is away ends it, and the sums of this time are lost: the first looks are there.
+func (b *Broker) sumUp(ctx context.Context, now time.Time, all bool) {
+	for _, look := range b.browsed.over(now, all) {
+		if err := b.write(ctx, audit.HistoryRead, control(), look); err != nil {
+			b.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "how often was looked is not recorded", slog.Any("error", err))
+			return
+		}
+	}
 }
 
 func (b *Broker) recordReading(ctx context.Context, op string, data audit.Reading) error {

@@ -55,7 +55,7 @@ forbid (principal in Role::"auditor", action == Action::"read", resource) unless
 	}
 }
 
-// readings are the looks on record, but for who looked at which call.
+// readings are the looks on record, but for who looked at which call, and for lists.
 func (s *stack) readings() []audit.Reading {
 	s.t.Helper()
 	sizes, err := s.rig.Log.Sizes(s.t.Context())
@@ -70,6 +70,9 @@ func (s *stack) readings() []audit.Reading {
 			if e.Type == audit.HistoryRead {
 				read, err := audit.DataOf[audit.Reading](e)
 				must(s.t, err)
+				if read.What == audit.ReadList {
+					continue
+				}
 				all = append(all, audit.Reading{What: read.What, Tier: read.Tier, For: read.For})
 			}
 		}

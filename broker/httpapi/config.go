@@ -60,6 +60,7 @@ type Broker interface {
 	RevocationOf(agent string) (broker.Revocation, bool)
 	Try(t broker.Trial) (broker.Verdict, error)
 	Reading(ctx context.Context, by *agents.Identity, look audit.Reading) error
+	Browsing(ctx context.Context, by *agents.Identity, look audit.Reading) error
 	MayRead(viewer *agents.Identity, s broker.Subject) bool
 	Reads(viewer *agents.Identity, s broker.Subject) policy.Tier
 	Visible(ctx context.Context, id *agents.Identity) []*tools.Tool

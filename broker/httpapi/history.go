@@ -28,8 +28,8 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 	if q.State == "held" {
 		return a.listHeld(w, r, v, p)
 	}
-	a.narrow(v, &q, p.text("domain"))
-	if err := a.sought(r, v, q, export); err != nil {
+	own := a.narrow(v, &q, p.text("domain"))
+	if err := a.sought(r, v, q, export, own); err != nil {
 		return err
 	}
 	list, err := a.search(r, v, q)
@@ -40,17 +40,20 @@ func (a *api) listCalls(w http.ResponseWriter, r *http.Request, v *viewer) error
 	return nil
 }
 
-// sought records, before its first page, a search that tells what calls were made with, and
-// one whose calls go to another system.
-func (a *api) sought(r *http.Request, v *viewer, q index.Query, export string) error {
+// sought records, before its first page, a search that tells what calls were made with, one
+// whose calls go to another system, and a list of other people's calls.
+func (a *api) sought(r *http.Request, v *viewer, q index.Query, export string, own bool) error {
 	look := audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query())}
 	switch {
 	case q.After != "":
 		return nil
 	case export != "":
 		look.What = audit.ReadExport
-	case q.Text == "" && len(q.Arguments) == 0:
+	case q.Text == "" && len(q.Arguments) == 0 && own:
 		return nil
+	case q.Text == "" && len(q.Arguments) == 0:
+		look.What = audit.ReadList
+		return a.cfg.Broker.Browsing(r.Context(), v.id, look)
 	}
 	return a.cfg.Broker.Reading(r.Context(), v.id, look)
 }
@@ -62,10 +65,11 @@ func soughtFor(q url.Values) string {
 }
 
 // narrow keeps a search to what the viewer may read: the domains that are theirs to
-// read, or else (and whenever they ask for themselves) their own calls in any.
-func (a *api) narrow(v *viewer, q *index.Query, domain string) {
+// read, or else (and whenever they ask for themselves) their own calls in any, which it
+// reports.
+func (a *api) narrow(v *viewer, q *index.Query, domain string) (own bool) {
 	all, readable := a.domains(v)
-	own := v.id.Person() && (q.Person == v.id.Principal || (len(readable) == 0 && q.Person == ""))
+	own = v.id.Person() && (q.Person == v.id.Principal || (len(readable) == 0 && q.Person == ""))
 	q.Domains = readable
 	if own {
 		q.Domains, q.Person = all, v.id.Principal
@@ -78,6 +82,7 @@ func (a *api) narrow(v *viewer, q *index.Query, domain string) {
 			q.Readable = append(q.Readable, d)
 		}
 	}
+	return own
 }
 
 // mayMatchOwn reports whether the viewer may read what calls of a domain that were made for

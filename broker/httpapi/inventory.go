@@ -44,6 +44,9 @@ func (a *api) listAgents(w http.ResponseWriter, r *http.Request, v *viewer) erro
 	if p.err != nil {
 		return p.err
 	}
+	if err := a.cfg.Broker.Browsing(r.Context(), v.id, audit.Reading{What: audit.ReadList, For: "agents"}); err != nil {
+		return err
+	}
 	_, readable := a.domains(v)
 	known, err := a.cfg.History.Agents(r.Context(), readable...)
 	if err != nil {

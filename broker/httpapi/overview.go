@@ -104,6 +104,9 @@ func (a *api) showOverview(w http.ResponseWriter, r *http.Request, v *viewer) er
 	if window == "" {
 		window = "24h"
 	}
+	if err := a.cfg.Broker.Browsing(r.Context(), v.id, audit.Reading{What: audit.ReadList, For: "overview"}); err != nil {
+		return err
+	}
 	_, readable := a.domains(v)
 	if d := p.text("domain"); d != "" {
 		readable = slices.DeleteFunc(readable, func(name string) bool { return name != d })

@@ -66,8 +66,8 @@ func statusOf(k broker.Kind) int {
 	}
 }
 
-// problemOf is err for a client: nothing of it but what is public.
-func problemOf(err error) Problem {
+// ProblemOf is err for a client: nothing of it but what is public.
+func ProblemOf(err error) Problem {
 	if p, ok := errors.AsType[*refusal](err); ok {
 		return Problem(*p)
 	}

@@ -24,7 +24,7 @@ func TestEveryKindHasItsStatus(t *testing.T) {
 	seen := map[string]bool{}
 	for k := broker.Kind(0); k <= broker.OutcomeUnknown; k++ {
 		w := httptest.NewRecorder()
-		WriteProblem(w, problemOf(fmt.Errorf("wrapped: %w", &broker.Error{
+		WriteProblem(w, ProblemOf(fmt.Errorf("wrapped: %w", &broker.Error{
 			Kind: k, Op: "op", Public: "for you", Err: errors.New("not for you"), CallID: "c", Retry: 1500 * time.Millisecond,
 			Decision: &audit.Decision{Reasons: []audit.Reason{{Policy: "p", Effect: "forbid"}}},
 		})))
@@ -57,7 +57,7 @@ func TestErrorsFromBelowAreSortedAndKeptInside(t *testing.T) {
 		"corrupt":     {audit.ErrCorrupt, 500},
 		"other":       {errors.New("the password is hunter2"), 500},
 	} {
-		p := problemOf(test.err)
+		p := ProblemOf(test.err)
 		if p.Status != test.status || p.Detail == test.err.Error() {
 			t.Errorf("%s: %+v", name, p)
 		}

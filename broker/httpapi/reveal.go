@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 
@@ -60,8 +61,11 @@ func (a *api) reveal(ctx context.Context, v *viewer, f found, upTo policy.Tier) 
 	if d.Output != nil && !v.made(d.CallSummary) {
 		tier = policy.TierResults
 	}
-	if tier == "" {
+	switch {
+	case tier == "" && v.made(d.CallSummary):
 		return d, nil
+	case tier == "":
+		return d, a.cfg.Broker.Browsing(ctx, v.id, audit.Reading{What: audit.ReadList, Call: d.CallID, Tier: d.seen()})
 	}
 	return d, a.cfg.Broker.Reading(ctx, v.id, audit.Reading{What: audit.ReadCall, Call: d.CallID, Tier: string(tier)})
 }
@@ -72,20 +76,38 @@ func (v *viewer) made(c CallSummary) bool { return c.Principal != "" && c.Princi
 // revealed is how much of what others' calls were made with a view shows, to one who is not to
 // decide on it.
 func (v *viewer) revealed(c HeldCall) policy.Tier {
-	if v.made(c.CallSummary) || c.MayVote || (c.Arguments == nil && c.Asked == nil && c.Justification == "") {
+	if v.made(c.CallSummary) || c.MayVote || c.seen() == "" {
 		return ""
 	}
 	return policy.TierArguments
 }
 
-// revealHeld records that the viewer sees the arguments of calls that are not theirs to decide.
+// seen is how much of what a call was made with a view shows: arguments, or nothing.
+func (c HeldCall) seen() string {
+	if c.Arguments == nil && c.Asked == nil && c.Justification == "" {
+		return ""
+	}
+	return string(policy.TierArguments)
+}
+
+// revealHeld records that the viewer sees the arguments of calls that are not theirs to
+// decide, or else that they see the calls of others.
 func (a *api) revealHeld(r *http.Request, v *viewer, list []HeldCall) error {
+	look := audit.Reading{What: audit.ReadList, For: soughtFor(r.URL.Query())}
+	others := false
 	for _, c := range list {
 		if tier := v.revealed(c); tier != "" {
-			return a.cfg.Broker.Reading(r.Context(), v.id, audit.Reading{What: audit.ReadSearch, For: soughtFor(r.URL.Query()), Tier: string(tier)})
+			look.What, look.Tier = audit.ReadSearch, string(tier)
+			return a.cfg.Broker.Reading(r.Context(), v.id, look)
+		}
+		if !v.made(c.CallSummary) {
+			others, look.Tier = true, cmp.Or(look.Tier, c.seen())
 		}
 	}
-	return nil
+	if !others {
+		return nil
+	}
+	return a.cfg.Broker.Browsing(r.Context(), v.id, look)
 }
 
 // most is the most of a call that the viewer may be shown.

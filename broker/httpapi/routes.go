@@ -47,7 +47,7 @@ func New(cfg Config) (http.Handler, error) {
 		mux.Handle(path, notAllowed(strings.Join(allowed, ", ")))
 	}
 	mux.HandleFunc("/v1/", func(w http.ResponseWriter, _ *http.Request) {
-		WriteProblem(w, problemOf(notFound("there is no such resource; /v1/openapi.json lists them")))
+		WriteProblem(w, ProblemOf(notFound("there is no such resource; /v1/openapi.json lists them")))
 	})
 	return mux, nil
 }
@@ -137,7 +137,7 @@ func (a *api) hurry(w http.ResponseWriter) (done func()) {
 }
 
 func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
-	p := problemOf(err)
+	p := ProblemOf(err)
 	if p.Status >= http.StatusInternalServerError && r.Context().Err() == nil {
 		a.cfg.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed",
 			slog.String("route", r.Pattern), slog.String("kind", p.Kind), slog.Any("error", err))

@@ -50,6 +50,9 @@ func (a *api) showLog(w http.ResponseWriter, r *http.Request, v *viewer) error {
 	}
 	var body []byte
 	if entries {
+		if err := a.cfg.Broker.Browsing(r.Context(), v.id, audit.Reading{What: audit.ReadRecords, For: log}); err != nil {
+			return err
+		}
 		body, err = a.entries(r.Context(), log, t)
 	} else {
 		body, err = tlog.ReadTileData(t, a.cfg.Log.Hashes(r.Context(), log))

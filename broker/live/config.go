@@ -62,7 +62,7 @@ type Status struct {
 	LogAvailable  bool    `json:"log_available"`
 }
 
-// Config is what a [Hub] needs. All but Start, Status, Meter and Limits are required.
+// Config is what a [Hub] needs. All but Start, Opened, Status, Meter and Limits are required.
 type Config struct {
 	Log Log
 	// Start is where following begins: the end of the log as it was when the
@@ -71,6 +71,9 @@ type Config struct {
 	Start audit.Cursor
 
 	Auth Authenticator
+	// Opened records that a viewer is about to see records from a cursor on, or from now on
+	// without one; an error refuses them. Nil: nothing is recorded.
+	Opened func(ctx context.Context, viewer *agents.Identity, from string) error
 	// Revocations ends the streams of those who are revoked, at once; may be nil.
 	Revocations agents.Revocations
 	Policy      Policy

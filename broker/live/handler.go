@@ -55,7 +55,26 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	code := websocket.CloseAbnormalClosure
 	defer func() { h.leave(ctx, key, code) }()
+	if err := h.opened(r, id); err != nil {
+		httpapi.WriteProblem(w, httpapi.ProblemOf(err))
+		return
+	}
 	code = h.serve(w, r, id)
+}
+
+// opened records what a viewer is about to see: from the beginning, from a cursor, or from now on.
+func (h *Hub) opened(r *http.Request, id *agents.Identity) error {
+	if h.cfg.Opened == nil {
+		return nil
+	}
+	from := ""
+	if cursor, live, err := startOf(r.URL.RawQuery); err == nil && !live {
+		from = "cursor"
+		if cursor == "" {
+			from = "start"
+		}
+	}
+	return h.cfg.Opened(r.Context(), id, from)
 }
 
 func full(w http.ResponseWriter, err error) {

@@ -8,7 +8,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/deedbroker/deed/agents"
 	"github.com/deedbroker/deed/agents/reach"
+	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/broker"
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/console"
@@ -122,6 +124,9 @@ func (s *Server) openAPI(context.Context) error {
 	}
 	if s.hub, err = live.New(live.Config{
 		Log: s.log, Start: s.broker.Start(), Auth: auth, Policy: s.broker, Revocations: s.broker,
+		Opened: func(ctx context.Context, viewer *agents.Identity, from string) error {
+			return s.broker.Browsing(ctx, viewer, audit.Reading{What: audit.ReadStream, For: from})
+		},
 		Epoch: func() any { return s.policies.Set() }, Opening: s.opening, Status: s.status,
 		URL: s.cfg.URL, Logger: s.opt.Logger, Meter: s.opt.Meter, Limits: live.Limits{MaxViewers: s.cfg.Limits.Viewers},
 	}); err != nil {
