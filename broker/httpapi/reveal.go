@@ -83,7 +83,7 @@ func (v *viewer) revealed(c HeldCall) policy.Tier {
 }
 
 // seen is how much of what a call was made with a view shows: arguments, or nothing.
-func (c HeldCall) seen() string {
+func (c *HeldCall) seen() string {
 	if c.Arguments == nil && c.Asked == nil && c.Justification == "" {
 		return ""
 	}
