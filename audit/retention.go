@@ -15,7 +15,7 @@ type Erasure struct {
 	From   int64     `json:"from"`             // index of its first record
 	To     int64     `json:"to"`               // index of the first that keeps its payloads
 	Before time.Time `json:"before,omitzero"`  // what is older has outlived its retention
-	Except []int64   `json:"except,omitempty"` // indexes in between that a legal hold keeps as they are
+	Except []int64   `json:"except,omitempty"` // indexes in between that keep theirs: of calls under a legal hold, or that are open
 
 	Scope    *Scope    `json:"scope,omitempty"`   // what a person asked to erase
 	Calls    []string  `json:"calls,omitempty"`   // the calls of this event that are in it

@@ -39,8 +39,11 @@ type ErasureExtent struct {
 	Calls    int   // whose payloads go
 	Payloads int   // that their events commit to, those that are gone already too
 	Bytes    int64 // of these
-	Open     int   // calls that go on, and keep theirs
-	Held     []HeldBack
+	// Cancelled are those of the calls that wait for people, and do not any more: what they
+	// would run with goes.
+	Cancelled int
+	Open      int // calls that run, and keep theirs
+	Held      []HeldBack
 }
 
 // HeldBack is a call that a legal hold keeps as it is.
@@ -83,13 +86,25 @@ func (b *Broker) PreviewErasure(r ErasureRequest) (ErasureExtent, error) {
 	if d := b.mayErase(r); d.Effect != audit.Allow {
 		return ErasureExtent{}, &Error{Kind: Denied, Op: op, Public: denialText(d), Decision: &d}
 	}
+	for i := range r.Calls {
+		b.refresh(&r.Calls[i].Call)
+	}
 	_, extent := b.weighErasure(r)
+	for i := range r.Calls {
+		if c := &r.Calls[i].Call; c.State == calls.Held && !b.isHeldBack(c) {
+			extent.Open--
+			extent.Cancelled++
+			extent.Calls++
+			extent.add(c)
+		}
+	}
 	return extent, nil
 }
 
 // Erase records who erases what and why, and then erases all payloads of the calls that
-// are closed, from the log and from the history. What is under a legal hold is refused,
-// and all else of the request with it. It returns once they are gone: an error after
+// are closed, from the log and from the history. A call that waits for people is cancelled
+// first, since what they would approve is what goes; one that runs keeps its own. What is
+// under a legal hold is refused, and all else of the request with it. It returns once they are gone: an error after
 // they were recorded says so, and the next start of this replica tries again.
 func (b *Broker) Erase(ctx context.Context, r ErasureRequest) (ErasureExtent, error) {
 	op := "erase " + r.Scope.String()
@@ -112,12 +127,50 @@ func (b *Broker) Erase(ctx context.Context, r ErasureRequest) (ErasureExtent, er
 	if len(extent.Held) > 0 {
 		return extent, b.refuseControl(ctx, r.By, policy.ActionErase, r.Scope.String(), b.holdDecision(extent.Held))
 	}
-	if len(data.Calls) == 0 {
+	cancelled, err := b.cancelHeld(ctx, op, r)
+	if err != nil {
+		return extent, err
+	}
+	data, extent = b.weighErasure(r)
+	if extent.Cancelled = cancelled; len(data.Calls) == 0 {
 		return extent, nil
 	}
 	by := recorded(r.By)
 	data.Scope, data.Reason, data.By, data.Decision = &r.Scope, clip(r.Reason, maxReason), &by, &d
 	return extent, b.carryOut(ctx, op, r, data)
+}
+
+// refresh is a call as it stands here, if it waits for people or did lately.
+func (b *Broker) refresh(c *calls.Call) {
+	if h := b.holds.get(c.ID); h != nil && c.Open() {
+		*c, _ = h.snapshot()
+	}
+}
+
+func (b *Broker) isHeldBack(c *calls.Call) bool {
+	_, held := b.keeping.holds.Covering(c)
+	return held
+}
+
+// cancelHeld ends the calls of a request that wait for people, and counts them. One that is
+// released first runs, and stays.
+func (b *Broker) cancelHeld(ctx context.Context, op string, r ErasureRequest) (n int, err error) {
+	for i := range r.Calls {
+		c := &r.Calls[i].Call
+		h := b.holds.get(c.ID)
+		if b.refresh(c); h == nil || c.State != calls.Held {
+			continue
+		}
+		by := recorded(r.By)
+		out := audit.Outcome{Code: audit.CodeErased, Reason: clip("its arguments are erased: "+r.Reason, maxReason), By: &by}
+		if _, err := b.writeAbout(ctx, *c, audit.CallCancelled, out); err != nil {
+			return n, notRecorded(op, "cancellation of a held call", err)
+		}
+		if *c = b.counted(ctx, h, func(calls.Call) bool { return false }); c.Closing.Type == audit.CallCancelled {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // mayErase asks policy about every call, and about none in particular if there are none.

@@ -2,7 +2,9 @@ package broker
 
 import (
 	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/legalhold"
@@ -88,4 +90,13 @@ func (k *keeping) left() map[string]audit.Erasure {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return maps.Clone(k.due)
+}
+
+// WaitingSince reports whether a call that was opened before a moment waits for people: its
+// arguments are what they decide on, and outlive their retention until then.
+func (b *Broker) WaitingSince(before time.Time) bool {
+	return slices.ContainsFunc(b.holds.list(), func(h *hold) bool {
+		c, _ := h.snapshot()
+		return c.Open() && c.Opening.Time.Before(before)
+	})
 }

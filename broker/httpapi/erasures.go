@@ -33,12 +33,13 @@ type NewErasure struct {
 
 // Erasure is what was erased of some of the calls in a scope, or would be.
 type Erasure struct {
-	Calls    int        `json:"calls"`    // that are closed
-	Payloads int        `json:"payloads"` // arguments and results that they commit to, those that are gone already too
-	Bytes    int64      `json:"bytes"`
-	Open     int        `json:"open"` // calls that go on, and keep theirs
-	Held     []HeldBack `json:"held"` // calls that a legal hold keeps as they are
-	Next     string     `json:"next,omitempty"`
+	Calls     int        `json:"calls"`    // whose arguments and results go
+	Payloads  int        `json:"payloads"` // arguments and results that they commit to, those that are gone already too
+	Bytes     int64      `json:"bytes"`
+	Cancelled int        `json:"cancelled"` // of the calls, those that waited for people, and do not any more
+	Open      int        `json:"open"`      // calls that run, and keep theirs
+	Held      []HeldBack `json:"held"`      // calls that a legal hold keeps as they are
+	Next      string     `json:"next,omitempty"`
 }
 
 // HeldBack is a call under a legal hold.
@@ -197,7 +198,7 @@ func (a *api) erasable(ctx context.Context, id string) (broker.Erasable, error) 
 }
 
 func erasureView(x broker.ErasureExtent, next string) Erasure {
-	v := Erasure{Calls: x.Calls, Payloads: x.Payloads, Bytes: x.Bytes, Open: x.Open, Held: []HeldBack{}, Next: next}
+	v := Erasure{Calls: x.Calls, Payloads: x.Payloads, Bytes: x.Bytes, Cancelled: x.Cancelled, Open: x.Open, Held: []HeldBack{}, Next: next}
 	for _, h := range x.Held {
 		v.Held = append(v.Held, HeldBack{CallID: h.CallID, Hold: legalHoldView(h.Hold)})
 	}

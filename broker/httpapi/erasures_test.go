@@ -40,8 +40,8 @@ func TestErasingOverHTTP(t *testing.T) {
 		t.Errorf("carol is shown what an erasure would erase: %d", resp.StatusCode)
 	}
 	would := answer[httpapi.Erasure](r, r.request("bob", http.MethodPost, "/v1/erasure-preview", whole), http.StatusOK)
-	if would.Calls != 2 || would.Payloads != 4 || would.Open != 1 || would.Bytes == 0 {
-		t.Errorf("it would erase %+v; want two calls, and leave the open one %s", would, asked)
+	if would.Calls != 3 || would.Payloads != 5 || would.Cancelled != 1 || would.Open != 0 || would.Bytes == 0 {
+		t.Errorf("it would erase %+v; want three calls, and cancel the held one %s", would, asked)
 	}
 	done := answer[httpapi.Erasure](r, r.request("bob", http.MethodPost, "/v1/erasures", one), http.StatusOK)
 	if done.Calls != 1 || done.Payloads != 2 {
@@ -66,6 +66,34 @@ func TestErasingOverHTTP(t *testing.T) {
 	}
 	report, err := verify.Verify(t.Context(), recorded{r.Log}, verify.Options{})
 	if err != nil || !report.OK() || report.Erased != 2 || report.Unerased != 0 {
+		t.Errorf("verified: %+v, %v", report, err)
+	}
+}
+
+// A held call whose arguments are erased is cancelled, and nobody can approve what is gone.
+func TestErasingCancelsWhatWaitsForPeople(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	id := r.call("ask for a kettle")
+	r.indexed()
+	one := `{"scope":{"call_id":"` + id + `"},"reason":"ticket 4711"}`
+	done := answer[httpapi.Erasure](r, r.request("bob", http.MethodPost, "/v1/erasures", one), http.StatusOK)
+	if done.Calls != 1 || done.Payloads != 1 || done.Cancelled != 1 || done.Open != 0 {
+		t.Errorf("erased are %+v", done)
+	}
+	d := get[httpapi.CallDetail](r, "bob", "/v1/calls/"+id)
+	if d.Outcome != "cancelled" || d.Code != audit.CodeErased || !strings.Contains(d.Reason, "ticket 4711") || !d.Erased.Arguments {
+		t.Errorf("it is %+v", d)
+	}
+	if resp := r.request("bob", http.MethodPost, "/v1/calls/"+id+"/approvals", `{"verdict":"approve","digest":"`+d.Digest+`"}`); resp.StatusCode != http.StatusConflict {
+		t.Errorf("it can be approved: %s", resp.Status)
+	}
+	again := answer[httpapi.Erasure](r, r.request("bob", http.MethodPost, "/v1/erasures", one), http.StatusOK)
+	if again.Calls != 1 || again.Cancelled != 0 {
+		t.Errorf("a second time: %+v", again)
+	}
+	report, err := verify.Verify(t.Context(), recorded{r.Log}, verify.Options{})
+	if err != nil || !report.OK() || report.Unerased != 0 {
 		t.Errorf("verified: %+v, %v", report, err)
 	}
 }

@@ -63,14 +63,15 @@ func (s *Server) retainOnce(ctx context.Context, log eraser, now time.Time) erro
 
 // eraseOutlived erases a log's payloads that are older than a moment: on record first,
 // then in the history, then in the log. Whatever ends it in between, the next one
-// begins with what the log still has. What is under a legal hold stays.
+// begins with what the log still has. What is under a legal hold stays, and so does what
+// people are still to decide on.
 func (s *Server) eraseOutlived(ctx context.Context, log eraser, name string, before time.Time) error {
 	for after := int64(0); ; {
 		from, to, err := log.Outlived(ctx, name, after, before)
 		if err != nil || from == to {
 			return err
 		}
-		if s.broker.HoldsInForce().Len() > 0 {
+		if s.broker.HoldsInForce().Len() > 0 || s.broker.WaitingSince(before) {
 			to = min(to, from+maxWeighed)
 			err = s.eraseUnheld(ctx, log, audit.Erasure{Log: name, From: from, To: to, Before: before})
 		} else {
@@ -101,7 +102,7 @@ func (s *Server) eraseAll(ctx context.Context, log eraser, e audit.Erasure) erro
 	return nil
 }
 
-// eraseUnheld is eraseAll but for what is under a legal hold, or may be.
+// eraseUnheld is eraseAll but for what is under a legal hold or waits for people, or may.
 func (s *Server) eraseUnheld(ctx context.Context, log eraser, e audit.Erasure) error {
 	left, err := log.Unerased(ctx, e.Log, e.From, e.To)
 	if err != nil {
@@ -116,7 +117,7 @@ func (s *Server) eraseUnheld(ctx context.Context, log eraser, e audit.Erasure) e
 			return err
 		}
 		if _, known := held[id]; !known && id != "" {
-			if held[id], err = s.isHeld(ctx, id); err != nil {
+			if held[id], err = s.isKept(ctx, id); err != nil {
 				return err
 			}
 		}
@@ -147,9 +148,9 @@ func (s *Server) tellErased(ctx context.Context, e audit.Erasure, n int) {
 		slog.String("log", e.Log), slog.Time("before", e.Before), slog.Int("calls", n), slog.Int("held_records", len(e.Except)))
 }
 
-// isHeld reports whether a call is under a legal hold. One of which the history does
-// not know yet may be.
-func (s *Server) isHeld(ctx context.Context, id string) (bool, error) {
+// isKept reports whether a call is under a legal hold, or open. One of which the history
+// does not know yet may be.
+func (s *Server) isKept(ctx context.Context, id string) (bool, error) {
 	c, _, err := s.folded(ctx, id)
 	if errors.Is(err, audit.ErrNotFound) {
 		return true, nil
@@ -158,7 +159,7 @@ func (s *Server) isHeld(ctx context.Context, id string) (bool, error) {
 		return false, err
 	}
 	_, held := s.broker.HoldsInForce().Covering(c)
-	return held, nil
+	return held || c.Open(), nil
 }
 
 // erase carries an erasure out that is on record: from the history, then from the log.

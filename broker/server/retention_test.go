@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -220,5 +222,82 @@ func TestAnErasureOnRecordIsFinished(t *testing.T) {
 	}
 	if code, body := r.get(t, "/v1/calls?q=kettle", r.bob()); code != http.StatusOK || strings.Contains(body, `"call_id"`) {
 		t.Errorf("it is found by its arguments: HTTP %d: %s", code, body)
+	}
+}
+
+// TestAHeldCallKeepsItsArguments: what people are to decide on outlives its retention until
+// they have, across a restart.
+func TestAHeldCallKeepsItsArguments(t *testing.T) {
+	t.Parallel()
+	rig := newRig(t)
+	data := filepath.Join(rig.dir, "data")
+	log, err := embedded.Open(t.Context(), data, embedded.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := config.DefaultPayloadRetention + 48*time.Hour
+	held, over := audittest.NewID(), audittest.NewID()
+	waiting := audittest.Intent(held, `{"payment":"pay-1001","amount":500,"reason":"a kettle"}`)
+	intent, err := audit.DataOf[audit.Intent](waiting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := time.Now().Add(time.Hour).UTC()
+	intent.Decision.Effect, intent.Decision.Expires, intent.Decision.Approvers = audit.Hold, &expires, []string{"lead"}
+	again := audittest.NewEvent(audit.CallIntent, held, intent, waiting.Payloads...)
+	at := map[string]audit.Position{}
+	for _, e := range []audit.Event{again, audittest.Intent(over, `{"note":"a teapot"}`), audittest.Result(over, `{"ok":true}`)} {
+		e.Time = e.Time.Add(-long)
+		p, err := log.Append(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Type == audit.CallIntent {
+			at[e.Subject] = p
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r := rig.start(t)
+	file := rig.reader(t)
+	gone(t, file, at[over])
+	if _, err := file.Payload(t.Context(), at[held], audit.PayloadArguments); err != nil {
+		t.Errorf("the arguments of the call that is held: %v", err)
+	}
+	if got := erasures(t, file); len(got) != 1 || len(got[0].Except) != 1 || got[0].Except[0] != at[held].Index {
+		t.Errorf("on record are %+v, want one that excepts %s", got, at[held])
+	}
+	_, body := r.get(t, "/v1/calls/"+held, r.bob())
+	var detail struct {
+		Digest string `json:"digest"`
+	}
+	if err := json.Unmarshal([]byte(body), &detail); err != nil {
+		t.Fatal(err)
+	}
+	deny := r.send(t, http.MethodPost, "/v1/calls/"+held+"/approvals", r.bob(), `{"verdict":"deny","digest":"`+detail.Digest+`","reason":"too late"}`)
+	if text, err := io.ReadAll(deny.Body); err != nil || deny.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", deny.Status, text, err)
+	}
+	r.stop(t)
+	r = rig.start(t)
+	gone(t, file, at[held])
+}
+
+// gone waits until the arguments of an intent are erased.
+func gone(t *testing.T, file *embedded.Reader, at audit.Position) {
+	t.Helper()
+	patient, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := file.Payload(t.Context(), at, audit.PayloadArguments)
+		if errors.Is(err, audit.ErrErased) {
+			return
+		}
+		select {
+		case <-patient:
+			t.Fatalf("the arguments are still there: %v", err)
+		case <-tick.C:
+		}
 	}
 }

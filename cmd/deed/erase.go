@@ -22,7 +22,8 @@ func newEraseCommand(env *environment) *cobra.Command {
 		Long: `Erase the arguments and results of a call, or of all calls that fit the flags. What would
 go is shown first, and nothing goes before it is confirmed. Who erased what and why is on
 record; events and proofs stay as they are, and "deed verify" still passes. Nobody finds
-the calls by their arguments any more. Open calls keep theirs.
+the calls by their arguments any more. Calls that wait for people are cancelled, with that
+reason; calls that run keep theirs.
 
 What is under a legal hold is not erased, and that it was asked for is on record too. Only
 people can erase, whom policy permits the action "erase" on each call.`,
@@ -81,6 +82,7 @@ func everyPage(ctx context.Context, do func(context.Context, httpapi.NewErasure)
 		sum.Calls += one.Calls
 		sum.Payloads += one.Payloads
 		sum.Bytes += one.Bytes
+		sum.Cancelled += one.Cancelled
 		sum.Open += one.Open
 		sum.Held = append(sum.Held, one.Held...)
 		if one.Next == "" {
@@ -118,6 +120,9 @@ func (e *environment) consentToErase(ctx context.Context, s httpapi.Scope, would
 	if !e.interactive {
 		return withHint(usage("there is no terminal to confirm at"), "see --preview, and give --yes")
 	}
+	if would.Cancelled > 0 {
+		e.say("%d of the calls wait for people, and are cancelled by it.\n", would.Cancelled)
+	}
 	e.say("%d arguments and results of %d calls (%s), %d bytes, go for good. Erase them? [y/N] ", would.Payloads, would.Calls, scopeWords(s), would.Bytes)
 	answer, err := e.readLine(ctx)
 	if err != nil {
@@ -134,8 +139,11 @@ func (e *environment) printErasure(verb string, x httpapi.Erasure) error {
 		return e.printJSON(x)
 	}
 	e.printf("%s: %d arguments and results of %d calls, %d bytes\n", verb, x.Payloads, x.Calls, x.Bytes)
+	if x.Cancelled > 0 {
+		e.printf("%d of the calls waited for people: they are cancelled\n", x.Cancelled)
+	}
 	if x.Open > 0 {
-		e.printf("%d calls are open, and keep theirs\n", x.Open)
+		e.printf("%d calls run, and keep theirs\n", x.Open)
 	}
 	for _, h := range x.Held {
 		e.printf("held: call %s is under legal hold %s: %s\n", plain(h.CallID), plain(h.Hold.ID), cut(h.Hold.Reason, 60))
