@@ -123,15 +123,14 @@ func (b *Broker) Erase(ctx context.Context, r ErasureRequest) (ErasureExtent, er
 	if d.Effect != audit.Allow {
 		return ErasureExtent{}, b.refuseControl(ctx, r.By, policy.ActionErase, r.Scope.String(), d)
 	}
-	data, extent := b.weighErasure(r)
-	if len(extent.Held) > 0 {
+	if _, extent := b.weighErasure(r); len(extent.Held) > 0 {
 		return extent, b.refuseControl(ctx, r.By, policy.ActionErase, r.Scope.String(), b.holdDecision(extent.Held))
 	}
 	cancelled, err := b.cancelHeld(ctx, op, r)
 	if err != nil {
-		return extent, err
+		return ErasureExtent{}, err
 	}
-	data, extent = b.weighErasure(r)
+	data, extent := b.weighErasure(r)
 	if extent.Cancelled = cancelled; len(data.Calls) == 0 {
 		return extent, nil
 	}
@@ -278,7 +277,7 @@ func notErased(op string, err error) error {
 	public := "the erasure is on record, and could not be finished: the broker tries again when it starts, or ask again"
 	if errors.Is(err, audit.ErrResidue) {
 		public = "erased on record, and nobody can read it by way of Deed any more; but Pulsar still has the old keys: " +
-			"give the broker's role the administration of the tenant and ask again, or have an administrator compact, unload and trim the domain's topic keys"
+			"have an administrator run `deed topics purge`, or give the broker's role the administration of the tenant and ask again"
 	}
 	return &Error{Kind: Internal, Op: op, Err: err, Public: public}
 }

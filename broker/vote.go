@@ -179,8 +179,8 @@ func (b *Broker) refuseVote(ctx context.Context, c calls.Call, v Vote, d audit.D
 }
 
 // writeAbout writes an event of a recorded call, and returns its id.
-func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any, payloads ...audit.Payload) (string, error) {
-	e, err := b.event(t, b.aboutCall(c), data, payloads...)
+func (b *Broker) writeAbout(ctx context.Context, c calls.Call, t audit.Type, data any) (string, error) {
+	e, err := b.event(t, b.aboutCall(c), data)
 	if err != nil {
 		return "", err
 	}

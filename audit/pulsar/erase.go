@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/pulsar/purge"
 )
 
 // Erase makes the payload called name of the record at p unreadable for good: its key
@@ -61,50 +60,10 @@ func (l *Log) EraseRecords(ctx context.Context, records ...audit.Places) error {
 	return errors.Join(errs...)
 }
 
-// purgePoll is how often Pulsar is asked whether it is done.
-const purgePoll = 100 * time.Millisecond
-
-// purge makes Pulsar drop every message of the topic keys but the last of each key: it
-// compacts the topic, begins a new ledger, and drops the old ones.
+// purge makes Pulsar drop every message of the topic keys but the last of each key.
 func (k *keyring) purge(ctx context.Context) error {
-	admin, path := k.log.admin, k.place.path()
-	if err := admin.do(ctx, http.MethodPut, path+"/unload", nil); err != nil {
-		return fmt.Errorf("unload %s: %w", k.place.name, err)
-	}
-	if err := k.compact(ctx, admin, path); err != nil {
-		return fmt.Errorf("compact %s: %w", k.place.name, err)
-	}
-	if err := admin.do(ctx, http.MethodPut, path+"/unload", nil); err != nil {
-		return fmt.Errorf("unload %s: %w", k.place.name, err)
-	}
-	if err := admin.do(ctx, http.MethodPost, path+"/trim", nil); err != nil {
-		return fmt.Errorf("trim %s: %w", k.place.name, err)
+	if err := purge.Topic(ctx, k.log.admin.do, k.place.path()); err != nil {
+		return fmt.Errorf("purge %s: %w", k.place.name, err)
 	}
 	return nil
-}
-
-func (k *keyring) compact(ctx context.Context, a *admin, path string) error {
-	if err := a.do(ctx, http.MethodPut, path+"/compaction", nil); err != nil {
-		return err
-	}
-	for {
-		var s struct {
-			Status    string `json:"status"`
-			LastError string `json:"lastError"`
-		}
-		if err := a.do(ctx, http.MethodGet, path+"/compaction", &s); err != nil {
-			return err
-		}
-		switch s.Status {
-		case "SUCCESS":
-			return nil
-		case "ERROR":
-			return fmt.Errorf("%w: %.200q", audit.ErrUnavailable, s.LastError)
-		}
-		select {
-		case <-time.After(purgePoll):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", audit.ErrUnavailable, ctx.Err())
-		}
-	}
 }

@@ -88,15 +88,17 @@ func (k *Keys) Follow(named Verifier) error {
 	if k.inForce.verifier.text == named.text {
 		return nil
 	}
-	next, err := LoadKey(k.path + NextSuffix)
-	switch {
-	case errors.Is(err, fs.ErrNotExist), err == nil && next.verifier.text != named.text:
-		return fmt.Errorf("follow rotation to %s: %w: it is not in %s", named, ErrNoSuccessor, k.path+NextSuffix)
-	case err != nil:
-		return fmt.Errorf("follow rotation to %s: %w", named, err)
+	for _, path := range []string{k.path + NextSuffix, k.path} { // another, with the same files, may have settled it
+		key, err := LoadKey(path)
+		switch {
+		case err == nil && key.verifier.text == named.text:
+			k.inForce = key
+			return nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return fmt.Errorf("follow rotation to %s: %w", named, err)
+		}
 	}
-	k.inForce = next
-	return nil
+	return fmt.Errorf("follow rotation to %s: %w: it is not in %s", named, ErrNoSuccessor, k.path+NextSuffix)
 }
 
 // Settle puts the file of the key in force in the place of that of the key before, which is
@@ -110,7 +112,11 @@ func (k *Keys) Settle() error {
 		return nil
 	}
 	if err == nil && next.verifier.text == k.inForce.verifier.text {
-		err = errors.Join(os.Rename(k.path+NextSuffix, k.path), syncDir(filepath.Dir(k.path)))
+		err = os.Rename(k.path+NextSuffix, k.path)
+		if errors.Is(err, fs.ErrNotExist) { // another was faster
+			return nil
+		}
+		err = errors.Join(err, syncDir(filepath.Dir(k.path)))
 	}
 	if err != nil {
 		return fmt.Errorf("settle key: %w", err)

@@ -32,7 +32,7 @@ permit (principal in Role::"assistant", action in Action::"work", resource);
 @id("ask") @approvers("lead") @expires("30m") @reason("Somebody has to look.")
 forbid (principal, action == Action::"work.do", resource)
 when { context.input.ask } unless { context.approvals.count >= 1 };
-permit (principal in Role::"lead", action in [Action::"approve", Action::"read", Action::"revoke"], resource);
+permit (principal in Role::"lead", action in [Action::"approve", Action::"read", Action::"revoke", Action::"erase", Action::"rotate"], resource);
 `
 
 // workTime is how long a call takes at least, so that whoever is killed leaves some open.

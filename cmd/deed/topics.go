@@ -19,7 +19,7 @@ import (
 
 func newTopicsCommand(env *environment) *cobra.Command {
 	return family("topics", "Bring a Pulsar cluster in line with deed.yaml", "",
-		newTopicsPlanCommand(env), newTopicsApplyCommand(env), newTopicsCheckCommand(env), newTopicsSchemaCommand(env))
+		newTopicsPlanCommand(env), newTopicsApplyCommand(env), newTopicsCheckCommand(env), newTopicsPurgeCommand(env), newTopicsSchemaCommand(env))
 }
 
 const topicsLong = `From tenant, domains, readers and retentions deed.yaml says which namespaces and topics
