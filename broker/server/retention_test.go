@@ -280,7 +280,7 @@ func TestAHeldCallKeepsItsArguments(t *testing.T) {
 		t.Fatalf("%s: %s, %v", deny.Status, text, err)
 	}
 	r.stop(t)
-	r = rig.start(t)
+	rig.start(t)
 	gone(t, file, at[held])
 }
 
