@@ -1,7 +1,9 @@
 package index_test
 
 import (
+	"encoding/binary"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -68,5 +70,19 @@ func TestBeginningsOfManyWords(t *testing.T) {
 		if page, err := i.Search(t.Context(), q); err != nil || (len(page.Calls) > 0) != (text == everywhere) {
 			t.Errorf("%s, where arguments may not be read, finds %d calls, %v", text, len(page.Calls), err)
 		}
+	}
+}
+
+// TestPagesOfTheFileFitCalls: the size of pages is settled before anything is written.
+func TestPagesOfTheFileFitCalls(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), index.FileName)
+	newHistory(t).indexed(path)
+	head, err := os.ReadFile(path)
+	if err != nil || len(head) < 18 {
+		t.Fatal(len(head), err)
+	}
+	if size := binary.BigEndian.Uint16(head[16:]); size != 8192 {
+		t.Errorf("pages of %d bytes", size)
 	}
 }

@@ -45,10 +45,15 @@ type (
 )
 
 func openWriter(ctx context.Context, path string) (*writer, error) {
+	// A call takes two to three kilobytes: pages of eight leave less of themselves empty.
 	c, err := direct.Connect(ctx, direct.DSN(path, "rw", nil, "busy_timeout(5000)", "temp_store(memory)",
-		"page_size(8192)", "journal_mode(wal)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(2000)"))
+		"page_size(8192)", "synchronous(normal)", "secure_delete(1)", "wal_autocheckpoint(2000)"))
 	if err != nil {
 		return nil, damage(err)
+	}
+	// The driver runs those in the order of the alphabet, and the size of pages is settled by this.
+	if err := c.Exec(ctx, `PRAGMA journal_mode = wal`); err != nil {
+		return nil, errors.Join(damage(err), c.Close())
 	}
 	w := &writer{conn: c, tallies: map[tallyKey]*tallied{}, pulses: map[pulseKey]int64{}, spans: map[spanKey]span{}, precedents: map[precedentKey]int64{}}
 	if err := prepareFile(ctx, c); err != nil {
