@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -56,7 +57,11 @@ func history(t *testing.T) (*embedded.Log, *seal.Key) {
 	long := audittest.NewID()
 	for n := range 12 {
 		id := audittest.NewID()
-		store(n, audittest.Intent(id, fmt.Sprintf(`{"amount":%d}`, n)))
+		intent := audittest.Intent(id, fmt.Sprintf(`{"amount":%d}`, n))
+		if n == 7 {
+			intent = justified(t, intent, `"because"`)
+		}
+		store(n, intent)
 		if n == 2 {
 			store(n, audittest.Intent(long, `{"amount":-1}`))
 		}
@@ -69,6 +74,15 @@ func history(t *testing.T) (*embedded.Log, *seal.Key) {
 		}
 	}
 	return l, key
+}
+
+// justified is an intent that says why.
+func justified(t *testing.T, e audit.Event, why string) audit.Event {
+	t.Helper()
+	in, said := intentOf(t, e), audit.NewPayload(audit.PayloadJustification, []byte(why))
+	commitment := said.Commitment()
+	in.Justification = &commitment
+	return audittest.NewEvent(audit.CallIntent, e.Subject, in, append(e.Payloads, said)...)
 }
 
 func intentOf(t *testing.T, e audit.Event) audit.Intent {
@@ -115,7 +129,7 @@ func TestAPackProvesAWholeHistory(t *testing.T) {
 	l, key := history(t)
 	path, m := written(t, l, pack.Options{Payloads: true, Extra: []pack.File{{Name: "controls.md", Body: []byte("extra")}}})
 	r := verified(t, path, key.Verifier())
-	if !r.OK() || r.Calls != 13 || r.Payloads != 27 || r.Withheld != 0 || r.Records != 26+2+5 {
+	if !r.OK() || r.Calls != 13 || r.Payloads != 28 || r.Withheld != 0 || r.Records != 26+2+5 {
 		t.Errorf("%+v", r)
 	}
 	if m.Tenant != audittest.Tenant || !slices.Equal(m.Keys, []string{key.Verifier().String()}) || m.Logs[0].Log != "deed/control" {
@@ -234,13 +248,14 @@ func TestThePacksOwnScriptVerifiesIt(t *testing.T) {
 	if out, err := run(path, other.Verifier().String()); err == nil {
 		t.Errorf("another key passes:\n%s", out)
 	}
-	for name, change := range map[string][2]string{
-		"logs/payments/calls.ndjson":     {"alice", "alicf"},
-		"payloads/payments/calls.ndjson": {`"salt":"`, `"salt":"A`},
-		"logs/deed/checkpoints.ndjson":   {`\nf`, `\ng`},
+	for what, change := range map[string][3]string{
+		"a record":        {"logs/payments/calls.ndjson", "alice", "alicf"},
+		"arguments":       {"payloads/payments/calls.ndjson", base64.StdEncoding.EncodeToString([]byte(`{"amount":7}`)), base64.StdEncoding.EncodeToString([]byte(`{"amount":8}`))},
+		"words":           {"payloads/payments/calls.ndjson", base64.StdEncoding.EncodeToString([]byte(`"because"`)), base64.StdEncoding.EncodeToString([]byte(`"becausf"`))},
+		"the checkpoints": {"logs/deed/checkpoints.ndjson", "", ""},
 	} {
-		changed := maps.Clone(files)
-		changed[name] = bytes.Replace(files[name], []byte(change[0]), []byte(change[1]), 1)
+		name, changed := change[0], maps.Clone(files)
+		changed[name] = bytes.Replace(files[name], []byte(change[1]), []byte(change[2]), 1)
 		if name == "logs/deed/checkpoints.ndjson" {
 			lines := bytes.SplitAfter(files[name], []byte("\n"))
 			changed[name] = bytes.Join(lines[:len(lines)-2], nil)
@@ -248,7 +263,7 @@ func TestThePacksOwnScriptVerifiesIt(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "changed.zip")
 		pile(t, path, changed)
 		if out, err := run(path, key.Verifier().String()); err == nil {
-			t.Errorf("%s: passes:\n%s", name, out)
+			t.Errorf("%s changed: passes:\n%s", what, out)
 		}
 	}
 }

@@ -194,6 +194,7 @@ class Pack:
     def check_payloads(self, where, data, beside):
         request = data.get("request") or {}
         for name, c in [("arguments", data.get("arguments")), ("arguments", request.get("arguments")), ("output", data.get("output")),
+                        ("justification", data.get("justification")), ("justification", request.get("justification")),
                         ("policy", data.get("text") if "policy_set" in data else None), ("definition", data.get("text") if "tool" in data else None)]:
             if not isinstance(c, dict) or not c.get("sha256"):
                 continue
