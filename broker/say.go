@@ -27,6 +27,17 @@ func (b *Broker) Words(ctx context.Context, c calls.Call) (sentence.Sentence, er
 	return b.sentence(c, args), err
 }
 
+// Told is the sentence that a person was shown who decided on a call with these arguments,
+// as they are on record. It is told only if it is what the record says, which it is not
+// where the tool's sentence was another then.
+func (b *Broker) Told(c calls.Call, args audit.Payload, shown audit.Shown) (text string, known bool) {
+	s := b.sentence(c, args.Body)
+	if !s.Is(shown, c.Digest(), args.Salt) {
+		return "", false
+	}
+	return s.String(), true
+}
+
 // shown is what a person was shown who decides on a call, if they say so. It fails with
 // Conflict if the call would be put in other words now.
 func (b *Broker) shown(ctx context.Context, op string, h *hold, c calls.Call, digest string) (*audit.Shown, error) {

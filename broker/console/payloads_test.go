@@ -52,7 +52,7 @@ func TestTheBrowserChecksWhatACallWasMadeWith(t *testing.T) {
 	id := s.hold(700, "é <b> & \u2028 to be checked")
 	page := s.url + "/#/calls/" + id
 	b.do(chromedp.Navigate(page))
-	tells(t, b.payloads(3), "proved: checked The arguments are the ones on record.", "proved: checked The agent's own words are the ones on record.", "proved: checked The digest that approvals bind to is of these arguments, this tool and these parties.")
+	tells(t, b.payloads(3), "proved: checked The arguments are the ones on record.", "proved: checked The agent's own words are the ones on record.", "proved: checked The digest that approvals bind to is of the arguments on record, this tool and these parties.")
 
 	h, err := s.rig.Held(t.Context(), bob(t, s), id)
 	must(t, err)
@@ -72,6 +72,7 @@ func TestTheBrowserChecksWhatACallWasMadeWith(t *testing.T) {
 	b.do(chromedp.Click(`[data-reveal="results"]`))
 	b.until("document.querySelectorAll('.payloads [data-state=proved]').length === 5")
 	b.sees(`"amount": 1.50`)
+	b.sees("Was shown: Call payments.refund with amount 650, customer 81")
 	if alarm := ask[string](b, "document.querySelector('.alarm').innerText"); alarm != "" {
 		t.Errorf("an alarm for nothing: %s", alarm)
 	}

@@ -131,7 +131,7 @@ func (a *api) fold(ctx context.Context, records []audit.Record) calls.Call {
 // detail shows a call up to a tier. Its events and what it answered are for those only who
 // may read it: deciding on a held call takes no more than its arguments.
 func (a *api) detail(ctx context.Context, v *viewer, f found, upTo policy.Tier) CallDetail {
-	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Reconciled: reconciliation(f.call.Reconciled)}
+	d := CallDetail{HeldCall: describe(f.call), Events: []CallEvent{}, Shown: []Shown{}, Reconciled: reconciliation(f.call.Reconciled)}
 	most := v.most(f)
 	shown := lesser(most, upTo)
 	d.show(most, shown, f.call.Outcome.Output != nil)
@@ -171,6 +171,9 @@ func (a *api) putArguments(ctx context.Context, d *CallDetail, f found) {
 		p = audit.Payload{Salt: f.held.Salt, Body: d.Arguments}
 	}
 	d.Arguments, d.OnRecord.Arguments = jsontext.Value(p.Body), proofOf(p)
+	if p.Body != nil {
+		d.Shown = a.shown(f.call, p)
+	}
 	d.Justification, d.OnRecord.Justification = a.justification(ctx, f.call)
 	if len(f.call.Edits) > 0 {
 		p, _ = a.payload(ctx, f.call.Opening.At, audit.PayloadArguments, &f.call.Intent.Arguments)

@@ -37,6 +37,7 @@ type Broker interface {
 	Waiting(viewer *agents.Identity) []calls.Call
 	Held(ctx context.Context, viewer *agents.Identity, callID string) (broker.HeldCall, error)
 	Forecast(ctx context.Context, viewer *agents.Identity, callID, digest string) (broker.Forecast, error)
+	Told(c calls.Call, args audit.Payload, shown audit.Shown) (text string, known bool)
 	Vote(ctx context.Context, v broker.Vote) (calls.Call, error)
 	Edit(ctx context.Context, e broker.Edit) (calls.Call, error)
 	Grant(ctx context.Context, r broker.GrantRequest) (grants.Grant, error)

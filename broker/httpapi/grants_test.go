@@ -88,4 +88,13 @@ func TestAVoteSaysWhatWasShown(t *testing.T) {
 			t.Errorf("the vote's event is %s", e.Data)
 		}
 	}
+	want := []httpapi.Shown{{By: "bob", Template: "plain", Text: "Call desk.echo with text ask nicely"}}
+	if diff := cmp.Diff(want, get[httpapi.CallDetail](r, "carol", "/v1/calls/"+id).Shown); diff != "" {
+		t.Errorf("what bob was shown (-want +got):\n%s", diff)
+	}
+	for who, query := range map[string]string{"frank": "", "carol": "?tier=metadata"} {
+		if got := get[httpapi.CallDetail](r, who, "/v1/calls/"+id+query).Shown; len(got) != 0 {
+			t.Errorf("%s is told that bob was shown %+v", who, got)
+		}
+	}
 }

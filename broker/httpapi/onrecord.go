@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/calls"
 )
 
 // Proofs are what it takes to check what is shown of a call against the commitments in its
@@ -26,6 +27,31 @@ type OnRecord struct {
 	// Body is left out where what is shown is the payload byte for byte: JSON within JSON
 	// loses its white space, and what is not UTF-8.
 	Body []byte `json:"body,omitempty"`
+}
+
+// Shown is the sentence in which a call was put to a person who decided on it.
+type Shown struct {
+	By       string `json:"by"`
+	Template string `json:"template"`       // its version
+	Text     string `json:"text,omitempty"` // if the sentence of now is the one on record
+}
+
+// shown tells what those saw who decided on a call with these arguments.
+func (a *api) shown(c calls.Call, args audit.Payload) []Shown {
+	all := []Shown{}
+	tell := func(by audit.Identity, shown *audit.Shown) {
+		if shown != nil {
+			text, _ := a.cfg.Broker.Told(c, args, *shown)
+			all = append(all, Shown{By: by.Principal, Template: shown.Template, Text: text})
+		}
+	}
+	for _, v := range c.Votes {
+		tell(v.By, v.Approval.Shown)
+	}
+	if c.Outcome.By != nil {
+		tell(*c.Outcome.By, c.Outcome.Shown)
+	}
+	return all
 }
 
 // proofOf is what it takes to check a payload; nothing where there is none.

@@ -99,6 +99,7 @@ type CallDetail struct {
 	Output     jsontext.Value  `json:"output,omitempty"` // a raw MCP CallToolResult
 	Erased     Erased          `json:"erased"`
 	OnRecord   Proofs          `json:"on_record"`
+	Shown      []Shown         `json:"shown"`  // to those whose votes count, while there are the arguments
 	Events     []CallEvent     `json:"events"` // in the order of the log
 	Reconciled *Reconciliation `json:"reconciled,omitempty"`
 }

@@ -47,6 +47,7 @@
  *
  * Everything about a call.
  * @typedef {HeldCall & {output?: Exact, erased: {arguments: boolean, output: boolean},
+ *   shown?: {by: string, template: string, text?: string}[],
  *   on_record?: Partial<Record<'arguments'|'asked'|'output'|'justification', {salt: string, body?: string}>>,
  *   events: {position: string, cursor: string, event: Exact}[],
  *   reconciled?: {happened: boolean, by: string, note?: string}}} CallDetail

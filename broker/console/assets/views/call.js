@@ -151,6 +151,16 @@ function facts(d) {
   return h('dl', { class: 'facts' }, ...rows.filter(([, v]) => v !== undefined).flatMap(([name, v]) => [h('dt', {}, name), h('dd', {}, v)]));
 }
 
+/**
+ * The sentence in which the call was put to somebody who decided on it, where it is told.
+ * @param {CallDetail} d
+ * @param {string} who
+ */
+function shownTo(d, who) {
+  const text = d.shown?.find((s) => s.by === who)?.text;
+  return text ? h('p', { class: 'muted' }, 'Was shown: ', foreign(text)) : null;
+}
+
 /** @type {Record<string, string>} */
 const STEPS = {
   intent: 'Recorded before anything was done', approval: 'Approved', edited: 'Changed, and approved so', 'vote-refused': 'A vote that did not count', released: 'Released to run', result: 'Answered',
@@ -174,6 +184,7 @@ function timeline(d, events) {
         h('span', { class: 'after' }, after > 0 ? `+ ${after < 1000 ? `${after} ms` : span(after)}` : '')),
       event.data?.decision?.effect ? h('p', {}, 'Policy said ', h('code', {}, foreign(event.data.decision.effect))) : null,
       event.data?.reason || kindOf(event) === 'failed' ? h('p', {}, foreign(String(whyFailed(event.data ?? {})))) : null,
+      event.data?.shown && by ? shownTo(d, by) : null,
       h('div', { class: 'stored' }, h('details', {}, h('summary', {}, foreign(e.position)), jsonView(e.event.text, 'stored event').element), e.mark));
   })));
 }

@@ -74,7 +74,7 @@ async function checkPayload(d, name, commitment) {
  */
 async function checkDigest(d, { intent, args, digest }) {
   const good = args && d.digest === digest && (await callDigest(intent, args)) === digest;
-  return good ? { of: 'digest', state: 'proved', why: 'The digest that approvals bind to is of these arguments, this tool and these parties.' }
+  return good ? { of: 'digest', state: 'proved', why: 'The digest that approvals bind to is of the arguments on record, this tool and these parties.' }
     : { of: 'digest', state: 'bad', why: 'The digest that approvals bind to is NOT of what is on record.' };
 }
 
