@@ -46,7 +46,7 @@ func (a *api) shown(c calls.Call, args audit.Payload) []Shown {
 		}
 	}
 	for _, v := range c.Votes {
-		tell(v.By, v.Approval.Shown)
+		tell(v.By, v.Shown)
 	}
 	if c.Outcome.By != nil {
 		tell(*c.Outcome.By, c.Outcome.Shown)
