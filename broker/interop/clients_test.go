@@ -228,8 +228,10 @@ func TestClients(t *testing.T) {
 	})
 	t.Run("Inspector", func(t *testing.T) {
 		t.Parallel()
-		b := newBench(t)
-		b.check(t, "inspector", b.inspect(t), "refresh", "progress", "elicit", "cancel")
+		for _, era := range []string{"legacy", "modern"} {
+			b := newBench(t)
+			b.check(t, "inspector", b.inspect(t, era), "refresh", "progress", "elicit", "cancel")
+		}
 	})
 	t.Run("mcp-go", func(t *testing.T) {
 		t.Parallel()
@@ -251,7 +253,7 @@ func TestClients(t *testing.T) {
 
 // inspect has the Inspector's command line do what one command can: it has one header, one
 // request, and nobody to ask.
-func (b *bench) inspect(t *testing.T) map[string]said {
+func (b *bench) inspect(t *testing.T, era string) map[string]said {
 	t.Helper()
 	node, inspector := need.Env(t, need.Node), need.Env(t, need.Inspector)
 	type named struct {
@@ -266,7 +268,7 @@ func (b *bench) inspect(t *testing.T) map[string]said {
 	},
 	) {
 		t.Helper()
-		all := append([]string{inspector, "--cli", b.url + "/mcp", "--transport", "http", "--header", "Authorization: Bearer " + b.token()}, args...)
+		all := append([]string{inspector, "--cli", b.url + "/mcp", "--transport", "http", "--protocol-era", era, "--header", "Authorization: Bearer " + b.token()}, args...)
 		cmd := exec.CommandContext(t.Context(), node, all...)
 		cmd.Env = append(os.Environ(), "HOME="+t.TempDir())
 		var errs bytes.Buffer
