@@ -92,7 +92,7 @@ func (s *Server) serve(ctx context.Context) error {
 		return fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace)
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), Grace+farewell)
 	defer cancel()
 	err := s.mcp.Close(end)
 	if down := s.http.Shutdown(end); down != nil {

@@ -37,6 +37,9 @@ import (
 // Grace is how long running calls may take to end when the server stops.
 const Grace = 20 * time.Second
 
+// farewell is how much longer requests are waited for: those whose calls are cut off are still told so.
+const farewell = 5 * time.Second
+
 // Names in a data directory, beside those of the log and the index.
 const (
 	PulsarDir   = "pulsar" // what a log on Pulsar keeps here; it can be deleted

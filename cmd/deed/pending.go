@@ -129,8 +129,12 @@ func (e *environment) describe(h httpapi.HeldCall) {
 	if !h.Expires.IsZero() && h.State == "held" {
 		e.printf("expires   %s (%s left)\n", when(h.Expires, time.Now()), left(h.Expires, time.Now()))
 	}
+	by := "held by"
+	if h.Expires.IsZero() { // it never was
+		by = "policy"
+	}
 	for _, r := range once(h.Reasons) {
-		e.printf("held by   %s: %s\n", plain(r.Policy), plain(r.Text))
+		e.printf("%-9s %s\n", by, strings.TrimSuffix(plain(r.Policy)+": "+plain(r.Text), ": "))
 	}
 	if h.Justification != "" {
 		e.printf("because   %s (says the agent; nobody has verified it)\n", plain(h.Justification))
