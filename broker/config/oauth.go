@@ -22,7 +22,7 @@ type OAuth struct {
 	// ClientMetadata is the URL of a Client ID Metadata Document, which is the broker's client_id at
 	// authorization servers that read such. At {url}/.well-known/oauth-client Deed serves one itself.
 	ClientMetadata string `yaml:"client_metadata"`
-	// Scopes are asked for instead of those that the server names.
+	// Scopes are asked for instead of those that the server names, and offline_access.
 	Scopes []string `yaml:"scopes"`
 }
 

@@ -77,7 +77,7 @@ func (c *Client) ours(m *oauthex.ProtectedResourceMetadata, atRoot bool) error {
 	switch {
 	case m.Resource == c.cfg.URL, atRoot && strings.TrimSuffix(m.Resource, "/") == c.origin().String():
 	default:
-		return fmt.Errorf("its metadata are of another resource, %q: write the upstream's url as they have it, if they are right", printable(m.Resource))
+		return &worded{errors.New("its metadata are of another resource; write the upstream's url as they have it, if they are right"), m.Resource}
 	}
 	if len(m.AuthorizationServers) == 0 {
 		return errors.New("its metadata name no authorization server")
@@ -143,7 +143,7 @@ func (c *Client) server(ctx context.Context, issuer string) (*oauthex.AuthServer
 // usable checks that metadata are of the issuer that was asked, and lead nowhere odd.
 func usable(m *oauthex.AuthServerMeta, issuer string) error {
 	if m.Issuer != issuer {
-		return fmt.Errorf("the metadata are of another issuer, %q", printable(m.Issuer))
+		return &worded{errors.New("the metadata are of another issuer"), m.Issuer}
 	}
 	if err := endpoint("token endpoint", m.TokenEndpoint); err != nil {
 		return err

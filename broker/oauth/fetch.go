@@ -18,11 +18,32 @@ import (
 // errAbsent is that there are no metadata at a place where there might have been some.
 var errAbsent = errors.New("nothing is there")
 
+// worded is an error with words of a stranger, which the operator who logs in is told and nobody else:
+// what an upstream wrote is not in its health.
+type worded struct {
+	err   error
+	words string
+}
+
+// Error is the error without the words.
+func (w *worded) Error() string { return w.err.Error() }
+
+// Unwrap is the error without the words.
+func (w *worded) Unwrap() error { return w.err }
+
+// told is err with the words of strangers, safe for a terminal.
+func told(err error) error {
+	if w, ok := errors.AsType[*worded](err); ok {
+		return fmt.Errorf("%w (%q)", err, printable(w.words))
+	}
+	return err
+}
+
 // fetch reads a JSON document. Its errors quote nothing of what was answered.
 func (c *Client) fetch(ctx context.Context, at string, into any) (err error) {
 	defer func() {
 		if err != nil && !errors.Is(err, errAbsent) {
-			err = fmt.Errorf("read metadata at %s: %w", printable(at), err)
+			err = &worded{fmt.Errorf("read metadata: %w", err), at}
 		}
 	}()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)

@@ -45,7 +45,7 @@ func (c *Client) Login(ctx context.Context, o LoginOptions) (*Consented, error) 
 	}
 	now, err := c.signIn(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("log in to upstream %s: %w", c.cfg.Upstream, err)
+		return nil, fmt.Errorf("log in to upstream %s: %w", c.cfg.Upstream, told(err))
 	}
 	return &Consented{now.Issuer, now.ClientID, now.Granted, now.Token.Expires, now.Token.Refresh != ""}, nil
 }
@@ -142,7 +142,8 @@ func listen(ctx context.Context, port int, old *registration, issuer string) (ne
 }
 
 // wanted are the scopes to ask for: those that are needed now, and those that were asked for
-// before; and that the consent lasts, if the server knows how.
+// before; and that the consent lasts, if the server knows how and the operator has not written
+// what to ask for.
 func (c *Client) wanted(asks challenge, t *target, k kept) []string {
 	scopes := c.scopes(asks, t)
 	if k.Consent != nil && k.Consent.Issuer == t.issuer {
@@ -151,7 +152,7 @@ func (c *Client) wanted(asks challenge, t *target, k kept) []string {
 			scopes = union(scopes, k.Asked.Scopes)
 		}
 	}
-	if slices.Contains(t.server.ScopesSupported, offlineAccess) {
+	if len(c.cfg.Scopes) == 0 && slices.Contains(t.server.ScopesSupported, offlineAccess) {
 		scopes = union(scopes, []string{offlineAccess})
 	}
 	return scopes

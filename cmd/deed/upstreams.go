@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/deedbroker/deed/agents/login"
 	"github.com/deedbroker/deed/broker/httpapi"
 	"github.com/deedbroker/deed/broker/oauth"
 	"github.com/deedbroker/deed/broker/server"
@@ -95,6 +96,8 @@ A browser elsewhere reaches it through a tunnel to --port.`,
 		switch {
 		case errors.Is(err, oauth.ErrNoConsent):
 			return usage("%w", err)
+		case errors.As(err, new(*login.GrantError)):
+			return withHint(err, "if it does not like what was asked for, write auth.oauth.scopes: these alone are asked for then")
 		case err != nil:
 			return err
 		}

@@ -33,7 +33,7 @@ type rig struct {
 	realm            *need.Realm
 	provider         *login.Provider
 	http             http.Client
-	stop             func() // the broker
+	stop, kill       func() // the broker
 }
 
 // serve imports the realm and starts the broker.
@@ -103,15 +103,29 @@ func (r *rig) start(t *testing.T) {
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	r.stop = sync.OnceFunc(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Errorf("stop deed: %v", err)
-		}
-		if err := <-exited; err != nil || t.Failed() {
-			t.Logf("deed ended with %v and said:\n%s", err, said)
-		}
-	})
-	t.Cleanup(r.stop)
+	var once sync.Once
+	stop := func() {
+		once.Do(func() {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Errorf("stop deed: %v", err)
+			}
+			if err := <-exited; err != nil || t.Failed() {
+				t.Logf("deed ended with %v and said:\n%s", err, said)
+			}
+		})
+	}
+	r.stop = stop
+	r.kill = func() {
+		once.Do(func() {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Errorf("kill deed: %v", err)
+			}
+			if err := <-exited; err == nil {
+				t.Error("deed was killed, and ended well")
+			}
+		})
+	}
+	t.Cleanup(stop)
 	r.await(t, "the broker is ready", func() bool {
 		status, _, _ := r.get(t, "/readyz", "")
 		return status == http.StatusOK
