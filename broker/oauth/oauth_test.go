@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -281,3 +282,26 @@ func (s secret) Get(context.Context, credentials.Subject) (credentials.Credentia
 }
 
 func (s secret) Refused(credentials.Subject, credentials.Credential) {}
+
+// The broker's Client ID Metadata Document says that it is the client of its own URL, and comes back to loopback.
+func TestTheBrokerDescribesItself(t *testing.T) {
+	t.Parallel()
+	const at = "https://deed.example/.well-known/oauth-client"
+	text, err := json.Marshal(oauth.Describe(at))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{
+		`"client_id":"` + at + `"`, `"redirect_uris":["http://127.0.0.1/callback","http://localhost/callback"]`, `"token_endpoint_auth_method":"none"`,
+		`"grant_types":["authorization_code","refresh_token"]`, `"application_type":"native"`,
+	} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%s has no %s", text, part)
+		}
+	}
+	w := newWorld(t)
+	w.with(func() { w.server["client_id_metadata_document_supported"] = true })
+	if now := mustLogin(t, w.client(t, t.TempDir(), func(c *oauth.Config) { c.Document = at })); now.ClientID != at || slices.Contains(w.asked(), "/register") {
+		t.Errorf("it is the client %s", now.ClientID)
+	}
+}

@@ -42,6 +42,11 @@ func newFakeBroker() *fakeBroker {
 		answer(w, c)
 	}))
 	mux.HandleFunc("POST /v1/calls/{id}/reconciliation", f.withCall(reconcile))
+	mux.HandleFunc("GET /v1/upstreams", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, httpapi.List[httpapi.Upstream]{Items: []httpapi.Upstream{
+			{Upstream: "ledger", Domain: "payments", Tools: 3}, {Upstream: "tracker", Domain: "work", Health: "an operator has to run `deed upstreams login tracker`"},
+		}})
+	})
 	mux.HandleFunc("GET /v1/agents", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, httpapi.List[httpapi.Agent]{Items: []httpapi.Agent{{Agent: "copilot", Calls: 7, Denied: 2, Held: 1, Principals: []string{"alice"}, Tools: []string{"payments.refund"}}}})
 	})
