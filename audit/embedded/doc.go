@@ -9,12 +9,21 @@
 // that fails leaves the log poisoned: what the file holds is no longer known, so
 // it refuses everything until it is opened again, and never retries.
 //
+// The write-ahead log is begun again after some MiB, so that a commit writes over what
+// the disk has already: to sync a file that grows takes half as long again.
+//
 // # Trees
 //
 // Every log name ("payments/calls") is a Merkle tree of its own. The hashes that
 // record n completes are contiguous in golang.org/x/mod/sumdb/tlog's stored
 // order, and stand in the record's own row; any stored hash is found from its
 // index alone.
+//
+// # Following
+//
+// Who follows the log has what is new from memory, and is woken after a commit: at once
+// if somebody may wait for one of its events, a few milliseconds later, with what has
+// come by then, if all are [audit.Event.Quiet].
 //
 // # Removal
 //
