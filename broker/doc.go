@@ -78,7 +78,7 @@
 // found stands in [Config].Tasks before anything else is asked about it. A broker that stops leaves the task alone,
 // and the call open; the next one, after a crash too, asks what came of it and records that. It never sends the call again.
 // Until it ends the same effect is barred, and the call can be awaited by its id. If the upstream does not know the
-// task any more the outcome is unknown. Among replicas another one closes the call after [Config].Silence, as unknown; only a
+// task any more, or has to be shown the caller's own token, which is kept nowhere, the outcome is unknown. Among replicas another one closes the call after [Config].Silence, as unknown; only a
 // replica that is back before that follows it.
 //
 // # What is not on record

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/mark3labs/mcp-go/server"
 
 	"github.com/deedbroker/deed/tools"
+	"github.com/deedbroker/deed/tools/upstream"
 )
 
 // digger is an mcp-go server that works on a call as a task until it is let go. It shows a task to the
@@ -216,13 +218,18 @@ func TestATaskOutlivesItsServersAbsence(t *testing.T) {
 			if revision == "2026-07-28" {
 				s.answers["tools/call"] = []string{task("working", "")}
 			}
-			l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			address := l.Addr().String()
-			stop := serveOn(t, l, s)
-			tool, err := registered(t, remote(t, "http://"+address, nil), tools.RegistryOptions{}).Lookup("up.dig")
+			h := httptest.NewServer(s)
+			t.Cleanup(func() { h.CloseClientConnections(); h.Close() })
+			var away atomic.Bool
+			u := remote(t, h.URL, func(c *upstream.HTTPConfig) {
+				c.Transport = &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+					if away.Load() {
+						return nil, syscall.ECONNREFUSED
+					}
+					return new(net.Dialer).DialContext(ctx, network, address)
+				}}
+			})
+			tool, err := registered(t, u, tools.RegistryOptions{}).Lookup("up.dig")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -235,26 +242,16 @@ func TestATaskOutlivesItsServersAbsence(t *testing.T) {
 				done <- string(a.Raw)
 			}()
 			<-began
-			stop()
+			away.Store(true)
+			h.CloseClientConnections()
+			eventually(t, "its absence is noticed", func() bool { return u.Health() != nil })
 			s.mu.Lock()
 			s.answers["tasks/get"], s.answers["tasks/result"] = []string{task("completed", `,"result":`+dug)}, []string{dug}
 			s.mu.Unlock()
-			if l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", address); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(serveOn(t, l, s))
+			away.Store(false)
 			if said := <-done; !strings.Contains(said, "dug") {
 				t.Errorf("it answers %s", said)
 			}
 		})
 	}
-}
-
-func serveOn(t *testing.T, l net.Listener, h http.Handler) (stop func()) {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	_ = s.Listener.Close() // its own
-	s.Listener = l
-	s.Start()
-	return func() { s.CloseClientConnections(); s.Close() }
 }
