@@ -99,17 +99,22 @@ func (m *move) run(t *testing.T, dry bool, wrap func(audit.Log) audit.Log) (migr
 	t.Helper()
 	l := open(t, m.dir)
 	defer func() { must(t, l.Close()) }()
-	return migrate.Run(t.Context(), migrate.Options{
-		Old: l, Key: m.key, Tenant: audittest.Tenant, Version: "2", Source: "deed://" + audittest.Tenant + "/migrate",
-		Store: archive.Dir(m.place()), Place: m.place(), To: "there", DryRun: dry,
-		New: func(ctx context.Context) (audit.Log, error) {
-			n, err := embedded.Open(ctx, m.to, embedded.Options{ReserveBytes: 1 << 20})
-			if err != nil || wrap == nil {
-				return n, err
-			}
-			return wrap(n), nil
-		},
+	o := m.options(l, archive.Dir(m.place()), m.place(), func(ctx context.Context) (audit.Log, error) {
+		n, err := embedded.Open(ctx, m.to, embedded.Options{ReserveBytes: 1 << 20})
+		if err != nil || wrap == nil {
+			return n, err
+		}
+		return wrap(n), nil
 	})
+	o.DryRun = dry
+	return migrate.Run(t.Context(), o)
+}
+
+func (m *move) options(old *embedded.Log, store archive.Store, place string, begin func(context.Context) (audit.Log, error)) migrate.Options {
+	return migrate.Options{
+		Old: old, Key: m.key, Tenant: audittest.Tenant, Version: "2", Source: "deed://" + audittest.Tenant + "/migrate",
+		Store: store, Place: place, To: "there", New: begin,
+	}
 }
 
 // proved verifies both parts together.
