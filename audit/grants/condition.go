@@ -60,7 +60,7 @@ func holdAll(where []audit.Condition, arguments []byte) bool {
 		return false
 	}
 	for _, c := range where {
-		at, ok := lookUp(v, jsontext.Pointer(c.Field))
+		at, ok := At(v, jsontext.Pointer(c.Field))
 		if !ok || !holds(c, at) {
 			return false
 		}
@@ -103,7 +103,8 @@ func decode(raw []byte) (any, error) {
 	return v, nil
 }
 
-func lookUp(v any, p jsontext.Pointer) (any, bool) {
+// At is the field of a JSON value that a pointer (RFC 6901) names, if it has it.
+func At(v any, p jsontext.Pointer) (any, bool) {
 	for token := range p.Tokens() {
 		switch in := v.(type) {
 		case map[string]any:

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/deedbroker/deed/audit"
+	"github.com/deedbroker/deed/audit/grants"
 )
 
 const (
@@ -83,7 +84,7 @@ func (t Template) Of(tool string, arguments map[string]any) Sentence {
 			continue
 		}
 		shown := "(none)"
-		if v, ok := lookUp(arguments, p.field); ok {
+		if v, ok := grants.At(arguments, p.field); ok {
 			shown = words(v)
 		}
 		s.Parts = append(s.Parts, Part{Text: shown, Field: string(p.field)})
@@ -147,26 +148,4 @@ func clip(s string) string {
 		cut--
 	}
 	return s[:cut] + "…"
-}
-
-func lookUp(v any, p jsontext.Pointer) (any, bool) {
-	for token := range p.Tokens() {
-		switch in := v.(type) {
-		case map[string]any:
-			member, ok := in[token]
-			if !ok {
-				return nil, false
-			}
-			v = member
-		case []any:
-			i, err := strconv.Atoi(token)
-			if err != nil || i < 0 || i >= len(in) {
-				return nil, false
-			}
-			v = in[i]
-		default:
-			return nil, false
-		}
-	}
-	return v, true
 }
