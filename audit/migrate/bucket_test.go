@@ -49,10 +49,9 @@ func TestAHistoryIsArchivedInABucketOnItsWay(t *testing.T) {
 	must(t, err)
 	m := history(t, nil)
 	begun := false
+	old := open(t, m.dir)
 	run := func(ctx context.Context) (migrate.Result, error) {
-		l := open(t, m.dir)
-		defer func() { must(t, l.Close()) }()
-		return migrate.Run(ctx, m.options(l, store, place, func(ctx context.Context) (audit.Log, error) {
+		return migrate.Run(ctx, m.options(old, store, place, func(ctx context.Context) (audit.Log, error) {
 			begun = true
 			return embedded.Open(ctx, m.to, embedded.Options{ReserveBytes: 1 << 20})
 		}))
@@ -70,6 +69,7 @@ func TestAHistoryIsArchivedInABucketOnItsWay(t *testing.T) {
 	}
 	hangs.Store(false)
 	got, err := run(t.Context())
+	must(t, old.Close())
 	if err != nil || got.Archive != place || len(got.Logs) != 2 {
 		t.Fatalf("%+v, %v", got, err)
 	}
