@@ -238,7 +238,7 @@ func (s *searchReport) sum() {
 	s.TargetMs, s.SearchesMet = maxSearchMs, s.All.P99Millis <= maxSearchMs
 }
 
-func (s *searchReport) print(out io.Writer) error {
+func (s *searchReport) print(out io.Writer, proved bool) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := &printer{w: table}
 	p.line("search\tsearches\tcalls found\tp50 ms\tp99 ms\tmax ms\t")
@@ -251,8 +251,10 @@ func (s *searchReport) print(out io.Writer) error {
 	p.w = out
 	p.line("\n%s, %d CPUs, load average %.1f before; %d calls, log %d MiB, index %d MiB; pages of 50, over HTTP, from a broker that also serves",
 		s.Go, s.CPUs, s.Load, s.CallsMade, s.LogBytes>>20, s.IndexBytes>>20)
-	p.line("deed verify: %d records in %.1f s (%.1f s CPU: %.0f a second of CPU), %d MiB resident at most, %d findings",
-		s.Proof.Records, s.Proof.Seconds, s.Proof.CPUSeconds, float64(s.Proof.Records)/max(s.Proof.CPUSeconds, 0.001), s.Proof.RSSBytes>>20, s.Proof.Findings)
+	if proved {
+		p.line("deed verify: %d records in %.1f s (%.1f s CPU: %.0f a second of CPU), %d MiB resident at most, %d findings",
+			s.Proof.Records, s.Proof.Seconds, s.Proof.CPUSeconds, float64(s.Proof.Records)/max(s.Proof.CPUSeconds, 0.001), s.Proof.RSSBytes>>20, s.Proof.Findings)
+	}
 	word := "met"
 	if !s.SearchesMet {
 		word = "MISSED"

@@ -31,6 +31,7 @@ type options struct {
 	rate        int           // of calls a second, beside viewers
 	search      bool          // make a history, search it and verify it, instead
 	reuse       string        // beside search: the directory of an earlier run's, which is searched again
+	proof       bool          // beside search: verify it too
 	json        bool
 	child       []string // starts this program as a subject; the name follows
 }
@@ -103,6 +104,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.rate, "rate", 250, "calls a second beside -viewers; each is two events")
 	f.BoolVar(&o.search, "search", false, "make a history of -calls calls of many kinds (20000), search it in many ways and verify it, instead")
 	f.StringVar(&o.reuse, "reuse", "", "beside -search, the `directory` that an earlier -search -keep left, instead of making another")
+	f.BoolVar(&o.proof, "proof", true, "beside -search, verify the history too")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	if err := f.Parse(args); err != nil {
 		return nil, err

@@ -33,14 +33,16 @@ func (o *options) searched(ctx context.Context, stdout, stderr io.Writer) (err e
 	if err := o.searchIn(ctx, dir, &s, stderr); err != nil {
 		return err
 	}
-	if s.Proof, err = prove(ctx, dir); err != nil {
-		return fmt.Errorf("verify the history: %w", err)
+	if o.proof {
+		if s.Proof, err = prove(ctx, dir); err != nil {
+			return fmt.Errorf("verify the history: %w", err)
+		}
 	}
 	s.sum()
 	if o.json {
 		return json.NewEncoder(stdout).Encode(s)
 	}
-	return s.print(stdout)
+	return s.print(stdout, o.proof)
 }
 
 // searchIn has a broker serve the history in dir, and searches it.

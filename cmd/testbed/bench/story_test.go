@@ -78,7 +78,7 @@ func TestSearchReport(t *testing.T) {
 	s := searchReport{CallsMade: 5, Searches: []*found{slow}, Proof: proof{Records: 10, CPUSeconds: 2, Seconds: 1}}
 	s.sum()
 	var out bytes.Buffer
-	if err := s.print(&out); err != nil {
+	if err := s.print(&out, true); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"MISSED p99 of all searches is 200.0 ms", "10 records in 1.0 s (2.0 s CPU: 5 a second of CPU)", "slow"} {
