@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,40 +14,61 @@ import (
 // calls that have any before it finds the newest.
 const maxSpelled = 256
 
-// spelled are the words that begin so, if they are few; nil if not.
+// fewFound is how often words with a beginning may stand in calls for the full text to gather
+// these calls: that is soon done.
+const fewFound = 20_000
+
+// rare reports whether words that begin so stand in few calls.
+func rare(ctx context.Context, db *sql.DB, prefix string) (bool, error) {
+	var found int
+	err := db.QueryRowContext(ctx, `SELECT count(*) FROM (SELECT 1 FROM vocabulary WHERE term >= ?1 AND term < ?1 || char(1114111) LIMIT ?2)`,
+		strings.ToLower(prefix), fewFound).Scan(&found)
+	return found < fewFound, err
+}
+
+// spelled are the words that begin so, if they are few; nil if not. From each the next is looked
+// for, whatever the calls that have it: no word has a character before \x01.
 func spelled(ctx context.Context, db *sql.DB, prefix string) (words []string, err error) {
 	prefix = strings.ToLower(prefix) // as the full text keeps the letters that differ in case here
-	next, err := db.PrepareContext(ctx, `SELECT term FROM vocabulary WHERE term >= ? LIMIT 1`)
+	rows, err := db.QueryContext(ctx, `WITH RECURSIVE found(word) AS (
+		SELECT (SELECT term FROM vocabulary WHERE term >= ?1 LIMIT 1)
+		UNION ALL
+		SELECT (SELECT term FROM vocabulary WHERE term >= found.word || char(1) LIMIT 1) FROM found WHERE substr(found.word, 1, length(?1)) = ?1
+	) SELECT word FROM found LIMIT ?2`, prefix, maxSpelled+1)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, next.Close()) }()
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	words = []string{}
-	for after := prefix; ; {
-		var word string
-		switch err := next.QueryRowContext(ctx, after).Scan(&word); {
-		case errors.Is(err, sql.ErrNoRows):
-			return words, nil
-		case err != nil:
+	for rows.Next() {
+		var word sql.NullString
+		if err := rows.Scan(&word); err != nil {
 			return nil, err
-		case !strings.HasPrefix(word, prefix):
+		}
+		if !strings.HasPrefix(word.String, prefix) {
 			return words, nil
-		case len(words) == maxSpelled:
+		}
+		if len(words) == maxSpelled {
 			return nil, nil
 		}
-		words = append(words, word)
-		after = word + "\x01" // the next one: no word has a character before that
+		words = append(words, word.String)
 	}
+	return words, rows.Err()
 }
 
-// spell finds out what the beginnings of words in a text stand for.
+// spell finds out what the beginnings of words in a text stand for, where they stand for few
+// words that many calls have.
 func spell(ctx context.Context, db *sql.DB, text string) (map[string][]string, error) {
 	all := map[string][]string{}
-	for _, t := range match(text) {
-		if !t.prefix {
-			continue
-		}
+	for _, t := range begun(text) {
 		for _, mark := range []string{"", argumentMark} {
+			few, err := rare(ctx, db, mark+t.word)
+			if few || err != nil {
+				if err != nil {
+					return nil, err
+				}
+				continue
+			}
 			words, err := spelled(ctx, db, mark+t.word)
 			if err != nil {
 				return nil, err
@@ -57,6 +79,11 @@ func spell(ctx context.Context, db *sql.DB, text string) (map[string][]string, e
 		}
 	}
 	return all, nil
+}
+
+// begun are the beginnings of words in a text.
+func begun(text string) []term {
+	return slices.DeleteFunc(match(text), func(t term) bool { return !t.prefix })
 }
 
 // begunTools are the words that begin as the tools that a query asks for by their beginning: the
@@ -75,30 +102,13 @@ func (q Query) begunTools(ctx context.Context, db *sql.DB) ([]string, error) {
 	return spelled(ctx, db, prefix)
 }
 
-// vague are the beginnings in a text that stand for too many words to be searched for by these.
-func (q Query) vague() []term {
-	var all []term
-	for _, t := range match(q.Text) {
-		if !t.prefix {
-			continue
-		}
-		for _, mark := range []string{"", argumentMark} {
-			if _, few := q.spelled[mark+t.word]; !few {
-				all = append(all, t)
-				break
-			}
-		}
-	}
-	return all
-}
-
-// guess answers a query as if it did not ask for the vague beginnings, which every
-// call may have, as the first letters of its id. It is right if all calls of the page have them, by what is known
+// guess answers a query as if it did not ask for beginnings of words, which every call may
+// have, as the first letters of its id. It is right if all calls of the page have them, by what is known
 // beside their arguments.
-func (q Query) guess(ctx context.Context, db *sql.DB, vague []term, first, last int64) (Page, bool, error) {
-	q.without = vague
+func (q Query) guess(ctx context.Context, db *sql.DB, first, last int64) (Page, bool, error) {
+	q.without = begun(q.Text)
 	statement, args, findable := q.statement(first, last)
-	if !findable {
+	if !findable || len(q.without) == 0 {
 		return Page{}, false, nil
 	}
 	page, err := q.page(ctx, db, statement, args)
@@ -106,7 +116,7 @@ func (q Query) guess(ctx context.Context, db *sql.DB, vague []term, first, last 
 		return Page{}, false, err
 	}
 	for i := range page.Folded {
-		if !fitAll(&page.Folded[i], vague) {
+		if !fitAll(&page.Folded[i], q.without) {
 			return Page{}, false, nil
 		}
 	}

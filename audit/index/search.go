@@ -92,9 +92,6 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 	err = i.reading(func(db *sql.DB) error {
 		first, last, err := within(ctx, db, q.Since, q.Until)
 		if err == nil {
-			q.spelled, err = spell(ctx, db, q.Text)
-		}
-		if err == nil {
 			q.begun, err = q.begunTools(ctx, db)
 		}
 		if err != nil {
@@ -106,11 +103,12 @@ func (i *Index) Search(ctx context.Context, q Query) (Page, error) {
 		if first > last {
 			return nil
 		}
-		if vague := q.vague(); len(vague) > 0 {
-			var right bool
-			if page, right, err = q.guess(ctx, db, vague, first, last); right || err != nil {
-				return err
-			}
+		var right bool
+		if page, right, err = q.guess(ctx, db, first, last); right || err != nil {
+			return err
+		}
+		if q.spelled, err = spell(ctx, db, q.Text); err != nil {
+			return err
 		}
 		statement, args, findable := q.statement(first, last)
 		if !findable {
