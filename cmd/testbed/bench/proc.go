@@ -24,6 +24,32 @@ func cpuTime(pid int) (time.Duration, error) {
 	return parseStat(string(text))
 }
 
+// ranFor is the same to the nanosecond, of the threads that the process has now (first field of
+// /proc/PID/task/TID/schedstat).
+func ranFor(pid int) (time.Duration, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read CPU time: %w", err)
+	}
+	var sum time.Duration
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread) //nolint:gosec // of a process that was started here
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it has ended
+		}
+		if err != nil {
+			return 0, fmt.Errorf("read CPU time: %w", err)
+		}
+		ran, _, _ := strings.Cut(string(text), " ")
+		n, err := strconv.ParseInt(ran, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read CPU time: %w", err)
+		}
+		sum += time.Duration(n)
+	}
+	return sum, nil
+}
+
 func parseStat(text string) (time.Duration, error) {
 	// The second field is the name in parentheses, which may contain anything.
 	fields := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])

@@ -73,7 +73,7 @@ func TestSearchReport(t *testing.T) {
 	t.Parallel()
 	slow := &found{Name: "slow"}
 	for range 100 {
-		slow.add(200*time.Millisecond, 3)
+		slow.add(took{200 * time.Millisecond, 20 * time.Millisecond}, 3)
 	}
 	s := searchReport{CallsMade: 5, Searches: []*found{slow}, Proof: proof{Records: 10, CPUSeconds: 2, Seconds: 1}}
 	s.sum()
