@@ -24,6 +24,9 @@ const (
 // errUnknownClient is that a consent was given to a client that the broker is no more.
 var errUnknownClient = errors.New("the consent was given to another client than is configured")
 
+// errOtherIssuer is that the client's secret is for another authorization server.
+var errOtherIssuer = errors.New("the upstream names another authorization server than the one that the client's secret was shown to; write auth.oauth.issuer, if that is right")
+
 // identity is who the broker is at an authorization server.
 type identity struct {
 	id     string
@@ -147,6 +150,28 @@ func (c *Client) prove(ctx context.Context, made *login.Client, server *oauthex.
 		made.Secret = login.Secret(secret.Value.Reveal())
 	}
 	return nil
+}
+
+// bind keeps the secret of a client that was registered beforehand from every authorization server but
+// the first that is shown it, unless the operator has named one: an upstream could name its own.
+func (c *Client) bind(ctx context.Context, issuer string) error {
+	if c.cfg.Secret == nil || c.cfg.Issuer != "" {
+		return nil
+	}
+	k, err := c.store.load()
+	if err != nil || k.SecretAt == issuer {
+		return err
+	}
+	if k.SecretAt != "" {
+		return errOtherIssuer
+	}
+	return c.store.change(ctx, func(k *kept) error {
+		if k.SecretAt != "" && k.SecretAt != issuer {
+			return errOtherIssuer
+		}
+		k.SecretAt = issuer
+		return nil
+	})
 }
 
 // knownServer is what was read of an authorization server.

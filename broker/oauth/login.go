@@ -122,6 +122,9 @@ func (c *Client) client(ctx context.Context, t *target, old *registration, redir
 			return nil, identity{}, nil, err
 		}
 	}
+	if err := c.bind(ctx, t.issuer); err != nil {
+		return nil, identity{}, nil, err
+	}
 	client, err := c.clientOf(ctx, &t.server, who, own)
 	return client, who, own, err
 }

@@ -64,6 +64,9 @@ func (c *Client) getOwn(ctx context.Context, t *target, scopes []string, old log
 }
 
 func (c *Client) askOwn(ctx context.Context, t *target, scopes []string) error {
+	if err := c.bind(ctx, t.issuer); err != nil {
+		return err
+	}
 	client, err := c.clientOf(ctx, &t.server, identity{c.cfg.ClientID, ""}, nil)
 	if err != nil {
 		return err

@@ -137,3 +137,39 @@ func TestWordsOfStrangersAreNotPassedOn(t *testing.T) {
 		t.Errorf("it says %v", e)
 	}
 }
+
+// The secret of a client that was registered beforehand is for the authorization server that was shown it
+// first: an upstream that names another gets nothing for that.
+func TestASecretIsForOneAuthorizationServer(t *testing.T) {
+	t.Parallel()
+	for name, credentials := range map[string]bool{"code": false, "client credentials": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, thief, dir := newWorld(t), newWorld(t), t.TempDir()
+			registered := func(c *oauth.Config) { c.Credentials, c.ClientID, c.Secret = credentials, "deed", secret("hush") }
+			get := func(c *oauth.Client) error {
+				if !credentials {
+					_, err := login(t, c)
+					return err
+				}
+				_, _, err := use(t, c, w.url())
+				return err
+			}
+			if err := get(w.client(t, dir, registered)); err != nil {
+				t.Fatal(err)
+			}
+			w.with(func() {
+				w.resource["authorization_servers"] = []string{thief.issuer.URL}
+				clear(w.valid)
+			})
+			if err := get(w.client(t, dir, registered)); err == nil || !strings.Contains(err.Error(), "auth.oauth.issuer") {
+				t.Errorf("it says %v", err)
+			}
+			thief.with(func() {
+				if len(thief.forms) > 0 {
+					t.Errorf("it was shown %v", thief.forms)
+				}
+			})
+		})
+	}
+}

@@ -27,6 +27,7 @@ type kept struct {
 	// Upstream is the URL that all the rest is about: nothing of it is for another.
 	Upstream     string        `json:"upstream"`
 	Asked        *asked        `json:"asked,omitempty"`
+	SecretAt     string        `json:"secret_at,omitempty"` // the issuer that has seen the secret of the client that was registered beforehand
 	Registration *registration `json:"registration,omitempty"`
 	Consent      *consent      `json:"consent,omitempty"`
 }
