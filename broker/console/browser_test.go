@@ -300,6 +300,8 @@ func TestThePageResumesAfterARestart(t *testing.T) {
 
 	s.stop()
 	b.sees("not live")
+	b.until("!document.querySelector('#banner').hidden")
+	b.look("stale")
 	for range 5 {
 		must(t, s.call("meanwhile"))
 	}

@@ -53,7 +53,7 @@ func (b *browser) shows(texts []string) {
 
 // opened opens what a page keeps for those who want to see it, and says whether there is no more.
 const opened = `(() => {
-	const more = [...document.querySelectorAll('main button')].find((b) => !b.hidden && /^Show (\d+ more|all)/.test(b.textContent));
+	const more = [...document.querySelectorAll('main button')].find((b) => !b.hidden && /^Show \d+ more/.test(b.textContent));
 	more?.click();
 	for (const d of document.querySelectorAll('main details:not([open])')) d.open = true;
 	return !more;
@@ -99,6 +99,8 @@ func TestWhatStrangersWriteIsText(t *testing.T) {
 	all := s.hold(203, strings.Join(texts, " ")) // and why it is asked for
 	b.do(chromedp.Navigate(s.url + "/#/calls/" + all))
 	b.live()
+	b.do(chromedp.WaitVisible(".arguments button"))
+	b.do(chromedp.Click(".arguments button")) // they are folded
 	b.shows(asWritten(texts))
 	b.harmless("a call with all of them")
 
