@@ -46,10 +46,9 @@ deed migrate makes it, they are the archives of that one.
 Give the broker's public key by --key. Without it, the key that the log itself names is
 used: that finds accidents, but not somebody who rewrote everything and signed anew.
 
-Each record is hashed and each call followed, at over 100,000 records a second a core. The
-signature of each call's statement of who makes it is checked too, at about half that rate:
---sample-statements 20 checks that of one call in twenty, and --skip-statements of none.
-What the checkpoints prove does not depend on them.
+The signature of each call's statement of who makes it is checked too, which can take as
+much as all else about its records: --sample-statements 20 checks that of one call in
+twenty, and --skip-statements of none. What the checkpoints prove does not depend on them.
 
 The exit code is 0 if nothing was found, 1 if something was, and 2 if there is no history
 to check.`,
