@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -64,7 +65,7 @@ func (c *cluster) start(t *testing.T, name string, session *audittest.Replica, o
 	fake.Handle(toolstest.Define(toolstest.Echo, `{"text":{"type":"string"}}`, "text"), c.run)
 	o.Policies, o.Upstreams = c.policies, map[string]tools.Upstream{"desk": fake}
 	o.Session, o.Log, o.Replica, o.Dir = session, c.log, name, c.dir
-	o.HoldWait, o.AckWait, o.Silence, o.Grace = 10*time.Millisecond, time.Second, 30*time.Millisecond, time.Millisecond
+	o.HoldWait, o.AckWait, o.Silence, o.Grace = 10*time.Millisecond, cmp.Or(o.AckWait, time.Minute), 30*time.Millisecond, time.Millisecond
 	return &member{brokertest.Start(t, o), session}
 }
 
