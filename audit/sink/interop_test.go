@@ -3,7 +3,6 @@ package sink_test
 import (
 	"bufio"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +17,7 @@ import (
 func TestTheCollectorTakesCalls(t *testing.T) {
 	t.Parallel()
 	binary := need.Env(t, need.Collector)
-	l, address := newLog(t), freeAddress(t)
+	l, address := newLog(t), need.Address(t)
 	s, err := sink.Open(sink.Config{
 		Name: "otlp", Log: l, Path: filepath.Join(t.TempDir(), "otlp"),
 		Target: &sink.OTLP{HTTP: sink.HTTP{URL: "http://" + address + "/v1/logs", Client: &http.Client{Timeout: patience}}, Version: "1"},
@@ -71,14 +70,4 @@ func TestTheCollectorTakesCalls(t *testing.T) {
 		}
 		_ = cmd.Wait() // it was killed
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // nobody has connected
-	return l.Addr().String()
 }

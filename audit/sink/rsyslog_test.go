@@ -31,7 +31,7 @@ import (
 // listens and the file that it writes messages to.
 func rsyslog(t *testing.T, head, module string) (address, out string) {
 	t.Helper()
-	binary, dir, address := need.Env(t, need.Rsyslog), t.TempDir(), freeAddress(t)
+	binary, dir, address := need.Env(t, need.Rsyslog), t.TempDir(), need.Address(t)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)

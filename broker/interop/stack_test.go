@@ -3,7 +3,6 @@ package interop_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -18,6 +17,7 @@ import (
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/server"
 	"github.com/deedbroker/deed/broker/telemetry"
+	"github.com/deedbroker/deed/cmd/testbed/need"
 	"github.com/deedbroker/deed/tools/upstream/upstreamtest"
 )
 
@@ -56,14 +56,7 @@ func newFixtureServer(t *testing.T, revisions ...string) fixtureServer {
 // start runs a broker with upstreams, in YAML, and policies.
 func start(t *testing.T, upstreams, policies string) *stack {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := need.Address(t)
 	s := &stack{url: "http://" + address}
 	s.issuer = agentstest.Start(t, s.url+"/mcp")
 	dir := t.TempDir()

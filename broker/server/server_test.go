@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"github.com/deedbroker/deed/broker/config"
 	"github.com/deedbroker/deed/broker/server"
 	"github.com/deedbroker/deed/broker/telemetry"
+	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
 // TestMain is the tests or, started by one of them, a server that misbehaves.
@@ -60,14 +60,7 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &rig{dir: t.TempDir(), address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	r := &rig{dir: t.TempDir(), address: need.Address(t)}
 	r.issuer = agentstest.Start(t, r.url()+"/mcp")
 	r.write(t, rules)
 	return r

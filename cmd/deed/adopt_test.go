@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -36,7 +35,7 @@ func TestAdoptedCopilotWorks(t *testing.T) {
 	if err := os.WriteFile(config, before, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	broker, issuer := freeAddress(t), freeAddress(t)
+	broker, issuer := need.Address(t), need.Address(t)
 	dir := filepath.Join(string(h), "adopted")
 	h.must(t, []string{"adopt", "--yes", "--file", "claude-desktop=" + config, "--dir", dir, "--url", "http://" + broker, "--project", ""}, "my-files", "FILES_TOKEN")
 	yaml := filepath.Join(dir, "deed.yaml")
@@ -66,18 +65,6 @@ func marshal(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return raw
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
 }
 
 func replaceIn(t *testing.T, path, was, is string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +22,7 @@ import (
 	"github.com/deedbroker/deed/audit"
 	"github.com/deedbroker/deed/audit/embedded"
 	"github.com/deedbroker/deed/broker/server"
+	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
 // objectStore is a store that speaks S3, and can be away, or stop in the midst of a file.
@@ -185,14 +185,7 @@ func (a *archiving) oldest(t *testing.T) (first int64, onRecord []audit.Removal)
 // removed, and calls go on. Once it is back they are archived, verified and removed, and both
 // parts are proved together.
 func TestRetentionArchivesIntoABucket(t *testing.T) {
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &archiving{home: newHome(t), store: newObjectStore(t), address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	a := &archiving{home: newHome(t), store: newObjectStore(t), address: need.Address(t)}
 	a.issuer = agentstest.Start(t, "http://"+a.address+"/mcp")
 	p := a.serve(t, "")
 	for range 4 {

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
 // till is a plain HTTP service that pays, and does not say so while it is stuck.
@@ -87,7 +89,7 @@ func TestKilledWhilePaying(t *testing.T) {
 	h, pays := newHome(t), &till{taken: make(chan struct{}, 16)}
 	web := httptest.NewServer(pays)
 	t.Cleanup(func() { web.CloseClientConnections(); web.Close() })
-	broker, issuer := freeAddress(t), freeAddress(t)
+	broker, issuer := need.Address(t), need.Address(t)
 	url, yaml := "http://"+broker, filepath.Join(string(h), "deed.yaml")
 	for name, text := range map[string]string{
 		"deed.yaml": fmt.Sprintf(tillConfig, broker, issuer, web.URL),

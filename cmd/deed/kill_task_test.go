@@ -90,7 +90,7 @@ func (d *digger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func everythingOverHTTP(t *testing.T) *url.URL {
 	t.Helper()
 	node, script := need.Env(t, need.Node), need.Env(t, need.MCPEverything)
-	address := freeAddress(t)
+	address := need.Address(t)
 	_, port, _ := strings.Cut(address, ":")
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	cmd := exec.CommandContext(ctx, node, script, "streamableHttp")
@@ -172,7 +172,7 @@ func TestKilledWhileATaskGoesOn(t *testing.T) {
 func killedWithATask(t *testing.T, upstream *url.URL, tool, arguments, want string, finish func()) {
 	t.Helper()
 	h, calls := newHome(t), &atomic.Int32{}
-	broker, issuer := freeAddress(t), freeAddress(t)
+	broker, issuer := need.Address(t), need.Address(t)
 	address, yaml := "http://"+broker, filepath.Join(string(h), "deed.yaml")
 	for name, text := range map[string]string{
 		"deed.yaml": fmt.Sprintf(digConfig, broker, issuer, countedCalls(t, upstream, calls)),

@@ -113,14 +113,7 @@ func newFleetOn(t *testing.T, n int, url, admin string, in keys.Keys) *fleet {
 	f.tenant = pulsartest.In(t, url, admin, in, pulsartest.Layout{Domains: []string{"work"}, Partitions: 2})
 	var addresses []string
 	for range n {
-		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addresses = append(addresses, l.Addr().String())
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		addresses = append(addresses, need.Address(t))
 	}
 	canonical := "http://" + addresses[0]
 	f.issuer = agentstest.Start(t, canonical+"/mcp")

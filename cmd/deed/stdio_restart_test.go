@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/deedbroker/deed/cmd/testbed/need"
 )
 
 // stdioBridge is a copilot's end of deed stdio.
@@ -70,7 +72,7 @@ func TestACopilotOutlivesTheRestartOfItsBroker(t *testing.T) {
 	h, pays := newHome(t), &till{taken: make(chan struct{}, 16)}
 	web := httptest.NewServer(pays)
 	t.Cleanup(func() { web.CloseClientConnections(); web.Close() })
-	broker, issuer := freeAddress(t), freeAddress(t)
+	broker, issuer := need.Address(t), need.Address(t)
 	url, yaml := "http://"+broker, filepath.Join(string(h), "deed.yaml")
 	for name, text := range map[string]string{
 		"deed.yaml": fmt.Sprintf(tillConfig, broker, issuer, web.URL), "all.cedar": `permit (principal, action in Action::"call", resource);`,

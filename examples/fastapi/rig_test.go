@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,7 +37,7 @@ func start(t *testing.T) *rig {
 	t.Helper()
 	service := startService(t)
 	t.Setenv("CRM_KEY", serviceKey)
-	listen := freeAddress(t)
+	listen := need.Address(t)
 	r := &rig{url: "http://" + listen}
 	r.issuer = agentstest.Start(t, r.url+"/mcp")
 	dir := t.TempDir()
@@ -144,18 +143,6 @@ func copyFile(t *testing.T, from, to string, replaced map[string]string) {
 	if err := os.WriteFile(to, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return l.Addr().String()
 }
 
 // bob asks the HTTP API as a lead.

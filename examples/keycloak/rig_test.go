@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -48,7 +47,7 @@ func serve(t *testing.T) *rig {
 // prepare imports the realm.
 func prepare(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{dir: t.TempDir(), url: "http://" + freeAddress(t), http: http.Client{Timeout: patience}}
+	r := &rig{dir: t.TempDir(), url: "http://" + need.Address(t), http: http.Client{Timeout: patience}}
 	r.realm, r.binary = need.KeycloakRealm(t, "realm.json", r.url), need.Deed(t)
 	var err error
 	if r.provider, err = login.Discover(t.Context(), nil, r.realm.Issuer); err != nil {
@@ -300,18 +299,4 @@ func (o *output) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	return l.Addr().String()
 }

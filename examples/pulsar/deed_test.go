@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -40,7 +39,7 @@ func configure(t *testing.T) *deed {
 			t.Fatal(err)
 		}
 	}
-	listen := freeAddress(t)
+	listen := need.Address(t)
 	d.url = "http://" + listen
 	d.copy(t, "policy/payments.cedar", nil)
 	d.copy(t, "deed.yaml", map[string]string{
@@ -204,14 +203,4 @@ func (d *deed) consume(t *testing.T, token, domain string, more ...string) (line
 	}, more...)
 	said, code := output(t, exec.CommandContext(ctx, need.Env(t, need.PulsarPython), args...))
 	return strings.Split(strings.TrimSpace(said), "\n"), code
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // its port was all that mattered
-	return l.Addr().String()
 }

@@ -3,7 +3,6 @@ package servers_test
 import (
 	"bytes"
 	"context"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -46,7 +45,7 @@ func serve(t *testing.T, wait string) *deed {
 			t.Fatal(err)
 		}
 	}
-	listen := freeAddress(t)
+	listen := need.Address(t)
 	d.url = "http://" + listen
 	issuer := d.startIssuer(t)
 	d.copy(t, "deed.yaml", map[string]string{
@@ -119,18 +118,4 @@ func (d *deed) startIssuer(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return s.URL()
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := l.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
-	return l.Addr().String()
 }

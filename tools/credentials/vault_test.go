@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -28,14 +27,7 @@ type bao struct {
 func startBao(t *testing.T) *bao {
 	t.Helper()
 	binary := need.Env(t, need.OpenBao)
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	at := need.Address(t)
 	b := &bao{url: "http://" + at, root: "root-" + planted, t: t}
 	server := exec.CommandContext(t.Context(), binary, "server", "-dev", "-dev-no-store-token", "-dev-listen-address="+at, "-dev-root-token-id="+b.root)
 	server.Env = append(os.Environ(), "HOME="+t.TempDir())
