@@ -19,10 +19,10 @@ type Result struct {
 type Pending struct {
 	CallID    string    `json:"call_id"`
 	Tool      string    `json:"tool"`
-	Released  bool      `json:"released"`  // approved, and running
-	Approvers []string  `json:"approvers"` // roles that the hold waits for
-	Votes     int       `json:"votes"`     // approvals so far
-	Expires   time.Time `json:"expires"`   // when nobody can approve any more
+	Released  bool      `json:"released"`         // approved, and running
+	Approvers []string  `json:"approvers"`        // roles that the hold waits for
+	Votes     int       `json:"votes"`            // approvals so far
+	Expires   time.Time `json:"expires,omitzero"` // when nobody can approve any more; zero once it runs
 	Reasons   []Reason  `json:"reasons"`
 }
 
