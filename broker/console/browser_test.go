@@ -329,11 +329,10 @@ func TestACallsPageTellsItsStory(t *testing.T) {
 	b.login(s, "bob")
 	id := s.hold(777, "story")
 	b.do(chromedp.Navigate(s.url + "/#/calls/" + id))
-	b.sees("story")
-	b.rest()
-	b.do(chromedp.Click(".approve"), chromedp.WaitVisible(".question:not([hidden]) .primary"))
-	b.rest()
-	b.do(chromedp.Click(".question:not([hidden]) .primary"))
+	const asked = `document.querySelector('.question:not([hidden]) .primary')?.checkVisibility()`
+	const revealed = `document.body.innerText.includes('That you do goes on record.')`
+	b.click(".approve", asked+" || "+revealed)
+	b.click(".question:not([hidden]) .primary", revealed)
 	b.sees("That you do goes on record.") // what it was made with he has seen when he decided
 	b.do(chromedp.Click(`[data-reveal="results"]`))
 	b.sees("refunded")

@@ -32,23 +32,34 @@ const visible = `[...document.querySelectorAll(%q)].find((e) => e.checkVisibilit
 // that is for is so: a card that is not armed yet, or that moved just then, is touched again.
 func (b *browser) tap(selector, until string) {
 	b.t.Helper()
+	b.repeat(b.touch, selector, until)
+}
+
+// click is tap by the pointer.
+func (b *browser) click(selector, until string) {
+	b.t.Helper()
+	b.repeat(b.point, selector, until)
+}
+
+func (b *browser) repeat(act func(find string), selector, until string) {
+	b.t.Helper()
 	find := fmt.Sprintf(visible, selector)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		b.until(fmt.Sprintf("(%s) || %s", until, find))
 		if ask[bool](b, "Boolean("+until+")") {
 			return
 		}
-		b.touch(find)
+		act(find)
 		ask[bool](b, "window.touched = performance.now(), true")
 		b.until(fmt.Sprintf("(%s) || performance.now() - window.touched > 3000", until))
 	}
 	b.t.Fatalf("%s was touched again and again, and %s is not so\n%s", selector, until, b.text())
 }
 
-// touch touches the middle of an element, if nothing is before it.
-func (b *browser) touch(find string) {
+// middle is that of an element, if nothing is before it; else nothing.
+func (b *browser) middle(find string) []float64 {
 	b.t.Helper()
-	at := ask[[]float64](b, fmt.Sprintf(`(() => {
+	return ask[[]float64](b, fmt.Sprintf(`(() => {
 		const e = %s;
 		e?.scrollIntoView({ block: 'center', behavior: 'instant' });
 		const r = e?.getBoundingClientRect() ?? new DOMRect();
@@ -56,6 +67,20 @@ func (b *browser) touch(find string) {
 		const top = document.elementFromPoint(x, y);
 		return e && (e === top || e.contains(top)) ? [x, y] : [];
 	})()`, find))
+}
+
+// point clicks on the middle of an element.
+func (b *browser) point(find string) {
+	b.t.Helper()
+	if at := b.middle(find); len(at) > 0 {
+		b.do(chromedp.MouseClickXY(at[0], at[1]))
+	}
+}
+
+// touch touches the middle of an element.
+func (b *browser) touch(find string) {
+	b.t.Helper()
+	at := b.middle(find)
 	if len(at) == 0 {
 		return
 	}
